@@ -1,0 +1,43 @@
+//! Topics, replay and a page on Rocket: `cargo run -p example-rocket --bin quickstart`
+
+use rocket::serde::json::{Value, json};
+use rocket::{Data, State, data::ToByteUnit, get, http::Status, post, response::content::RawHtml, routes};
+use sse_rocket::{Error, Hub, Refusal, Sse, SseRequest, Subscription};
+
+#[get("/events")]
+fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+}
+
+#[post("/publish", data = "<body>")]
+async fn publish(request: SseRequest, hub: &State<Hub>, body: Data<'_>) -> Result<(Status, Value), Error> {
+    let not_text = |_| Refusal::new(400, "The body must be UTF-8.");
+    let body = body.open(256.kibibytes()).into_string().await.map_err(not_text)?;
+    if !body.is_complete() {
+        return Err(Refusal::new(413, "The body is larger than 256 KiB.").into());
+    }
+    let id = hub.publish(request.topics("news")?, body.into_inner()).await?;
+    Ok((Status::Accepted, json!({ "id": id })))
+}
+
+#[get("/")]
+fn page() -> RawHtml<&'static str> {
+    RawHtml(include_str!("../../../quickstart.html"))
+}
+
+#[rocket::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let config = rocket::Config::figment()
+        .merge(("port", port))
+        .merge(("shutdown.grace", 1)) // the fairing has ended the streams before
+        .merge(("shutdown.mercy", 1));
+    println!("http://127.0.0.1:{port}");
+    let fairing = sse_rocket::with_hub(&Hub::new());
+    rocket::custom(config)
+        .attach(fairing)
+        .mount("/", routes![events, publish, page])
+        .launch()
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Topics, replay and a page on warp: `cargo run -p example-warp --bin quickstart`
+
+use bytes::Bytes;
+use sse_warp::{Error, Hub, Refusal, Sse, SseRequest, Subscription, request, with_hub};
+use tokio::net::TcpSocket;
+use warp::{Filter, Reply, http::StatusCode, reply};
+
+fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+}
+
+async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Reply, Error> {
+    let not_text = |_| Refusal::new(400, "The body must be UTF-8.");
+    let body = String::from_utf8(body.into()).map_err(not_text)?;
+    let id = hub.publish(request.topics("news")?, body).await?;
+    Ok(reply::with_status(
+        reply::json(&serde_json::json!({ "id": id })),
+        StatusCode::ACCEPTED,
+    ))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let hub = Hub::new();
+    let sse = request(&hub).and(with_hub(&hub));
+    let body = warp::body::content_length_limit(256 << 10).and(warp::body::bytes());
+    let routes = warp::path!("events")
+        .and(warp::get())
+        .and(sse.clone())
+        .map(events)
+        .or(warp::path!("publish")
+            .and(warp::post())
+            .and(sse)
+            .and(body)
+            .then(publish))
+        .or(warp::path::end()
+            .and(warp::get())
+            .map(|| reply::html(include_str!("../../../quickstart.html"))));
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?; // warp does not; accepted sockets inherit it
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    println!("http://127.0.0.1:{port}");
+    let stop = hub.lifecycle().stop_on_signal(); // ends the streams, then the server
+    let server = warp::serve(routes)
+        .incoming(socket.listen(1024)?)
+        .graceful(stop)
+        .run();
+    hub.lifecycle().limit(server).await; // does not wait for a client that stopped reading
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! A model's answer, word by word, on warp: `cargo run -p example-warp --bin tokens`
+
+use std::time::Duration;
+
+use async_stream::stream;
+use sse_warp::{Error, Event, EventStream, Lifecycle, Sse, SseRequest};
+use tokio::{net::TcpSocket, time::sleep};
+use warp::{Filter, Reply, reply};
+
+/// Stands for the model: its words as it would give them, with their leading spaces and line breaks.
+const ANSWER: &str = include_str!("../../../answer.txt");
+
+fn answer(request: SseRequest) -> Result<impl Reply, Error> {
+    // A client that was cut comes back with the id of the last word it has.
+    let has = request
+        .last_event_id()
+        .and_then(|id| id.as_str()?.parse().ok())
+        .unwrap_or(0);
+    let words = stream! {
+        for (n, word) in ANSWER.split_inclusive(' ').enumerate().skip(has) {
+            sleep(Duration::from_millis(40)).await;
+            yield Event::new(word).id((n + 1).to_string());
+        }
+        yield Event::new("").name("end");
+    };
+    Ok(Sse(EventStream::open(&request, words)?))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let lifecycle = Lifecycle::new();
+    let routes = warp::path!("events")
+        .and(warp::get())
+        .and(sse_warp::request(&lifecycle))
+        .map(answer)
+        .or(warp::path::end()
+            .and(warp::get())
+            .map(|| reply::html(include_str!("../../../tokens.html"))));
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    println!("http://127.0.0.1:{port}");
+    let stop = lifecycle.stop_on_signal();
+    let server = warp::serve(routes)
+        .incoming(socket.listen(1024)?)
+        .graceful(stop)
+        .run();
+    lifecycle.limit(server).await;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! [`SseRequest`]: the extractor, and what it needs of the application.
+
+use std::{
+    future::{Ready, ready},
+    net::SocketAddr,
+    ops::Deref,
+};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::HeaderValue,
+    web::{Data, ServiceConfig},
+};
+use sse_core::{Hub, Lifecycle, Refusal, Request, RequestHead};
+
+use crate::Error;
+
+/// Makes a [`Hub`] available to handlers as `web::Data<Hub>`, and [`SseRequest`] with it.
+///
+/// For [`App::configure`](actix_web::App::configure). Streams end when the hub's lifecycle says so.
+pub fn with_hub(hub: &Hub) -> impl FnOnce(&mut ServiceConfig) + use<> {
+    let hub = hub.clone();
+    move |config| {
+        config.configure(with_lifecycle(hub.lifecycle()));
+        config.app_data(Data::new(hub));
+    }
+}
+
+/// Makes [`SseRequest`] available to handlers, for applications without a hub.
+pub fn with_lifecycle(lifecycle: &Lifecycle) -> impl FnOnce(&mut ServiceConfig) + use<> {
+    let lifecycle = lifecycle.clone();
+    move |config| {
+        config.app_data(lifecycle);
+    }
+}
+
+/// Extracts what opening a stream takes: the client's position, its query, its address.
+///
+/// Refuses with 500, and says so in the log, where neither [`with_hub`] nor [`with_lifecycle`] was configured.
+#[derive(Clone, Debug)]
+pub struct SseRequest(Request);
+
+impl Deref for SseRequest {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.0
+    }
+}
+
+impl FromRequest for SseRequest {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match request.app_data::<Lifecycle>() {
+            Some(lifecycle) => Ok(Self(Request::new(&Head(request), lifecycle))),
+            None => {
+                tracing::error!(
+                    "SseRequest needs `App::configure(sse_actix::with_hub(..))` or `with_lifecycle`"
+                );
+                Err(Refusal::new(500, "The server is not configured for event streams.").into())
+            }
+        })
+    }
+}
+
+struct Head<'a>(&'a HttpRequest);
+
+impl RequestHead for Head<'_> {
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers().get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn query(&self) -> Option<&str> {
+        Some(self.0.query_string())
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer_addr()
+    }
+}

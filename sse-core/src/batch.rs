@@ -1,0 +1,121 @@
+//! [`Batch`]: the events that go out in one chunk.
+
+use bytes::{Bytes, BytesMut};
+
+/// What a source puts its due events into, up to a limit.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Batch {
+    chunk: Chunk,
+    limit: usize,
+    held: Option<Bytes>,
+    full: bool,
+    ended: bool,
+}
+
+impl Batch {
+    pub(crate) fn new(limit: usize, held: Option<Bytes>) -> Self {
+        let mut batch = Self {
+            chunk: Chunk::default(),
+            limit,
+            held: None,
+            full: false,
+            ended: false,
+        };
+        if let Some(bytes) = held {
+            batch.push(bytes);
+        }
+        batch
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunk.len() == 0
+    }
+
+    /// Nothing more is to be added to this chunk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Nothing more will come, in this chunk or after it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether as many bytes may still be added. The first event always may.
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        self.is_empty() || self.chunk.len() + len <= self.limit
+    }
+
+    /// Adds an event; one that does not fit is held back for the next chunk.
+    pub(crate) fn push(&mut self, frame: Bytes) {
+        if self.fits(frame.len()) {
+            self.chunk.append(frame);
+            self.full |= self.chunk.len() >= self.limit;
+        } else {
+            self.held = Some(frame);
+            self.full = true;
+        }
+    }
+
+    /// Adds an event whether or not it fits.
+    pub(crate) fn force(&mut self, frame: Bytes) {
+        self.chunk.append(frame);
+    }
+
+    /// More is due than this chunk takes.
+    pub(crate) fn fill(&mut self) {
+        self.full = true;
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        self.full = true;
+    }
+
+    /// The chunk, and the event that did not fit.
+    pub(crate) fn into_parts(self) -> (Chunk, Option<Bytes>) {
+        (self.chunk, self.held)
+    }
+}
+
+/// Bytes that go out together. A single frame stays the shared bytes that it is; only a second one is a reason
+/// to copy.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    one: Bytes,
+    many: BytesMut,
+}
+
+impl Chunk {
+    pub(crate) fn len(&self) -> usize {
+        self.one.len() + self.many.len()
+    }
+
+    pub(crate) fn append(&mut self, tail: Bytes) {
+        if self.len() == 0 {
+            self.one = tail;
+            return;
+        }
+        if self.many.is_empty() {
+            self.many.reserve(self.one.len() + tail.len());
+            self.many.extend_from_slice(&std::mem::take(&mut self.one));
+        }
+        self.many.extend_from_slice(&tail);
+    }
+
+    pub(crate) fn prepend(&mut self, head: &[u8]) {
+        let tail = std::mem::take(self).into_bytes();
+        self.many.reserve(head.len() + tail.len());
+        self.many.extend_from_slice(head);
+        self.many.extend_from_slice(&tail);
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        if self.many.is_empty() {
+            self.one
+        } else {
+            self.many.freeze()
+        }
+    }
+}

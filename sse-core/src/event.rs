@@ -1,0 +1,244 @@
+//! [`Event`]: what an application wants to say, checked where it is built.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::response::Refusal;
+
+/// Names that begin so are the library's own: `sse-position`, `sse-gap`.
+const RESERVED_PREFIX: &str = "sse-";
+
+/// Longest event name and longest id, in bytes.
+///
+/// Browsers echo an id back in a request header, so an unbounded one would come back as a request that
+/// servers refuse, and a refused request ends an `EventSource` for good.
+pub const MAX_FIELD_BYTES: usize = 128;
+
+/// The shortest and longest `retry` an event may carry: one second and one day.
+///
+/// Chromium takes `retry: 0` at its word and comes back after 5 ms.
+pub(crate) const EVENT_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+
+/// One server-sent event: data, and optionally a name, an id, a reconnection time and a comment.
+///
+/// ```
+/// use sse_core::Event;
+///
+/// let event = Event::new("hello").name("greeting")?;
+/// # Ok::<(), sse_core::EventError>(())
+/// ```
+///
+/// What is invalid is refused here, where it is built, so that encoding cannot fail and no value, however
+/// hostile, can add a field or an event of its own
+/// ([HTML §9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
+///
+/// **What surprises.** A client joins the lines of `data` with LF: CR and CRLF arrive as LF. Send JSON where
+/// every byte counts. Firefox drops NUL from data, Chromium keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub(crate) data: String,
+    pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) comment: Option<Box<str>>,
+}
+
+impl Event {
+    /// An event with this data and nothing else; clients see it as a `message`.
+    ///
+    /// Any text is valid, the empty one too: it arrives as an event whose data is empty.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self {
+            data: data.into(),
+            name: None,
+            id: None,
+            retry: None,
+            comment: None,
+        }
+    }
+
+    /// An event whose data is `value` as JSON.
+    ///
+    /// # Errors
+    /// [`EventError::Json`] when `value` cannot be serialized, such as a map with keys that are no strings.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
+        serde_json::to_string(value)
+            .map(Self::new)
+            .map_err(|error| EventError::Json(error.to_string()))
+    }
+
+    /// Names the event: browsers deliver it to listeners of that name instead of `onmessage`.
+    ///
+    /// # Errors
+    /// [`EventError::Name`] when the name is empty, longer than [`MAX_FIELD_BYTES`], holds CR, LF or NUL, is
+    /// `open` or `error` (they fire `onopen` and `onerror` in browsers), or begins with `sse-`, which is kept
+    /// for what the library itself says.
+    pub fn name(mut self, name: impl Into<String>) -> Result<Self, EventError> {
+        let name = name.into();
+        let reason = if name.is_empty() {
+            "must not be empty"
+        } else if name.len() > MAX_FIELD_BYTES {
+            "must not be longer than 128 bytes"
+        } else if name.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            "must not hold a line break or NUL"
+        } else if matches!(name.as_str(), "open" | "error") {
+            "must not be `open` or `error`, which browsers fire themselves"
+        } else if name.starts_with(RESERVED_PREFIX) {
+            "must not begin with `sse-`"
+        } else {
+            self.name = Some(Cow::Owned(name));
+            return Ok(self);
+        };
+        Err(EventError::Name(reason))
+    }
+
+    /// Gives the event an id of the application's own; a client sends it back as `Last-Event-ID`.
+    ///
+    /// For the application's own streams. Events published to a [`Hub`](crate::Hub) get the hub's ids, and
+    /// `publish` refuses one that already has an id.
+    ///
+    /// # Errors
+    /// [`EventError::Id`] when the id is empty, longer than [`MAX_FIELD_BYTES`], or holds anything but
+    /// printable ASCII (`!` to `~`): other bytes come back in a header that servers refuse with 400, after
+    /// which a browser never returns.
+    pub fn id(mut self, id: impl Into<String>) -> Result<Self, EventError> {
+        let id = id.into();
+        let reason = if id.is_empty() {
+            "must not be empty"
+        } else if id.len() > MAX_FIELD_BYTES {
+            "must not be longer than 128 bytes"
+        } else if !id.bytes().all(|b| b.is_ascii_graphic()) {
+            "must be printable ASCII without spaces"
+        } else {
+            self.id = Some(id.into_boxed_str());
+            return Ok(self);
+        };
+        Err(EventError::Id(reason))
+    }
+
+    /// Tells the client how long to wait before it reconnects, from here on. Kept within one second and one
+    /// day; in whole milliseconds.
+    #[must_use]
+    pub fn retry(mut self, after: Duration) -> Self {
+        self.retry = Some(after.clamp(EVENT_RETRY.0, EVENT_RETRY.1));
+        self
+    }
+
+    /// Puts a comment in front of the event: visible on the wire, never delivered by a client.
+    #[must_use]
+    pub fn comment(mut self, text: impl Into<String>) -> Self {
+        self.comment = Some(text.into().into_boxed_str());
+        self
+    }
+
+    /// One of the library's own events, whose name users cannot take.
+    pub(crate) fn reserved(name: &'static str, data: impl Into<String>) -> Self {
+        debug_assert!(name.starts_with(RESERVED_PREFIX));
+        Self {
+            name: Some(Cow::Borrowed(name)),
+            ..Self::new(data)
+        }
+    }
+}
+
+impl From<&str> for Event {
+    fn from(data: &str) -> Self {
+        Self::new(data)
+    }
+}
+
+impl From<String> for Event {
+    fn from(data: String) -> Self {
+        Self::new(data)
+    }
+}
+
+/// Why an [`Event`] could not be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The id is not one that clients can send back; the text says what it must be.
+    Id(&'static str),
+    /// The data could not be written as JSON; the text is the serializer's.
+    Json(String),
+    /// The name is not one that clients can be given; the text says what it must be.
+    Name(&'static str),
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(reason) => write!(f, "an event id {reason}"),
+            Self::Json(reason) => write!(f, "the event's data cannot be written as JSON: {reason}"),
+            Self::Name(reason) => write!(f, "an event name {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for EventError {}
+
+/// A bad name or id is the sender's mistake (400); data that cannot be serialized is the application's (500).
+impl From<EventError> for Refusal {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Json(_) => Self::new(500, "The event could not be written."),
+            EventError::Id(_) | EventError::Name(_) => Self::sentence(400, &error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_forge_or_mislead_are_refused() {
+        for name in [
+            "",
+            "a\nb",
+            "a\rb",
+            "a\0b",
+            "open",
+            "error",
+            "sse-gap",
+            "sse-",
+            "x\n\ndata: forged",
+        ] {
+            assert!(Event::new("").name(name).is_err(), "{name:?}");
+        }
+        assert!(Event::new("").name("x".repeat(129)).is_err());
+        for name in [
+            "message",
+            " leading",
+            "Öffnung",
+            "a:b",
+            "errors",
+            &"x".repeat(128),
+        ] {
+            assert!(Event::new("").name(name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_printable_ascii() {
+        for id in ["", "a b", "a\nb", "é", "\u{7f}", "\t"] {
+            assert!(Event::new("").id(id).is_err(), "{id:?}");
+        }
+        assert!(Event::new("").id("!~:42").is_ok());
+        assert!(Event::new("").id("x".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn json_that_fails_is_an_error() {
+        let map = std::collections::HashMap::from([((1, 2), 3)]);
+        assert!(matches!(Event::json(&map), Err(EventError::Json(_))));
+        assert_eq!(Event::json(&[1, 2]).unwrap().data, "[1,2]");
+    }
+
+    #[test]
+    fn retry_is_clamped() {
+        assert_eq!(Event::new("").retry(Duration::ZERO).retry, Some(EVENT_RETRY.0));
+        assert_eq!(Event::new("").retry(Duration::MAX).retry, Some(EVENT_RETRY.1));
+    }
+}

@@ -1,0 +1,271 @@
+//! [`Frame`]: an event encoded once, sent to any number of clients.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use crate::{event::Event, id::EventId};
+
+/// An [`Event`] as it goes over the wire: comment, `retry`, `event`, `data`, `id`, blank line. Cloning shares
+/// the bytes.
+///
+/// The id stands last because `@microsoft/fetch-event-source` takes it for received as soon as it has read that
+/// line: a connection that breaks between an id and its data would lose the event for good.
+///
+/// Encode once and hand the clones to many streams:
+///
+/// ```
+/// use sse_core::{Event, Frame};
+///
+/// let frame = Frame::from(&Event::new("one\ntwo").name("lines")?);
+/// assert_eq!(frame.as_bytes().as_ref(), b"event: lines\ndata: one\ndata: two\n\n");
+/// # Ok::<(), sse_core::EventError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Bytes,
+    /// Where the id's text begins; it is the last field.
+    id: Option<usize>,
+}
+
+impl Frame {
+    /// A comment alone: visible on the wire, never delivered by a client.
+    ///
+    /// It ends with one newline, not two: a blank line after a comment makes some clients report an empty
+    /// message.
+    pub fn comment(text: &str) -> Self {
+        let mut out = Vec::with_capacity(lines(text).map(|line| line.len() + 3).sum());
+        write_comment(&mut out, text);
+        Self {
+            bytes: out.into(),
+            id: None,
+        }
+    }
+
+    /// The encoded bytes: one whole block, or comment lines.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The encoded bytes.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// How many bytes the frame takes on the wire.
+    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The same event under another id. An event that has none stays as it is.
+    pub(crate) fn with_id(&self, id: EventId) -> Self {
+        let Some(at) = self.id else {
+            return self.clone();
+        };
+        let mut out = Vec::with_capacity(at + EventId::MAX_LEN + END.len());
+        out.extend_from_slice(&self.bytes[..at]);
+        write_text(&mut out, format_args!("{id}{END}"));
+        Self {
+            bytes: out.into(),
+            id: Some(at),
+        }
+    }
+}
+
+impl From<&Event> for Frame {
+    fn from(event: &Event) -> Self {
+        let Some(id) = &event.id else {
+            let mut out = Vec::with_capacity(body_len(event) + 1);
+            write_body(&mut out, event);
+            out.push(b'\n');
+            return Self {
+                bytes: out.into(),
+                id: None,
+            };
+        };
+        let mut out = Vec::with_capacity(body_len(event) + ID.len() + id.len() + END.len());
+        write_body(&mut out, event);
+        out.extend_from_slice(ID);
+        let at = out.len();
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(END.as_bytes());
+        Self {
+            bytes: out.into(),
+            id: Some(at),
+        }
+    }
+}
+
+impl From<Event> for Frame {
+    fn from(event: Event) -> Self {
+        Self::from(&event)
+    }
+}
+
+/// A frame that still lacks its id.
+///
+/// The hub gives ids under its lock. Everything that takes time, copying the data above all, is done before;
+/// the id comes last and has its room.
+#[derive(Debug)]
+pub(crate) struct Draft(Vec<u8>);
+
+impl Draft {
+    pub(crate) fn new(event: &Event) -> Self {
+        let mut out = Vec::with_capacity(body_len(event) + ID.len() + EventId::MAX_LEN + END.len());
+        write_body(&mut out, event);
+        out.extend_from_slice(ID);
+        Self(out)
+    }
+
+    pub(crate) fn seal(self, id: EventId) -> Frame {
+        let Self(mut out) = self;
+        let at = out.len();
+        write_text(&mut out, format_args!("{id}{END}"));
+        Frame {
+            bytes: out.into(),
+            id: Some(at),
+        }
+    }
+}
+
+const ID: &[u8] = b"id: ";
+
+/// The end of the id's line, and the blank line that ends the block.
+const END: &str = "\n\n";
+
+/// Everything but the id and the blank line.
+fn write_body(out: &mut Vec<u8>, event: &Event) {
+    if let Some(comment) = &event.comment {
+        write_comment(out, comment);
+    }
+    if let Some(retry) = event.retry {
+        write_text(out, format_args!("retry: {}\n", retry.as_millis()));
+    }
+    if let Some(name) = &event.name {
+        write_line(out, b"event: ", name);
+    }
+    for line in lines(&event.data) {
+        write_line(out, b"data: ", line);
+    }
+}
+
+fn body_len(event: &Event) -> usize {
+    let comment = event
+        .comment
+        .as_deref()
+        .map_or(0, |text| lines(text).map(|line| ": \n".len() + line.len()).sum());
+    let retry = event.retry.map_or(0, |_| "retry: 86400000\n".len());
+    let name = event
+        .name
+        .as_deref()
+        .map_or(0, |name| "event: \n".len() + name.len());
+    let data: usize = lines(&event.data).map(|line| "data: \n".len() + line.len()).sum();
+    comment + retry + name + data
+}
+
+fn write_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // Writing to a `Vec` cannot fail.
+    let _ = io::Write::write_fmt(out, text);
+}
+
+fn write_comment(out: &mut Vec<u8>, text: &str) {
+    for line in lines(text) {
+        write_line(out, b": ", line);
+    }
+}
+
+/// The space behind the colon is always there: a client takes one away, and a line may begin with its own.
+fn write_line(out: &mut Vec<u8>, field: &[u8], line: &str) {
+    out.extend_from_slice(field);
+    out.extend_from_slice(line.as_bytes());
+    out.push(b'\n');
+}
+
+/// The lines of a text, ended by CR, LF or CRLF as
+/// [HTML §9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream) ends
+/// them; a text that ends with a line break ends with an empty line.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = memchr2(b'\r', b'\n', text.as_bytes()) else {
+            rest = None;
+            return Some(text);
+        };
+        let break_len = if text[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = Some(&text[end + break_len..]);
+        Some(&text[..end])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn encode(event: &Event) -> String {
+        let frame = Frame::from(event);
+        String::from_utf8(frame.into_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn blocks_are_written_in_one_order() {
+        let event = Event::new("x")
+            .comment("c")
+            .retry(Duration::from_secs(2))
+            .id("7")
+            .unwrap()
+            .name("n")
+            .unwrap();
+        assert_eq!(encode(&event), ": c\nretry: 2000\nevent: n\ndata: x\nid: 7\n\n");
+    }
+
+    #[test]
+    fn every_line_break_starts_a_data_line() {
+        assert_eq!(encode(&Event::new("")), "data: \n\n");
+        assert_eq!(encode(&Event::new(" a")), "data:  a\n\n");
+        assert_eq!(
+            encode(&Event::new("a\rb\nc\r\nd\n\re\r")),
+            "data: a\ndata: b\ndata: c\ndata: d\ndata: \ndata: e\ndata: \n\n"
+        );
+        assert_eq!(
+            encode(&Event::new("x\revent: forged\r\n\r\ndata: y")),
+            "data: x\ndata: event: forged\ndata: \ndata: data: y\n\n"
+        );
+        assert_eq!(
+            encode(&Event::new("\u{2028}\u{85}\u{b}")),
+            "data: \u{2028}\u{85}\u{b}\n\n"
+        );
+    }
+
+    #[test]
+    fn comments_are_lines_without_a_blank_one() {
+        assert_eq!(Frame::comment("a\r\nb\n").as_bytes().as_ref(), b": a\n: b\n: \n");
+        assert_eq!(Frame::comment("").as_bytes().as_ref(), b": \n");
+    }
+
+    #[test]
+    fn a_frame_is_allocated_once() {
+        let event = Event::new("a\nb\r\nc".repeat(50))
+            .comment("x\ny")
+            .name("name")
+            .unwrap();
+        let expected = Frame::from(&event).len();
+        assert_eq!(body_len(&event) + 1, expected);
+    }
+
+    #[test]
+    fn a_draft_is_the_same_frame_under_an_id_given_later() {
+        for seq in [0, 9, 10, 12345, u64::MAX] {
+            let id = EventId { epoch: 0xabc, seq };
+            let event = Event::new("one\ntwo").name("n").unwrap().comment("c");
+            let sealed = Draft::new(&event).seal(id);
+            assert_eq!(sealed, Frame::from(&event.id(id.to_string()).unwrap()));
+            let other = EventId { epoch: 1, seq: 77 };
+            assert_eq!(sealed.with_id(other).with_id(id), sealed);
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! [`Log`]: one ordered, bounded log of frames with an index by topic.
+//!
+//! Plain data: no lock, no clock, no task. What it must hold:
+//!
+//! - Positions are local, dense and only grow: each event, hole and seam takes the next one. An [`EventId`] is
+//!   an attribute of a position; two of them are compared only within one epoch.
+//! - Every topic remembers the last position that was lost from it, its *mark*. A subscriber at position `p`
+//!   has lost something exactly when a mark of its topics lies behind `p`.
+//! - A topic that somebody subscribes to keeps its mark. Topics that nobody uses are forgotten when there are
+//!   too many, those with the oldest marks first; their marks fold into the *floor*, where a topic starts that
+//!   comes into being.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use crate::{frame::Frame, id::EventId, topic::Topic};
+
+/// A local position. Everything up to it is behind a cursor that stands on it.
+pub(super) type Pos = u64;
+
+/// A topic's place in this log.
+pub(super) type TopicKey = usize;
+
+/// How many epochs are remembered.
+const SEGMENTS: usize = 8;
+
+/// A position and its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) pos: Pos,
+    pub(super) id: EventId,
+}
+
+/// What the log keeps at the most.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) age: Duration,
+    pub(super) per_topic: Option<usize>,
+    /// Topics that are remembered although they have neither events nor subscribers.
+    pub(super) idle_topics: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    limits: Limits,
+    /// Whether an engine fills it, so that an id ahead of the head may be another node's.
+    fed: bool,
+    /// Whether it began without the events of an earlier life.
+    born_empty: bool,
+    head: Mark,
+    floor: Mark,
+    last_hole: Pos,
+    last_seam: Pos,
+    /// Where epochs begin, the present one last.
+    segments: VecDeque<Mark>,
+    /// All events by position; `None` where one left before its turn.
+    order: VecDeque<Slot>,
+    live: usize,
+    bytes: usize,
+    topics: Slab<TopicLog>,
+    names: HashMap<Topic, TopicKey>,
+    /// Topics without events and subscribers, by mark.
+    idle: BTreeSet<(Pos, TopicKey)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    at: Mark,
+    entry: Option<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    topics: Box<[TopicKey]>,
+    bytes: usize,
+    since: Instant,
+    /// In how many of its topics it is among the last N.
+    within: usize,
+}
+
+#[derive(Debug)]
+struct TopicLog {
+    name: Topic,
+    kept: VecDeque<Kept>,
+    mark: Mark,
+    /// The last position at which this topic's subscribers had to look.
+    news: Pos,
+    subscribers: usize,
+    latest: bool,
+}
+
+/// One event in a topic's index.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) at: Mark,
+    pub(super) frame: Frame,
+}
+
+/// One topic of a subscription, and the position from which on it counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) key: TopicKey,
+    pub(super) since: Pos,
+}
+
+/// Where a client's id stands in this log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Right behind this position.
+    At(Pos),
+    /// In this epoch, behind the head.
+    Ahead,
+    /// In an epoch that is not known here.
+    Elsewhere,
+}
+
+/// What a subscriber has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) upto: Mark,
+    pub(super) topics: Vec<Topic>,
+}
+
+impl Log {
+    /// A log whose first event will lie behind `start`.
+    pub(super) fn new(limits: Limits, start: EventId, fed: bool, born_empty: bool) -> Self {
+        // Not 0: an id from before the start must have a place in front of it.
+        let start = Mark { pos: 1, id: start };
+        Self {
+            limits,
+            fed,
+            born_empty,
+            head: start,
+            floor: start,
+            last_hole: 0,
+            last_seam: 0,
+            segments: VecDeque::from([start]),
+            order: VecDeque::new(),
+            live: 0,
+            bytes: 0,
+            topics: Slab::new(),
+            names: HashMap::new(),
+            idle: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn head(&self) -> Mark {
+        self.head
+    }
+
+    pub(super) fn fed(&self) -> bool {
+        self.fed
+    }
+
+    pub(super) fn born_empty(&self) -> bool {
+        self.born_empty
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// The position before the first event of the present epoch.
+    pub(super) fn epoch_start(&self) -> Mark {
+        self.segments.back().copied().unwrap_or(self.head)
+    }
+
+    /// The oldest position that is still kept, or the head where nothing is.
+    pub(super) fn oldest(&self) -> Pos {
+        self.order.front().map_or(self.head.pos, |slot| slot.at.pos)
+    }
+
+    /// The last position at which a topic's subscribers had to look.
+    pub(super) fn news(&self, key: TopicKey) -> Pos {
+        self.topics.get(key).map_or(0, |topic| topic.news)
+    }
+
+    /// The id that the next event gets where the log itself gives them.
+    pub(super) fn next_id(&self) -> EventId {
+        EventId {
+            seq: self.head.id.seq + 1,
+            ..self.head.id
+        }
+    }
+
+    /// Adds an event. Returns its topics' keys; the caller wakes them.
+    pub(super) fn append<'a>(
+        &mut self,
+        id: EventId,
+        topics: impl Iterator<Item = &'a Topic>,
+        latest: impl Fn(&Topic) -> bool,
+        frame: &Frame,
+        now: Instant,
+    ) -> Box<[TopicKey]> {
+        self.head = Mark {
+            pos: self.head.pos + 1,
+            id,
+        };
+        let at = self.head;
+        let keys: Box<[TopicKey]> = topics.map(|name| self.touch(name, &latest)).collect();
+        self.order.push_back(Slot {
+            at,
+            entry: Some(Entry {
+                topics: keys.clone(),
+                bytes: frame.len(),
+                since: now,
+                within: keys.len(),
+            }),
+        });
+        self.live += 1;
+        self.bytes += frame.len();
+        for &key in &keys {
+            let topic = &mut self.topics[key];
+            topic.news = at.pos;
+            topic.kept.push_back(Kept {
+                at,
+                frame: frame.clone(),
+            });
+        }
+        for &key in &keys {
+            self.advance_window(key);
+        }
+        self.trim(now);
+        keys
+    }
+
+    /// Something up to this id was lost before it came here. Marks every topic; the caller wakes everyone.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only an engine can lose or restart a log that is open")
+    )]
+    pub(super) fn hole(&mut self, upto: EventId) {
+        let id = if upto.epoch == self.head.id.epoch && upto.seq > self.head.id.seq {
+            upto
+        } else {
+            self.head.id
+        };
+        self.mark_all(id);
+        self.last_hole = self.head.pos;
+    }
+
+    /// A new epoch begins. Marks every topic; the caller wakes everyone.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only an engine can lose or restart a log that is open")
+    )]
+    pub(super) fn seam(&mut self, start: EventId) {
+        self.mark_all(start);
+        self.last_seam = self.head.pos;
+        self.segments.push_back(self.head);
+        if self.segments.len() > SEGMENTS {
+            self.segments.pop_front();
+        }
+    }
+
+    fn mark_all(&mut self, id: EventId) {
+        self.head = Mark {
+            pos: self.head.pos + 1,
+            id,
+        };
+        self.floor = self.head;
+        for (_, topic) in &mut self.topics {
+            topic.mark = self.head;
+            topic.news = self.head.pos;
+        }
+        for (_, key) in std::mem::take(&mut self.idle) {
+            self.forget(key);
+        }
+    }
+
+    /// Drops what is over a cap or too old, from the oldest.
+    pub(super) fn trim(&mut self, now: Instant) {
+        while let Some(slot) = self.order.front() {
+            if let Some(entry) = &slot.entry {
+                let over = self.live > self.limits.events.max(1)
+                    || (self.bytes > self.limits.bytes && self.live > 1)
+                    || now.saturating_duration_since(entry.since) >= self.limits.age;
+                if !over {
+                    break;
+                }
+                self.remove(0);
+            }
+            self.order.pop_front();
+        }
+        if self.order.len() > 2 * self.live + 64 {
+            self.order.retain(|slot| slot.entry.is_some());
+        }
+    }
+
+    /// A topic got an event, so exactly one has ceased to be among its last N. It goes when that is so in all
+    /// of its topics.
+    fn advance_window(&mut self, key: TopicKey) {
+        let topic = &self.topics[key];
+        let cap = if topic.latest {
+            Some(1)
+        } else {
+            self.limits.per_topic
+        };
+        let Some(left) = cap.and_then(|cap| topic.kept.len().checked_sub(cap + 1)) else {
+            return;
+        };
+        let pos = topic.kept[left].at.pos;
+        let index = self.order.partition_point(|slot| slot.at.pos < pos);
+        let Some(entry) = self.order.get_mut(index).and_then(|slot| slot.entry.as_mut()) else {
+            return;
+        };
+        entry.within -= 1;
+        if entry.within == 0 {
+            self.remove(index);
+        }
+    }
+
+    /// Takes an event out of all indexes at once and marks each.
+    fn remove(&mut self, index: usize) {
+        let slot = &mut self.order[index];
+        let at = slot.at;
+        let Some(entry) = slot.entry.take() else {
+            return;
+        };
+        self.live -= 1;
+        self.bytes -= entry.bytes;
+        for &key in &entry.topics {
+            let topic = &mut self.topics[key];
+            let index = topic.kept.partition_point(|kept| kept.at.pos < at.pos);
+            topic.kept.remove(index);
+            if topic.mark.pos < at.pos {
+                topic.mark = at;
+            }
+            self.rest(key);
+        }
+    }
+
+    /// The topic's key; a new topic starts at the floor.
+    fn touch(&mut self, name: &Topic, latest: impl Fn(&Topic) -> bool) -> TopicKey {
+        if let Some(&key) = self.names.get(name) {
+            let topic = &self.topics[key];
+            if topic.subscribers == 0 && topic.kept.is_empty() {
+                self.idle.remove(&(topic.mark.pos, key));
+            }
+            return key;
+        }
+        let key = self.topics.insert(TopicLog {
+            name: name.clone(),
+            kept: VecDeque::new(),
+            mark: self.floor,
+            news: self.floor.pos,
+            subscribers: 0,
+            latest: latest(name),
+        });
+        self.names.insert(name.clone(), key);
+        key
+    }
+
+    /// Lets go of a topic that has neither events nor subscribers.
+    fn rest(&mut self, key: TopicKey) {
+        let topic = &self.topics[key];
+        if topic.subscribers > 0 || !topic.kept.is_empty() {
+            return;
+        }
+        if topic.mark.pos <= self.floor.pos {
+            self.forget(key);
+            return;
+        }
+        self.idle.insert((topic.mark.pos, key));
+        if self.idle.len() > self.limits.idle_topics
+            && let Some((_, key)) = self.idle.pop_first()
+        {
+            self.floor = self.topics[key].mark;
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: TopicKey) {
+        let topic = self.topics.remove(key);
+        self.names.remove(&topic.name);
+    }
+
+    /// Takes up a subscription's interest in a topic.
+    pub(super) fn join(&mut self, name: &Topic, latest: impl Fn(&Topic) -> bool) -> TopicKey {
+        let key = self.touch(name, latest);
+        self.topics[key].subscribers += 1;
+        key
+    }
+
+    /// The key of a topic that is known.
+    pub(super) fn key(&self, name: &Topic) -> Option<TopicKey> {
+        self.names.get(name).copied()
+    }
+
+    /// Ends a subscription's interest in a topic.
+    pub(super) fn leave(&mut self, key: TopicKey) {
+        self.topics[key].subscribers -= 1;
+        self.rest(key);
+    }
+
+    /// Where a client's id stands, for a subscription to these topics.
+    pub(super) fn place(&self, id: EventId, members: &[Member]) -> Place {
+        if id.epoch == self.head.id.epoch {
+            if id.seq > self.head.id.seq {
+                return Place::Ahead;
+            }
+            if id.seq == self.head.id.seq {
+                return Place::At(self.head.pos);
+            }
+        }
+        let Some(segment) = self.segments.iter().rposition(|start| start.id.epoch == id.epoch) else {
+            return Place::Elsewhere;
+        };
+        let start = self.segments[segment];
+        if id.seq < start.id.seq {
+            return Place::At(start.pos - 1);
+        }
+        let start = start.pos;
+        let end = self.segments.get(segment + 1).map_or(Pos::MAX, |next| next.pos);
+        let behind = self
+            .order
+            .partition_point(|slot| slot.at.pos < start || (slot.at.pos < end && slot.at.id.seq <= id.seq));
+        let kept = behind.checked_sub(1).map_or(0, |index| self.order[index].at.pos);
+        // What left the log before its neighbours is known by the marks alone.
+        let marked = members
+            .iter()
+            .map(|member| self.topics[member.key].mark)
+            .filter(|mark| mark.id.epoch == id.epoch && mark.id.seq <= id.seq)
+            .map(|mark| mark.pos);
+        Place::At(marked.fold(start.max(kept), Pos::max))
+    }
+
+    /// What a subscriber that stands at `from` has lost, beyond what it was told of up to `told`. *Latest value*
+    /// topics lose nothing.
+    ///
+    /// Between `from` and `told` marks say nothing new: there it counts whether fewer events are kept of a topic
+    /// than were `owed`.
+    pub(super) fn loss(
+        &self,
+        members: &[Member],
+        from: Pos,
+        told: Pos,
+        owed: &[(TopicKey, usize)],
+    ) -> Option<Loss> {
+        let known = from.max(told);
+        let lost: Vec<&TopicLog> = members
+            .iter()
+            .filter(|member| {
+                let topic = &self.topics[member.key];
+                let behind = topic.mark.pos > known.max(member.since);
+                let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
+                !topic.latest && (behind || owed.any(|&(key, count)| self.count(key, from, told) < count))
+            })
+            .map(|member| &self.topics[member.key])
+            .collect();
+        Some(Loss {
+            upto: lost.iter().map(|topic| topic.mark).max_by_key(|mark| mark.pos)?,
+            topics: lost.iter().map(|topic| topic.name.clone()).collect(),
+        })
+    }
+
+    /// How many events of a topic are kept behind `from` and not behind `upto`.
+    pub(super) fn count(&self, key: TopicKey, from: Pos, upto: Pos) -> usize {
+        self.topics.get(key).map_or(0, |topic| {
+            let before = topic.kept.partition_point(|kept| kept.at.pos <= from);
+            topic
+                .kept
+                .partition_point(|kept| kept.at.pos <= upto)
+                .saturating_sub(before)
+        })
+    }
+
+    pub(super) fn last_hole(&self) -> Pos {
+        self.last_hole
+    }
+
+    pub(super) fn last_seam(&self) -> Pos {
+        self.last_seam
+    }
+
+    /// The names of these topics.
+    pub(super) fn names(&self, members: &[Member]) -> Vec<Topic> {
+        members
+            .iter()
+            .map(|member| self.topics[member.key].name.clone())
+            .collect()
+    }
+
+    /// Whether something of these topics is kept in front of or at `upto`, behind `from`.
+    pub(super) fn keeps(&self, members: &[Member], from: Pos, upto: Pos) -> bool {
+        self.due(members, from)
+            .next()
+            .is_some_and(|kept| kept.at.pos <= upto)
+    }
+
+    /// The events of these topics behind `from`, in order, each once.
+    pub(super) fn due(&self, members: &[Member], from: Pos) -> Due<'_> {
+        let parts = members
+            .iter()
+            .filter_map(|member| {
+                let kept = &self.topics[member.key].kept;
+                let from = from.max(member.since);
+                // Most often a subscriber has all but the last few.
+                if kept.back().is_none_or(|last| last.at.pos <= from) {
+                    return None;
+                }
+                Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
+            })
+            .collect();
+        Due { parts }
+    }
+
+    /// The present values of those of these topics that keep only the latest, none behind `upto`.
+    pub(super) fn values(&self, members: &[Member], upto: Pos) -> Vec<Kept> {
+        let mut values: Vec<Kept> = members
+            .iter()
+            .map(|member| &self.topics[member.key])
+            .filter(|topic| topic.latest)
+            .filter_map(|topic| topic.kept.back())
+            .filter(|kept| kept.at.pos <= upto)
+            .cloned()
+            .collect();
+        values.sort_unstable_by_key(|kept| kept.at.pos);
+        values.dedup_by_key(|kept| kept.at.pos);
+        values
+    }
+}
+
+/// Merges the indexes of several topics.
+pub(super) struct Due<'a> {
+    /// An index, and the next of its events.
+    parts: Vec<(&'a VecDeque<Kept>, usize)>,
+}
+
+impl<'a> Iterator for Due<'a> {
+    type Item = &'a Kept;
+
+    fn next(&mut self) -> Option<&'a Kept> {
+        let first = self
+            .parts
+            .iter()
+            .filter_map(|&(kept, next)| kept.get(next))
+            .min_by_key(|kept| kept.at.pos)?;
+        // An event of several topics stands in the index of each.
+        for (kept, next) in &mut self.parts {
+            if kept.get(*next).is_some_and(|kept| kept.at.pos == first.at.pos) {
+                *next += 1;
+            }
+        }
+        Some(first)
+    }
+}

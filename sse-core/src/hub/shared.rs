@@ -1,0 +1,159 @@
+//! [`Shared`]: the hub's state under its one lock, and the task that wakes subscribers.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
+
+use slab::Slab;
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
+
+use super::{
+    cursor::Policy,
+    log::Log,
+    wake::{Slot, Wake},
+};
+use crate::{
+    frame::Draft,
+    id::EventId,
+    topic::{Topic, TopicPattern, Topics},
+};
+
+/// One lock for all: ids are given and frames become visible in one order, and a subscriber takes frames and
+/// learns of losses in one look.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) wake: Wake,
+    pub(super) slots: Slab<Slot>,
+    pub(super) generation: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) policy: Policy,
+    pub(super) positions: bool,
+    latest: Vec<TopicPattern>,
+    wake_task: AtomicBool,
+    /// Lives longer than the hub, so that the task that waits on it does not keep the hub alive.
+    news: Arc<Notify>,
+}
+
+impl Shared {
+    pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                log,
+                wake: Wake::default(),
+                slots: Slab::new(),
+                generation: 0,
+            }),
+            policy,
+            positions,
+            latest,
+            wake_task: AtomicBool::new(false),
+            news: Arc::default(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_latest(&self, topic: &Topic) -> bool {
+        self.latest.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// Gives the event its id, makes it visible and has its subscribers woken.
+    pub(super) fn append(&self, topics: &Topics, draft: Draft) -> EventId {
+        let now = Instant::now().into_std();
+        let mut state = self.lock();
+        let id = state.log.next_id();
+        let frame = draft.seal(id);
+        let keys = state
+            .log
+            .append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
+        for &key in &keys {
+            state.wake.mark(key);
+        }
+        let idle = state.wake.is_idle();
+        drop(state);
+        if !idle {
+            self.wake();
+        }
+        id
+    }
+
+    /// Has those woken who were marked: by the wake task, or here where there is none.
+    fn wake(&self) {
+        if self.wake_task.load(Ordering::SeqCst) {
+            self.news.notify_one();
+        } else {
+            while self.wake_some() {}
+        }
+    }
+
+    /// Wakes a few; whether there are more.
+    fn wake_some(&self) -> bool {
+        let mut wakers: Vec<Waker> = Vec::new();
+        let mut guard = self.lock();
+        let State { log, wake, slots, .. } = &mut *guard;
+        wake.next(log, slots, &mut wakers);
+        let more = !wake.is_idle();
+        drop(guard);
+        wakers.into_iter().for_each(Waker::wake);
+        more
+    }
+
+    /// Starts the wake task where none runs. It lives in the runtime of the subscriber that is just being
+    /// polled, and can die with it; then the next subscriber starts another.
+    pub(super) fn ensure_wake_task(self: &Arc<Self>) {
+        if self.wake_task.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if !self.wake_task.swap(true, Ordering::SeqCst) {
+            let task = WakeTask(Arc::downgrade(self));
+            runtime.spawn(task.run(Arc::clone(&self.news)));
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.news.notify_one();
+    }
+}
+
+struct WakeTask(Weak<Shared>);
+
+impl WakeTask {
+    async fn run(self, news: Arc<Notify>) {
+        loop {
+            let Some(more) = self.0.upgrade().map(|shared| shared.wake_some()) else {
+                return;
+            };
+            if more {
+                tokio::task::yield_now().await;
+            } else {
+                news.notified().await;
+            }
+        }
+    }
+}
+
+/// Dropped with its runtime, it leaves nobody asleep.
+impl Drop for WakeTask {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.wake_task.store(false, Ordering::SeqCst);
+            while shared.wake_some() {}
+        }
+    }
+}

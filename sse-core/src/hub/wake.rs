@@ -1,0 +1,147 @@
+//! [`Wake`]: who sleeps on which topic, and in what order they are woken.
+//!
+//! Publishing only marks a topic. A task of its own then wakes its subscribers a few at a time, so that neither
+//! a publisher nor a runtime thread stands still for a crowd; those that come late find several events to send
+//! at once.
+
+use std::{collections::VecDeque, task::Waker};
+
+use slab::Slab;
+
+use super::{
+    cursor::Cursor,
+    log::{Log, TopicKey},
+};
+
+/// How many subscribers are woken under one lock.
+///
+/// Below the 61 tasks after which tokio's scheduler looks at I/O: with more, those who were woken write before
+/// their events can merge.
+const WAKE_AT_ONCE: usize = 24;
+
+/// How many are looked at under one lock.
+const LOOK_AT_ONCE: usize = 256;
+
+/// A subscriber: its cursor, and whom to wake.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) cursor: Cursor,
+    /// The sleeper. It is woken only while its cursor lies behind the topic's news: a mere flag would lose the
+    /// wake-up of one that has taken an event before its turn came and sleeps again.
+    pub(super) waker: Option<Waker>,
+    /// Tells this subscriber from an earlier one in the same place.
+    pub(super) generation: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    /// By topic key.
+    rings: Vec<Ring>,
+    /// Topics with somebody left to wake.
+    marked: VecDeque<TopicKey>,
+}
+
+/// A topic's subscribers, in the order in which they were last woken.
+#[derive(Debug, Default)]
+struct Ring {
+    members: VecDeque<(u32, u32)>,
+    /// How many, from the front, are still to be looked at.
+    pending: usize,
+    /// How many of the members have gone.
+    gone: usize,
+}
+
+impl Wake {
+    pub(super) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
+        if self.rings.len() <= key {
+            self.rings.resize_with(key + 1, Ring::default);
+        }
+        self.rings[key].members.push_back((slot as u32, generation));
+    }
+
+    /// A subscriber of the topic has gone for good. Members are taken out when many have.
+    pub(super) fn leave(&mut self, key: TopicKey, slots: &Slab<Slot>) {
+        let ring = &mut self.rings[key];
+        ring.gone += 1;
+        if 2 * ring.gone >= ring.members.len() {
+            ring.gone = 0;
+            ring.retain(|&(slot, generation)| {
+                slots
+                    .get(slot as usize)
+                    .is_some_and(|slot| slot.generation == generation)
+            });
+        }
+    }
+
+    /// A subscriber has left this topic alone.
+    pub(super) fn leave_one(&mut self, key: TopicKey, slot: usize, generation: u32) {
+        self.rings[key].retain(|&member| member != (slot as u32, generation));
+    }
+
+    /// The topic has news for its subscribers.
+    pub(super) fn mark(&mut self, key: TopicKey) {
+        let Some(ring) = self.rings.get_mut(key) else {
+            return;
+        };
+        if ring.pending == 0 && !ring.members.is_empty() {
+            self.marked.push_back(key);
+        }
+        ring.pending = ring.members.len();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.marked.is_empty()
+    }
+
+    /// The next few sleepers, for the caller to wake outside the lock. Topics take turns.
+    pub(super) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
+        for _ in 0..LOOK_AT_ONCE {
+            if wakers.len() >= WAKE_AT_ONCE {
+                break;
+            }
+            let Some(&key) = self.marked.front() else {
+                return;
+            };
+            let ring = &mut self.rings[key];
+            if ring.pending == 0 {
+                self.marked.pop_front();
+                continue;
+            }
+            ring.pending -= 1;
+            let Some(member) = ring.members.pop_front() else {
+                ring.pending = 0;
+                continue;
+            };
+            let (slot, generation) = member;
+            match slots.get_mut(slot as usize) {
+                Some(slot) if slot.generation == generation => {
+                    ring.members.push_back(member);
+                    if slot.cursor.pos() < log.news(key) {
+                        wakers.extend(slot.waker.take());
+                    }
+                }
+                _ => ring.gone = ring.gone.saturating_sub(1),
+            }
+        }
+        if self.marked.len() > 1 {
+            self.marked.rotate_left(1);
+        }
+    }
+}
+
+impl Ring {
+    fn retain(&mut self, mut stays: impl FnMut(&(u32, u32)) -> bool) {
+        let (mut index, mut pending) = (0, 0);
+        let before = self.pending;
+        self.members.retain(|member| {
+            let stays = stays(member);
+            pending += usize::from(stays && index < before);
+            index += 1;
+            stays
+        });
+        self.pending = pending;
+        if self.members.is_empty() {
+            self.members = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! [`EventId`]: a position in the hub's log, as clients carry it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
+
+/// The id of an event in a [`Hub`](crate::Hub)'s log, and the position right behind it.
+///
+/// Opaque and printable: an *epoch*, random for every life of the log, and a *sequence* that is ordered within
+/// that epoch alone. A client that sends one back as `Last-Event-ID` says: I have everything of my topics up
+/// to here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventId {
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+}
+
+impl EventId {
+    /// The longest an id is as text, in bytes.
+    pub(crate) const MAX_LEN: usize = 16 + 1 + 20;
+
+    /// The position before the first event of a new epoch.
+    pub(crate) fn start() -> Self {
+        Self {
+            epoch: rand::random(),
+            seq: 0,
+        }
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.epoch, self.seq)
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventId({self})")
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Takes exactly what [`Display`](fmt::Display) writes, so that two different texts never name one position.
+impl FromStr for EventId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (epoch, seq) = text.split_once('-').ok_or(ParseIdError)?;
+        let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        let canonical = epoch.len() == 16
+            && epoch.bytes().all(lower_hex)
+            && seq.bytes().all(|b| b.is_ascii_digit())
+            && (seq.len() == 1 || !seq.starts_with('0'));
+        if !canonical {
+            return Err(ParseIdError);
+        }
+        Ok(Self {
+            epoch: u64::from_str_radix(epoch, 16).map_err(|_| ParseIdError)?,
+            seq: seq.parse().map_err(|_| ParseIdError)?,
+        })
+    }
+}
+
+/// The text is not an [`EventId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseIdError;
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text is not an event id of this hub")
+    }
+}
+
+impl std::error::Error for ParseIdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_what_it_writes_and_nothing_else() {
+        for id in [
+            EventId { epoch: 0, seq: 0 },
+            EventId {
+                epoch: u64::MAX,
+                seq: u64::MAX,
+            },
+            EventId { epoch: 1, seq: 10 },
+        ] {
+            let text = id.to_string();
+            assert!(text.len() <= EventId::MAX_LEN);
+            assert_eq!(text.parse(), Ok(id));
+        }
+        let wide = format!("{}-18446744073709551616", "0".repeat(16));
+        for text in [
+            "",
+            "-",
+            "1-1",
+            "0000000000000000-",
+            "0000000000000000-01",
+            "0000000000000000-+1",
+            "000000000000000A-1",
+            "0000000000000000-1 ",
+            &wide,
+            "+000000000000000-1",
+            "é-1",
+        ] {
+            assert!(text.parse::<EventId>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! [`Lifecycle`]: every open stream of a server, and their end when the server stops.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::{sync::Notify, time::timeout};
+
+/// How long [`Lifecycle::stopped`] waits for the streams to end.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// How long [`Lifecycle::limit`] leaves a server after that, for answers under way.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Knows the open streams of a server and ends them before the server stops. Cheap to clone; clones are one.
+///
+/// Frameworks wait for open bodies when they stop, and a stream never ends by itself: without this a server
+/// hangs on its first open stream (warp) or cuts it in the middle (actix-web, Rocket). A [`Hub`](crate::Hub)
+/// brings one ([`Hub::lifecycle`](crate::Hub::lifecycle)); an application with streams of its own alone makes
+/// one.
+#[derive(Clone, Default)]
+pub struct Lifecycle(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    stopping: AtomicBool,
+    streams: Mutex<Slab<Option<Waker>>>,
+    changed: Notify,
+}
+
+impl Lifecycle {
+    /// For a server that has just started.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the open streams, each cleanly after what it still owes, and opens no more: those who ask are told
+    /// to come back later. Returns at once; [`stopped`](Self::stopped) waits.
+    pub fn stop(&self) {
+        if self.0.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tracing::info!(streams = self.streams(), "ending the open event streams");
+        let wakers: Vec<Waker> = self
+            .0
+            .lock()
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect();
+        wakers.into_iter().for_each(Waker::wake);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Whether [`stop`](Self::stop) was called.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
+    }
+
+    /// How many streams are open.
+    pub fn streams(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Waits until [`stop`](Self::stop) was called and the streams have ended, for the latter five seconds at
+    /// most: a client that stopped reading does not hold up the server.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let inner = Arc::clone(&self.0);
+        async move {
+            inner.until(|inner| inner.stopping.load(Ordering::SeqCst)).await;
+            if timeout(WINDOW, inner.until(|inner| inner.lock().is_empty()))
+                .await
+                .is_err()
+            {
+                tracing::warn!(streams = inner.lock().len(), "event streams did not end in time");
+            }
+        }
+    }
+
+    /// Waits for SIGTERM or Ctrl-C (elsewhere than on Unix for Ctrl-C alone) or for [`stop`](Self::stop), ends
+    /// the streams and waits until they have ended: what actix-web's `shutdown_signal` and warp's `graceful`
+    /// take.
+    ///
+    /// A server accepts nothing more once it has its own signal, so this comes first.
+    pub fn stop_on_signal(&self) -> impl Future<Output = ()> + Send + 'static {
+        let lifecycle = self.clone();
+        async move {
+            let stopped = lifecycle.stopped();
+            tokio::pin!(stopped);
+            tokio::select! {
+                () = signal() => lifecycle.stop(),
+                () = &mut stopped => return,
+            }
+            stopped.await;
+        }
+    }
+
+    /// Runs a server until it ends, or until two seconds after the streams had their time to end.
+    ///
+    /// For servers that wait without limit for a client that stopped reading, as warp's `graceful` does.
+    /// `None` when the time ran out.
+    pub async fn limit<F: Future>(&self, server: F) -> Option<F::Output> {
+        let overdue = async {
+            self.stopped().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            output = server => Some(output),
+            () = overdue => None,
+        }
+    }
+
+    /// A place among the open streams, or nothing when the server is stopping.
+    pub(crate) fn enter(&self) -> Option<Seat> {
+        // Looked at under the lock that `stop` takes after it has set the flag: a stream that gets a seat is
+        // seen by `stop` or sees the flag.
+        let mut streams = self.0.lock();
+        if self.is_stopping() {
+            return None;
+        }
+        let key = streams.insert(None);
+        Some(Seat {
+            lifecycle: self.clone(),
+            key,
+        })
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Slab<Option<Waker>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if condition(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl AsRef<Self> for Lifecycle {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle")
+            .field("streams", &self.streams())
+            .field("stopping", &self.is_stopping())
+            .finish()
+    }
+}
+
+/// One open stream's place; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    lifecycle: Lifecycle,
+    key: usize,
+}
+
+impl Seat {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lifecycle.is_stopping()
+    }
+
+    /// Wakes this task when the server stops.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.lifecycle.0.lock()[self.key] = Some(waker.clone());
+        // `stop` may have taken the wakers just before.
+        if self.is_stopping() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut streams = self.lifecycle.0.lock();
+        streams.remove(self.key);
+        let last = streams.is_empty();
+        drop(streams);
+        if last {
+            self.lifecycle.0.changed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            () = ctrl_c() => {}
+        },
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be listened for");
+            ctrl_c().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    ctrl_c().await;
+}
+
+async fn ctrl_c() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::error!(%error, "Ctrl-C cannot be listened for");
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn stopping_waits_for_the_last_stream() {
+        let lifecycle = Lifecycle::new();
+        let seat = lifecycle.enter().unwrap();
+        let waiting = tokio::spawn(lifecycle.stopped());
+        lifecycle.stop();
+        assert!(lifecycle.enter().is_none());
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(seat);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_does_not_wait_for_ever() {
+        let lifecycle = Lifecycle::new();
+        let _seat = lifecycle.enter().unwrap();
+        lifecycle.stop();
+        lifecycle.stopped().await;
+        assert!(lifecycle.limit(std::future::pending::<()>()).await.is_none());
+        assert_eq!(lifecycle.limit(async { 1 }).await, Some(1));
+    }
+}

@@ -1,0 +1,229 @@
+//! [`Request`]: what the library needs to know of a request before it opens a stream.
+
+use std::{fmt, net::SocketAddr};
+
+use crate::{
+    id::EventId,
+    lifecycle::{Lifecycle, Seat},
+    options::StreamOptions,
+    response::Refusal,
+    topic::{TopicError, Topics, query_values},
+};
+
+/// How much of a `Last-Event-ID` is looked at. Browsers echo an id of any length.
+const MAX_LAST_EVENT_ID: usize = 1024;
+
+/// What an adapter shows of its framework's request.
+pub trait RequestHead {
+    /// The method, in capitals.
+    fn method(&self) -> &str;
+
+    /// The first value of a header field, `name` in lower case. As bytes: ids may be any UTF-8, and what is
+    /// not even that must not turn a browser away.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// The query string, without the question mark.
+    fn query(&self) -> Option<&str>;
+
+    /// The address at the other end of the connection, not one that a header claims.
+    fn peer(&self) -> Option<SocketAddr>;
+}
+
+/// A request for a stream, owned: its position, its query and where it comes from.
+///
+/// Adapters make it (`SseRequest` in each of them); [`Hub::open`](crate::Hub::open) and
+/// [`EventStream::open`](crate::EventStream::open) take it.
+#[derive(Clone)]
+pub struct Request {
+    lifecycle: Lifecycle,
+    last_event_id: Option<LastEventId>,
+    query: Box<str>,
+    peer: Option<SocketAddr>,
+    is_head: bool,
+    is_browser: bool,
+}
+
+impl Request {
+    /// Reads what is needed from a framework's request.
+    pub fn new(head: &impl RequestHead, lifecycle: &Lifecycle) -> Self {
+        let query = head.query().unwrap_or_default();
+        let last_event_id = head
+            .header("last-event-id")
+            .and_then(LastEventId::from_bytes)
+            .or_else(|| LastEventId::from_query(query));
+        let accepts_events = head.header("accept").is_some_and(|accept| {
+            String::from_utf8_lossy(accept)
+                .to_ascii_lowercase()
+                .contains("text/event-stream")
+        });
+        Self {
+            lifecycle: lifecycle.clone(),
+            last_event_id,
+            query: query.into(),
+            peer: head.peer(),
+            is_head: head.method() == "HEAD",
+            is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
+        }
+    }
+
+    /// Where the client says it is: the header `Last-Event-ID`, else the query parameter `last_event_id` or
+    /// `lastEventId`. An empty one counts as none
+    /// ([HTML §9.2.4](https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header)).
+    pub fn last_event_id(&self) -> Option<&LastEventId> {
+        self.last_event_id.as_ref()
+    }
+
+    /// The query string, without the question mark. It may hold secrets: keep it out of logs.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// The topics that the query string asks for: [`Topics::from_query`].
+    ///
+    /// # Errors
+    /// As [`Topics::from_query`].
+    pub fn topics<T>(&self, default: T) -> Result<Topics, TopicError>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+    {
+        Topics::from_query(&self.query, default)
+    }
+
+    /// The address at the other end of the connection: of the proxy, where there is one.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Whether only the head of the answer is asked for.
+    pub(crate) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// A place among the open streams.
+    ///
+    /// While the server stops, a browser's `EventSource` is told to come back in the one form that it obeys;
+    /// other clients get a 503.
+    pub(crate) fn seat(&self, options: &StreamOptions) -> Result<Seat, Refusal> {
+        self.lifecycle.enter().ok_or_else(|| {
+            let retry = options.jittered_retry();
+            if self.is_browser {
+                Refusal::come_back(retry)
+            } else {
+                Refusal::unavailable(retry, "The server is stopping, please come back.")
+            }
+        })
+    }
+}
+
+/// The query string is left out: it may hold a secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("last_event_id", &self.last_event_id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A `Last-Event-ID` as it came, never empty.
+///
+/// Whatever a client sends here, the answer is a stream: a 400 would end a browser's `EventSource` for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEventId(Raw);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Raw {
+    Text(Box<str>),
+    /// Not UTF-8, not decodable, or longer than anything that we send.
+    Unreadable,
+}
+
+impl LastEventId {
+    /// From a header's value; `None` when it is empty.
+    pub fn from_bytes(value: &[u8]) -> Option<Self> {
+        if value.is_empty() {
+            return None;
+        }
+        let text = (value.len() <= MAX_LAST_EVENT_ID)
+            .then(|| std::str::from_utf8(value).ok())
+            .flatten();
+        Some(Self(text.map_or(Raw::Unreadable, |text| Raw::Text(text.into()))))
+    }
+
+    fn from_query(query: &str) -> Option<Self> {
+        query_values(query, &["last_event_id", "lastEventId"]).find_map(|value| match value {
+            Some(value) => Self::from_bytes(value.as_bytes()),
+            None => Some(Self(Raw::Unreadable)),
+        })
+    }
+
+    /// The id as text, for a stream with ids of the application's own. `None` when it is not UTF-8 or longer
+    /// than 1 KiB.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.0 {
+            Raw::Text(text) => Some(text),
+            Raw::Unreadable => None,
+        }
+    }
+
+    /// The id as one of the hub's. `None` when it is not one.
+    pub fn as_event_id(&self) -> Option<EventId> {
+        self.as_str()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Head(Vec<(&'static str, &'static [u8])>, &'static str);
+
+    impl RequestHead for Head {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn header(&self, name: &str) -> Option<&[u8]> {
+            self.0
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| *value)
+        }
+
+        fn query(&self) -> Option<&str> {
+            Some(self.1)
+        }
+
+        fn peer(&self) -> Option<SocketAddr> {
+            None
+        }
+    }
+
+    fn id(headers: Vec<(&'static str, &'static [u8])>, query: &'static str) -> Option<Option<String>> {
+        Request::new(&Head(headers, query), &Lifecycle::new())
+            .last_event_id()
+            .map(|id| id.as_str().map(String::from))
+    }
+
+    #[test]
+    fn the_header_comes_before_the_query_and_empty_is_absent() {
+        let text = |text: &str| Some(Some(text.to_owned()));
+        assert_eq!(id(vec![], ""), None);
+        assert_eq!(id(vec![("last-event-id", b"")], ""), None);
+        assert_eq!(id(vec![("last-event-id", b"")], "last_event_id=q"), text("q"));
+        assert_eq!(id(vec![("last-event-id", b"h")], "lastEventId=q"), text("h"));
+        assert_eq!(id(vec![], "x=1&lastEventId=%C3%A9"), text("é"));
+        assert_eq!(id(vec![], "last_event_id="), None);
+        assert_eq!(id(vec![], "last_event_id=%ff"), Some(None));
+        assert_eq!(id(vec![("last-event-id", b"\xff")], ""), Some(None));
+        assert_eq!(id(vec![("last-event-id", &[b'x'; 1025])], ""), Some(None));
+        assert!(id(vec![("last-event-id", &[b'x'; 1024])], "").unwrap().is_some());
+    }
+
+    #[test]
+    fn debug_shows_no_query() {
+        let request = Request::new(&Head(vec![], "access_token=secret"), &Lifecycle::new());
+        assert!(!format!("{request:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,98 @@
+//! [`Source`]: what feeds a stream, and [`Item`]: what an application's own stream yields.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use tokio::time::Instant;
+
+use crate::{batch::Batch, event::Event, frame::Frame};
+
+/// What feeds an [`EventStream`]: a hub's [`Subscription`](crate::Subscription) or any stream of [`Item`]s.
+///
+/// Implemented for these and not meant to be implemented elsewhere; adapters name it as a bound.
+pub trait Source {
+    /// Whether what is due when the server stops is still to be sent.
+    #[doc(hidden)]
+    const OWES: bool = false;
+
+    /// Puts what is due into the batch. Pending where nothing is, with the task registered.
+    #[doc(hidden)]
+    fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
+
+    /// What to open with when nothing is due.
+    #[doc(hidden)]
+    fn greeting(self: Pin<&mut Self>) -> Option<Frame> {
+        None
+    }
+
+    /// What to send in place of a keep-alive comment.
+    #[doc(hidden)]
+    fn heartbeat(self: Pin<&mut Self>) -> Option<Frame> {
+        None
+    }
+
+    /// When it wants to be asked again, even if nobody wakes it.
+    #[doc(hidden)]
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The server stops: nothing counts any more but what is due now.
+    #[doc(hidden)]
+    fn finish(self: Pin<&mut Self>) {}
+}
+
+impl<S> Source for S
+where
+    S: Stream,
+    S::Item: Item,
+{
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        while !batch.is_full() {
+            match self.as_mut().poll_next(cx) {
+                Poll::Ready(Some(item)) => match item.into_frame() {
+                    Ok(frame) => batch.push(frame.into_bytes()),
+                    Err(error) => {
+                        tracing::error!(error, "an event stream of the application failed and is ended");
+                        batch.end();
+                    }
+                },
+                Poll::Ready(None) => batch.end(),
+                Poll::Pending if batch.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// What an application's own stream may yield: [`Event`], [`Frame`], or a `Result` of them.
+pub trait Item {
+    /// The frame to send, or the text of the error that ends the stream.
+    ///
+    /// # Errors
+    /// The application's own error, as text for the log.
+    fn into_frame(self) -> Result<Frame, String>;
+}
+
+impl Item for Event {
+    fn into_frame(self) -> Result<Frame, String> {
+        Ok(Frame::from(&self))
+    }
+}
+
+impl Item for Frame {
+    fn into_frame(self) -> Result<Frame, String> {
+        Ok(self)
+    }
+}
+
+impl<T: Item, E: fmt::Display> Item for Result<T, E> {
+    fn into_frame(self) -> Result<Frame, String> {
+        self.map_err(|error| error.to_string())?.into_frame()
+    }
+}

@@ -1,0 +1,246 @@
+//! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    batch::Batch,
+    lifecycle::Seat,
+    options::StreamOptions,
+    request::Request,
+    response::Refusal,
+    source::{Item, Source},
+};
+
+/// A comment: the first bytes of every stream, so that the head passes every proxy and `onopen` fires, and
+/// the keep-alive. One newline: a blank line makes some clients report an empty message.
+const COMMENT: &[u8] = b":\n";
+
+/// How many bytes [`EventStream`] gives at a time where nobody says otherwise.
+const CHUNK: usize = 16 * 1024;
+
+pin_project! {
+    /// The body of an answer: a comment at once, then events as they come, keep-alives while there are none,
+    /// and an end.
+    ///
+    /// It is fed by a [`Hub`](crate::Hub)'s subscription ([`Hub::open`](crate::Hub::open)) or by any stream of
+    /// the application's own ([`open`](Self::open)). As a [`Stream`] of bytes it can be the body of any HTTP
+    /// server; the adapters turn it into their framework's.
+    ///
+    /// It ends when its source ends, at its maximum age, and when the server stops. A client of either kind
+    /// reconnects then, unless it was told by an event of yours that all is said.
+    #[must_use = "a stream does nothing unless it is sent"]
+    pub struct EventStream<S> {
+        #[pin]
+        source: Option<S>,
+        seat: Option<Seat>,
+        options: StreamOptions,
+        opened: bool,
+        stopping: bool,
+        paused: bool,
+        // An event that did not fit into the last chunk.
+        held: Option<Bytes>,
+        last_traffic: Instant,
+        ends_at: Instant,
+        // Made at the first poll: only there a runtime is certain.
+        timer: Option<Pin<Box<Sleep>>>,
+        // Who was registered with the timer and the lifecycle.
+        waker: Option<Waker>,
+    }
+}
+
+impl<S> EventStream<S>
+where
+    S: Stream,
+    S::Item: Item,
+{
+    /// Opens a stream that is fed by the application itself: any [`Stream`] of [`Event`], [`Frame`] or
+    /// `Result<Event, E>`.
+    ///
+    /// An error ends the stream cleanly and is logged; the client is not told what it was.
+    ///
+    /// ```
+    /// use sse_core::{Event, EventStream, Refusal, Request};
+    ///
+    /// fn count(request: &Request) -> Result<EventStream<impl futures_core::Stream<Item = Event>>, Refusal> {
+    ///     let numbers = async_stream::stream! {
+    ///         for n in 1..=3 {
+    ///             yield Event::new(n.to_string());
+    ///         }
+    ///     };
+    ///     EventStream::open(request, numbers)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the server is stopping.
+    pub fn open(request: &Request, events: S) -> Result<Self, Refusal> {
+        Self::open_with(request, events, StreamOptions::new())
+    }
+
+    /// [`open`](Self::open) with other times than the default.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(request: &Request, events: S, options: StreamOptions) -> Result<Self, Refusal> {
+        Self::from_source(request, || events, options)
+    }
+}
+
+impl<S: Source> EventStream<S> {
+    /// Opens a stream on a source that is made only once nothing speaks against it.
+    pub(crate) fn from_source(
+        request: &Request,
+        source: impl FnOnce() -> S,
+        options: StreamOptions,
+    ) -> Result<Self, Refusal> {
+        // A HEAD gets the head of the answer, and holds nothing.
+        let (source, seat) = if request.is_head() {
+            (None, None)
+        } else {
+            let seat = request.seat(&options)?;
+            (Some(source()), Some(seat))
+        };
+        let now = Instant::now();
+        Ok(Self {
+            source,
+            seat,
+            options,
+            opened: false,
+            stopping: false,
+            paused: false,
+            held: None,
+            last_traffic: now,
+            ends_at: now + options.jittered_max_age(),
+            timer: None,
+            waker: None,
+        })
+    }
+
+    /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
+    /// Never empty; `None` is the end.
+    ///
+    /// For adapters that fill a buffer of their own.
+    pub fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
+        let mut this = self.project();
+        let Some(mut source) = this.source.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+
+        let now = Instant::now();
+        let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
+        if stops && !std::mem::replace(this.stopping, true) {
+            source.as_mut().finish();
+        }
+        // Over means: nothing more, whether or not the source has more.
+        let mut over = now >= *this.ends_at;
+        let held = this.held.take().filter(|_| !over);
+        let mut batch = Batch::new(limit, held);
+        if !over && !batch.is_full() {
+            let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
+            over = stops && idle;
+        }
+        if stops && !S::OWES {
+            over = true;
+        }
+        if batch.is_empty() && !over && !batch.is_ended() {
+            let tick = if !*this.opened {
+                Some(source.as_mut().greeting())
+            } else if now >= *this.last_traffic + this.options.keep_alive_after() {
+                Some(source.as_mut().heartbeat())
+            } else {
+                None
+            };
+            match tick {
+                Some(Some(frame)) => batch.push(frame.into_bytes()),
+                Some(None) if *this.opened => batch.push(Bytes::from_static(COMMENT)),
+                Some(None) => {}
+                None => {
+                    let target = [
+                        Some(*this.last_traffic + this.options.keep_alive_after()),
+                        Some(*this.ends_at),
+                        source.wake_at(),
+                    ];
+                    let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
+                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
+                    let registered = this
+                        .waker
+                        .as_ref()
+                        .is_some_and(|waker| waker.will_wake(cx.waker()));
+                    // The timer stays where it was while events flow: one that fires early is set anew then.
+                    let moved = timer.is_elapsed() || target < timer.deadline();
+                    if moved {
+                        timer.as_mut().reset(target);
+                    }
+                    if !registered {
+                        *this.waker = Some(cx.waker().clone());
+                        if let Some(seat) = this.seat {
+                            seat.register(cx.waker());
+                        }
+                    }
+                    if (moved || !registered) && timer.as_mut().poll(cx).is_ready() {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+
+        let ended = over || batch.is_ended();
+        *this.paused = batch.is_full() && !ended;
+        let (mut chunk, held) = batch.into_parts();
+        *this.held = held;
+        // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
+        // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
+        let retry_line = || format!("retry: {}\n", this.options.jittered_retry().as_millis());
+        if !std::mem::replace(this.opened, true) {
+            chunk.prepend(&[COMMENT, retry_line().as_bytes()].concat());
+        }
+        if over {
+            chunk.append(retry_line().into());
+        }
+        if ended {
+            this.source.set(None);
+            *this.seat = None;
+            *this.timer = None;
+        }
+        *this.last_traffic = now;
+        Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
+    }
+
+    /// [`poll_chunk`](Self::poll_chunk), but after a full chunk pending once, with a wake-up: for servers that
+    /// would otherwise poll one body until its socket is full, and let the others wait.
+    pub fn poll_turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
+        if std::mem::replace(self.as_mut().project().paused, false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.poll_chunk(cx, limit)
+    }
+}
+
+impl<S: Source> Stream for EventStream<S> {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.poll_turn(cx, CHUNK)
+    }
+}
+
+impl<S> fmt::Debug for EventStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream")
+            .field("opened", &self.opened)
+            .field("ended", &self.source.is_none())
+            .finish_non_exhaustive()
+    }
+}

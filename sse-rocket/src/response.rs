@@ -1,0 +1,84 @@
+//! [`Sse`] and [`Error`]: a stream and a refusal as Rocket responses.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use rocket::{
+    Request,
+    http::Status,
+    response::{self, Responder, Response},
+    tokio::io::{AsyncRead, ReadBuf},
+};
+use sse_core::{EventStream, Refusal, STREAM_HEADERS, Source};
+
+/// Sends an [`EventStream`].
+#[derive(Debug)]
+#[must_use = "a response does nothing unless it is returned"]
+pub struct Sse<S>(pub EventStream<S>);
+
+impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
+        let mut response = Response::build();
+        for (name, value) in STREAM_HEADERS {
+            response.raw_header(name, value);
+        }
+        response
+            .streamed_body(Body {
+                stream: Box::pin(self.0),
+                rest: Bytes::new(),
+            })
+            .ok()
+    }
+}
+
+/// Fills Rocket's buffer of 4 KiB with as many events as are due: one chunk, where a chunk each would triple
+/// the cost. Larger buffers stay resident in full.
+struct Body<S> {
+    stream: Pin<Box<EventStream<S>>>,
+    /// What did not fit of an event larger than the buffer.
+    rest: Bytes,
+}
+
+impl<S: Source> AsyncRead for Body<S> {
+    // Ready without a byte would be the end.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            let chunk = ready!(self.stream.as_mut().poll_chunk(cx, buf.remaining()));
+            self.rest = chunk.unwrap_or_default();
+        }
+        let len = self.rest.len().min(buf.remaining());
+        buf.put_slice(&self.rest[..len]);
+        self.rest.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Any error of the library as a response, so that `?` works in a handler.
+#[derive(Clone, Debug)]
+pub struct Error(Refusal);
+
+impl<E: Into<Refusal>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
+        let mut response = Response::build();
+        response.status(Status::new(self.0.status()));
+        for (name, value) in self.0.headers() {
+            response.raw_header(name, value.to_owned());
+        }
+        let body = self.0.into_body();
+        response.sized_body(body.len(), io::Cursor::new(body)).ok()
+    }
+}

@@ -1,0 +1,75 @@
+//! [`request`]: the filter that reads what opening a stream takes.
+
+use std::{convert::Infallible, net::SocketAddr, ops::Deref};
+
+use sse_core::{Hub, Lifecycle, Request, RequestHead};
+use warp::{
+    Filter,
+    http::{HeaderMap, HeaderValue, Method},
+};
+
+/// A filter that gives a handler the [`Hub`].
+pub fn with_hub(hub: &Hub) -> impl Filter<Extract = (Hub,), Error = Infallible> + Clone + use<> {
+    let hub = hub.clone();
+    warp::any().map(move || hub.clone())
+}
+
+/// A filter that reads what opening a stream takes: the client's position, its query, its address.
+///
+/// The streams end when the lifecycle says so; a [`Hub`] brings one.
+pub fn request<T: AsRef<Lifecycle>>(
+    lifecycle: &T,
+) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
+    let lifecycle = lifecycle.as_ref().clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .and(warp::addr::remote())
+        .map(move |method, headers, query, peer| {
+            let head = Head {
+                method,
+                headers,
+                query,
+                peer,
+            };
+            SseRequest(Request::new(&head, &lifecycle))
+        })
+}
+
+/// What the [`request`] filter extracts.
+#[derive(Clone, Debug)]
+pub struct SseRequest(Request);
+
+impl Deref for SseRequest {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.0
+    }
+}
+
+struct Head {
+    method: Method,
+    headers: HeaderMap,
+    query: String,
+    peer: Option<SocketAddr>,
+}
+
+impl RequestHead for Head {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn query(&self) -> Option<&str> {
+        Some(&self.query)
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}

@@ -1,0 +1,11 @@
+//! Shared parts of the tests: real clients, a browser and a proxy that cuts connections.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a failure is a failed test"
+)]
+
+pub mod browser;
+pub mod clients;
+pub mod proxy;

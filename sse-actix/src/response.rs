@@ -36,9 +36,7 @@ impl<S: Source + 'static> Responder for Sse<S> {
             insert(&mut response, name, value);
         }
         // What keeps the `Compress` middleware away, which would hold events back.
-        response
-            .headers_mut()
-            .insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
         response
     }
 }
@@ -93,8 +91,6 @@ impl ResponseError for Error {
 
 fn insert<B>(response: &mut HttpResponse<B>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        response
-            .headers_mut()
-            .insert(actix_web::http::header::HeaderName::from_static(name), value);
+        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static(name), value);
     }
 }

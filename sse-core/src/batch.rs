@@ -15,13 +15,7 @@ pub struct Batch {
 
 impl Batch {
     pub(crate) fn new(limit: usize, held: Option<Bytes>) -> Self {
-        let mut batch = Self {
-            chunk: Chunk::default(),
-            limit,
-            held: None,
-            full: false,
-            ended: false,
-        };
+        let mut batch = Self { chunk: Chunk::default(), limit, held: None, full: false, ended: false };
         if let Some(bytes) = held {
             batch.push(bytes);
         }
@@ -112,10 +106,6 @@ impl Chunk {
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
-        if self.many.is_empty() {
-            self.one
-        } else {
-            self.many.freeze()
-        }
+        if self.many.is_empty() { self.one } else { self.many.freeze() }
     }
 }

@@ -49,13 +49,7 @@ impl Event {
     ///
     /// Any text is valid, the empty one too: it arrives as an event whose data is empty.
     pub fn new(data: impl Into<String>) -> Self {
-        Self {
-            data: data.into(),
-            name: None,
-            id: None,
-            retry: None,
-            comment: None,
-        }
+        Self { data: data.into(), name: None, id: None, retry: None, comment: None }
     }
 
     /// An event whose data is `value` as JSON.
@@ -63,9 +57,7 @@ impl Event {
     /// # Errors
     /// [`EventError::Json`] when `value` cannot be serialized, such as a map with keys that are no strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
-        serde_json::to_string(value)
-            .map(Self::new)
-            .map_err(|error| EventError::Json(error.to_string()))
+        serde_json::to_string(value).map(Self::new).map_err(|error| EventError::Json(error.to_string()))
     }
 
     /// Names the event: browsers deliver it to listeners of that name instead of `onmessage`.
@@ -135,10 +127,7 @@ impl Event {
     /// One of the library's own events, whose name users cannot take.
     pub(crate) fn reserved(name: &'static str, data: impl Into<String>) -> Self {
         debug_assert!(name.starts_with(RESERVED_PREFIX));
-        Self {
-            name: Some(Cow::Borrowed(name)),
-            ..Self::new(data)
-        }
+        Self { name: Some(Cow::Borrowed(name)), ..Self::new(data) }
     }
 }
 
@@ -194,28 +183,11 @@ mod tests {
 
     #[test]
     fn names_that_would_forge_or_mislead_are_refused() {
-        for name in [
-            "",
-            "a\nb",
-            "a\rb",
-            "a\0b",
-            "open",
-            "error",
-            "sse-gap",
-            "sse-",
-            "x\n\ndata: forged",
-        ] {
+        for name in ["", "a\nb", "a\rb", "a\0b", "open", "error", "sse-gap", "sse-", "x\n\ndata: forged"] {
             assert!(Event::new("").name(name).is_err(), "{name:?}");
         }
         assert!(Event::new("").name("x".repeat(129)).is_err());
-        for name in [
-            "message",
-            " leading",
-            "Öffnung",
-            "a:b",
-            "errors",
-            &"x".repeat(128),
-        ] {
+        for name in ["message", " leading", "Öffnung", "a:b", "errors", &"x".repeat(128)] {
             assert!(Event::new("").name(name).is_ok(), "{name:?}");
         }
     }

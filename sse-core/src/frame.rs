@@ -37,10 +37,7 @@ impl Frame {
     pub fn comment(text: &str) -> Self {
         let mut out = Vec::with_capacity(lines(text).map(|line| line.len() + 3).sum());
         write_comment(&mut out, text);
-        Self {
-            bytes: out.into(),
-            id: None,
-        }
+        Self { bytes: out.into(), id: None }
     }
 
     /// The encoded bytes: one whole block, or comment lines.
@@ -67,10 +64,7 @@ impl Frame {
         let mut out = Vec::with_capacity(at + EventId::MAX_LEN + END.len());
         out.extend_from_slice(&self.bytes[..at]);
         write_text(&mut out, format_args!("{id}{END}"));
-        Self {
-            bytes: out.into(),
-            id: Some(at),
-        }
+        Self { bytes: out.into(), id: Some(at) }
     }
 }
 
@@ -80,10 +74,7 @@ impl From<&Event> for Frame {
             let mut out = Vec::with_capacity(body_len(event) + 1);
             write_body(&mut out, event);
             out.push(b'\n');
-            return Self {
-                bytes: out.into(),
-                id: None,
-            };
+            return Self { bytes: out.into(), id: None };
         };
         let mut out = Vec::with_capacity(body_len(event) + ID.len() + id.len() + END.len());
         write_body(&mut out, event);
@@ -91,10 +82,7 @@ impl From<&Event> for Frame {
         let at = out.len();
         out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(END.as_bytes());
-        Self {
-            bytes: out.into(),
-            id: Some(at),
-        }
+        Self { bytes: out.into(), id: Some(at) }
     }
 }
 
@@ -123,10 +111,7 @@ impl Draft {
         let Self(mut out) = self;
         let at = out.len();
         write_text(&mut out, format_args!("{id}{END}"));
-        Frame {
-            bytes: out.into(),
-            id: Some(at),
-        }
+        Frame { bytes: out.into(), id: Some(at) }
     }
 }
 
@@ -152,15 +137,10 @@ fn write_body(out: &mut Vec<u8>, event: &Event) {
 }
 
 fn body_len(event: &Event) -> usize {
-    let comment = event
-        .comment
-        .as_deref()
-        .map_or(0, |text| lines(text).map(|line| ": \n".len() + line.len()).sum());
+    let comment =
+        event.comment.as_deref().map_or(0, |text| lines(text).map(|line| ": \n".len() + line.len()).sum());
     let retry = event.retry.map_or(0, |_| "retry: 86400000\n".len());
-    let name = event
-        .name
-        .as_deref()
-        .map_or(0, |name| "event: \n".len() + name.len());
+    let name = event.name.as_deref().map_or(0, |name| "event: \n".len() + name.len());
     let data: usize = lines(&event.data).map(|line| "data: \n".len() + line.len()).sum();
     comment + retry + name + data
 }
@@ -213,13 +193,8 @@ mod tests {
 
     #[test]
     fn blocks_are_written_in_one_order() {
-        let event = Event::new("x")
-            .comment("c")
-            .retry(Duration::from_secs(2))
-            .id("7")
-            .unwrap()
-            .name("n")
-            .unwrap();
+        let event =
+            Event::new("x").comment("c").retry(Duration::from_secs(2)).id("7").unwrap().name("n").unwrap();
         assert_eq!(encode(&event), ": c\nretry: 2000\nevent: n\ndata: x\nid: 7\n\n");
     }
 
@@ -235,10 +210,7 @@ mod tests {
             encode(&Event::new("x\revent: forged\r\n\r\ndata: y")),
             "data: x\ndata: event: forged\ndata: \ndata: data: y\n\n"
         );
-        assert_eq!(
-            encode(&Event::new("\u{2028}\u{85}\u{b}")),
-            "data: \u{2028}\u{85}\u{b}\n\n"
-        );
+        assert_eq!(encode(&Event::new("\u{2028}\u{85}\u{b}")), "data: \u{2028}\u{85}\u{b}\n\n");
     }
 
     #[test]
@@ -249,10 +221,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_allocated_once() {
-        let event = Event::new("a\nb\r\nc".repeat(50))
-            .comment("x\ny")
-            .name("name")
-            .unwrap();
+        let event = Event::new("a\nb\r\nc".repeat(50)).comment("x\ny").name("name").unwrap();
         let expected = Frame::from(&event).len();
         assert_eq!(body_len(&event) + 1, expected);
     }

@@ -21,10 +21,7 @@ impl EventId {
 
     /// The position before the first event of a new epoch.
     pub(crate) fn start() -> Self {
-        Self {
-            epoch: rand::random(),
-            seq: 0,
-        }
+        Self { epoch: rand::random(), seq: 0 }
     }
 }
 
@@ -88,10 +85,7 @@ mod tests {
     fn reads_back_what_it_writes_and_nothing_else() {
         for id in [
             EventId { epoch: 0, seq: 0 },
-            EventId {
-                epoch: u64::MAX,
-                seq: u64::MAX,
-            },
+            EventId { epoch: u64::MAX, seq: u64::MAX },
             EventId { epoch: 1, seq: 10 },
         ] {
             let text = id.to_string();

@@ -49,12 +49,7 @@ impl Lifecycle {
             return;
         }
         tracing::info!(streams = self.streams(), "ending the open event streams");
-        let wakers: Vec<Waker> = self
-            .0
-            .lock()
-            .iter_mut()
-            .filter_map(|(_, waker)| waker.take())
-            .collect();
+        let wakers: Vec<Waker> = self.0.lock().iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         wakers.into_iter().for_each(Waker::wake);
         self.0.changed.notify_waiters();
     }
@@ -75,10 +70,7 @@ impl Lifecycle {
         let inner = Arc::clone(&self.0);
         async move {
             inner.until(|inner| inner.stopping.load(Ordering::SeqCst)).await;
-            if timeout(WINDOW, inner.until(|inner| inner.lock().is_empty()))
-                .await
-                .is_err()
-            {
+            if timeout(WINDOW, inner.until(|inner| inner.lock().is_empty())).await.is_err() {
                 tracing::warn!(streams = inner.lock().len(), "event streams did not end in time");
             }
         }
@@ -126,10 +118,7 @@ impl Lifecycle {
             return None;
         }
         let key = streams.insert(None);
-        Some(Seat {
-            lifecycle: self.clone(),
-            key,
-        })
+        Some(Seat { lifecycle: self.clone(), key })
     }
 }
 

@@ -63,9 +63,7 @@ impl StreamOptions {
 
     /// This connection's own reconnection time.
     pub(crate) fn jittered_retry(&self) -> Duration {
-        self.retry
-            .mul_f64(rand::random_range(0.5..1.5))
-            .clamp(SHORTEST_RETRY, EVENT_RETRY.1)
+        self.retry.mul_f64(rand::random_range(0.5..1.5)).clamp(SHORTEST_RETRY, EVENT_RETRY.1)
     }
 
     /// This connection's own age limit.

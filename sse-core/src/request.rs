@@ -52,9 +52,7 @@ impl Request {
             .and_then(LastEventId::from_bytes)
             .or_else(|| LastEventId::from_query(query));
         let accepts_events = head.header("accept").is_some_and(|accept| {
-            String::from_utf8_lossy(accept)
-                .to_ascii_lowercase()
-                .contains("text/event-stream")
+            String::from_utf8_lossy(accept).to_ascii_lowercase().contains("text/event-stream")
         });
         Self {
             lifecycle: lifecycle.clone(),
@@ -145,9 +143,7 @@ impl LastEventId {
         if value.is_empty() {
             return None;
         }
-        let text = (value.len() <= MAX_LAST_EVENT_ID)
-            .then(|| std::str::from_utf8(value).ok())
-            .flatten();
+        let text = (value.len() <= MAX_LAST_EVENT_ID).then(|| std::str::from_utf8(value).ok()).flatten();
         Some(Self(text.map_or(Raw::Unreadable, |text| Raw::Text(text.into()))))
     }
 
@@ -185,10 +181,7 @@ mod tests {
         }
 
         fn header(&self, name: &str) -> Option<&[u8]> {
-            self.0
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| *value)
+            self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
         }
 
         fn query(&self) -> Option<&str> {

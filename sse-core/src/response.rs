@@ -55,10 +55,7 @@ impl Refusal {
     pub(crate) fn come_back(retry: Duration) -> Self {
         Self {
             status: 200,
-            headers: STREAM_HEADERS
-                .iter()
-                .map(|&(name, value)| (name, Cow::Borrowed(value)))
-                .collect(),
+            headers: STREAM_HEADERS.iter().map(|&(name, value)| (name, Cow::Borrowed(value))).collect(),
             body: format!("retry: {}\n:\n", retry.as_millis()).into(),
         }
     }

@@ -172,10 +172,7 @@ impl<S: Source> EventStream<S> {
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
                     let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
-                    let registered = this
-                        .waker
-                        .as_ref()
-                        .is_some_and(|waker| waker.will_wake(cx.waker()));
+                    let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                     // The timer stays where it was while events flow: one that fires early is set anew then.
                     let moved = timer.is_elapsed() || target < timer.deadline();
                     if moved {

@@ -182,10 +182,7 @@ fn decode(value: &str) -> Option<String> {
     if !escapes_are_whole {
         return None;
     }
-    percent_decode(spaced.as_bytes())
-        .decode_utf8()
-        .ok()
-        .map(Into::into)
+    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(Into::into)
 }
 
 impl From<Topic> for Topics {
@@ -309,11 +306,8 @@ mod tests {
 
     #[test]
     fn patterns_are_exact_or_prefixes() {
-        let matches = |pattern, topic| {
-            TopicPattern::new(pattern)
-                .unwrap()
-                .matches(&Topic::new(topic).unwrap())
-        };
+        let matches =
+            |pattern, topic| TopicPattern::new(pattern).unwrap().matches(&Topic::new(topic).unwrap());
         assert!(matches("news", "news") && !matches("news", "newsletter"));
         assert!(matches("news/*", "news/a/b") && !matches("news/*", "news"));
         assert!(matches("*", "x") && !matches("a*b", "aXb") && matches("a*b", "a*b"));

@@ -12,19 +12,13 @@ use sse_core::{Hub, Lifecycle};
 /// It takes SIGTERM and Ctrl-C over from Rocket, which would cut open streams: it ends them first, then has
 /// Rocket shut down.
 pub fn with_hub(hub: &Hub) -> SseFairing {
-    SseFairing {
-        lifecycle: hub.lifecycle().clone(),
-        hub: Some(hub.clone()),
-    }
+    SseFairing { lifecycle: hub.lifecycle().clone(), hub: Some(hub.clone()) }
 }
 
 /// A fairing that makes [`SseRequest`](crate::SseRequest) available to handlers, for applications without a
 /// hub. It takes over the signals as [`with_hub`] does.
 pub fn with_lifecycle(lifecycle: &Lifecycle) -> SseFairing {
-    SseFairing {
-        lifecycle: lifecycle.clone(),
-        hub: None,
-    }
+    SseFairing { lifecycle: lifecycle.clone(), hub: None }
 }
 
 /// What [`with_hub`] and [`with_lifecycle`] attach.
@@ -37,18 +31,12 @@ pub struct SseFairing {
 #[rocket::async_trait]
 impl Fairing for SseFairing {
     fn info(&self) -> Info {
-        Info {
-            name: "Server-Sent Events",
-            kind: Kind::Ignite | Kind::Liftoff | Kind::Singleton,
-        }
+        Info { name: "Server-Sent Events", kind: Kind::Ignite | Kind::Liftoff | Kind::Singleton }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let figment = rocket
-            .figment()
-            .clone()
-            .merge(("shutdown.ctrlc", false))
-            .merge(("shutdown.signals", [""; 0]));
+        let figment =
+            rocket.figment().clone().merge(("shutdown.ctrlc", false)).merge(("shutdown.signals", [""; 0]));
         let rocket = rocket.configure(figment).manage(self.lifecycle.clone());
         Ok(match &self.hub {
             Some(hub) => rocket.manage(hub.clone()),

@@ -26,12 +26,7 @@ impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
         for (name, value) in STREAM_HEADERS {
             response.raw_header(name, value);
         }
-        response
-            .streamed_body(Body {
-                stream: Box::pin(self.0),
-                rest: Bytes::new(),
-            })
-            .ok()
+        response.streamed_body(Body { stream: Box::pin(self.0), rest: Bytes::new() }).ok()
     }
 }
 

@@ -22,19 +22,12 @@ pub fn request<T: AsRef<Lifecycle>>(
 ) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
     let lifecycle = lifecycle.as_ref().clone();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method()
-        .and(warp::header::headers_cloned())
-        .and(query)
-        .and(warp::addr::remote())
-        .map(move |method, headers, query, peer| {
-            let head = Head {
-                method,
-                headers,
-                query,
-                peer,
-            };
+    warp::method().and(warp::header::headers_cloned()).and(query).and(warp::addr::remote()).map(
+        move |method, headers, query, peer| {
+            let head = Head { method, headers, query, peer };
             SseRequest(Request::new(&head, &lifecycle))
-        })
+        },
+    )
 }
 
 /// What the [`request`] filter extracts.

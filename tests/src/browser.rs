@@ -88,10 +88,7 @@ impl Browser {
             .await
             .map_err(|_| format!("the browser did not start within {START_TIMEOUT:?}"))?
             .map_err(|error| format!("the browser did not start: {error}"))?;
-        Ok(Self {
-            client,
-            _driver: driver,
-        })
+        Ok(Self { client, _driver: driver })
     }
 
     /// The WebDriver client of this browser.
@@ -101,10 +98,7 @@ impl Browser {
 
     /// Ends the browser the regular way and waits until everything is gone.
     pub async fn close(self) {
-        let Self {
-            client,
-            _driver: driver,
-        } = self;
+        let Self { client, _driver: driver } = self;
         // Dropping the driver ends a browser that does not answer.
         let _ = tokio::time::timeout(Duration::from_secs(5), client.close()).await;
         let _ = tokio::task::spawn_blocking(move || drop(driver)).await;
@@ -119,12 +113,7 @@ pub fn chromedriver() -> Result<PathBuf, String> {
 
 /// The browser program: `$CHROMIUM`, or the first one on the path.
 pub fn chromium() -> Result<PathBuf, String> {
-    let names = [
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "/usr/bin/chromium",
-    ];
+    let names = ["chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"];
     program("CHROMIUM", &names).ok_or_else(|| "Chromium is not installed (or set CHROMIUM)".to_owned())
 }
 
@@ -138,9 +127,7 @@ fn program(variable: &str, names: &[&str]) -> Option<PathBuf> {
 fn find_on_path(name: &str) -> Option<PathBuf> {
     // Joining an absolute path replaces the folder.
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// A running chromedriver under its supervisor.
@@ -175,11 +162,7 @@ impl Driver {
             .map_err(|error| format!("chromedriver did not start: {error}"))?;
         let stdin = supervisor.stdin.take();
         let stdout = supervisor.stdout.take();
-        let driver = Self {
-            supervisor,
-            stdin,
-            profile,
-        };
+        let driver = Self { supervisor, stdin, profile };
         let (sender, port) = oneshot::channel();
         if let Some(stdout) = stdout {
             // Reads to the end, as chromedriver would block on a full pipe. Ends with chromedriver.

@@ -110,13 +110,7 @@ pub async fn collect(
     until: &str,
     timeout: Duration,
 ) -> Result<Vec<Received>, String> {
-    let task = Task {
-        url,
-        types,
-        until,
-        timeout,
-        headers: &[],
-    };
+    let task = Task { url, types, until, timeout, headers: &[] };
     Ok(run(client, task).await?.events)
 }
 
@@ -126,9 +120,7 @@ pub async fn run(client: Client, task: Task<'_>) -> Result<Report, String> {
         Client::Chromium => chromium(task).await,
         Client::EventSource | Client::Undici | Client::EventSourceParser | Client::FetchEventSource => {
             let mut command = tokio::process::Command::new("node");
-            command
-                .arg("--disable-warning=UNDICI-ES")
-                .arg(folder().join("client.mjs"));
+            command.arg("--disable-warning=UNDICI-ES").arg(folder().join("client.mjs"));
             script(command, client, task).await
         }
         Client::HttpxSse => {
@@ -177,10 +169,8 @@ pub fn missing() -> Vec<(Client, String)> {
 pub fn available() -> Vec<Client> {
     static NAMED: OnceLock<()> = OnceLock::new();
     let missing = missing();
-    let reasons: String = missing
-        .iter()
-        .map(|(client, reason)| format!("left out: {client}: {reason}\n"))
-        .collect();
+    let reasons: String =
+        missing.iter().map(|(client, reason)| format!("left out: {client}: {reason}\n")).collect();
     assert!(
         missing.is_empty() || std::env::var_os("SSE_TESTS_REQUIRE_ALL").is_none_or(|v| v != "1"),
         "SSE_TESTS_REQUIRE_ALL is set, but clients are missing\n{reasons}"
@@ -189,10 +179,7 @@ pub fn available() -> Vec<Client> {
         // Unlike eprint!, this is not captured by the test harness.
         let _ = std::io::stderr().write_all(reasons.as_bytes());
     });
-    Client::ALL
-        .into_iter()
-        .filter(|client| missing.iter().all(|(other, _)| other != client))
-        .collect()
+    Client::ALL.into_iter().filter(|client| missing.iter().all(|(other, _)| other != client)).collect()
 }
 
 fn folder() -> PathBuf {
@@ -205,16 +192,8 @@ fn python() -> PathBuf {
 
 /// Standard output of a program that is expected to succeed.
 fn output(program: &Path, args: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let output = Command::new(program).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Why Node.js cannot be used, if so.
@@ -243,10 +222,7 @@ fn httpx_sse() -> Option<String> {
 }
 
 fn late(client: Client, task: Task<'_>) -> String {
-    format!(
-        "{client} got no \"{}\" event within {:?}",
-        task.until, task.timeout
-    )
+    format!("{client} got no \"{}\" event within {:?}", task.until, task.timeout)
 }
 
 /// One line or object that a client reported.
@@ -261,11 +237,7 @@ fn take(report: &mut Report, value: &Value) -> Result<(), String> {
             .map(str::to_owned)
             .ok_or_else(|| format!("no text \"{key}\" in what it reported: {value}"))
     };
-    report.events.push(Received {
-        kind: text("type")?,
-        data: text("data")?,
-        id: text("id")?,
-    });
+    report.events.push(Received { kind: text("type")?, data: text("data")?, id: text("id")? });
     Ok(())
 }
 
@@ -288,9 +260,7 @@ async fn script(
     for (name, value) in task.headers {
         command.args(["--header", &format!("{name}: {value}")]);
     }
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("did not start: {error}"))?;
+    let mut child = command.spawn().map_err(|error| format!("did not start: {error}"))?;
     let stdin = child.stdin.take();
     let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("was started without pipes".to_owned());
@@ -320,11 +290,7 @@ async fn script(
         Err(_) => Err(late(client, task)),
         Ok(Err(error)) => Err(error),
         Ok(Ok(status)) if status.success() => Ok(report),
-        Ok(Ok(status)) => Err(format!(
-            "{status} after {} events: {}",
-            report.events.len(),
-            errors.trim()
-        )),
+        Ok(Ok(status)) => Err(format!("{status} after {} events: {}", report.events.len(), errors.trim())),
     }
 }
 
@@ -385,10 +351,7 @@ pub async fn collect_in(browser: &Browser, task: Task<'_>) -> Result<Report, Str
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    let received = client
-        .execute("return received;", Vec::new())
-        .await
-        .map_err(|error| error.to_string())?;
+    let received = client.execute("return received;", Vec::new()).await.map_err(|error| error.to_string())?;
     let mut report = Report::default();
     for value in received.as_array().into_iter().flatten() {
         take(&mut report, value)?;
@@ -432,10 +395,7 @@ async fn eventsource_stream(task: Task<'_>) -> Result<Report, String> {
             let kind = response.headers().get(CONTENT_TYPE);
             let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
             if response.status() != 200 || !is_stream {
-                return Err(format!(
-                    "closed for good: status {}, content type {kind:?}",
-                    response.status()
-                ));
+                return Err(format!("closed for good: status {}, content type {kind:?}", response.status()));
             }
             report.opened += 1;
             let mut events = response.bytes_stream().eventsource();
@@ -450,11 +410,7 @@ async fn eventsource_stream(task: Task<'_>) -> Result<Report, String> {
                 }
                 retry = event.retry.unwrap_or(retry);
                 let last = event.event == task.until;
-                report.events.push(Received {
-                    kind: event.event,
-                    data: event.data,
-                    id: event.id,
-                });
+                report.events.push(Received { kind: event.event, data: event.data, id: event.id });
                 if last {
                     return Ok(report);
                 }

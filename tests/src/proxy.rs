@@ -70,12 +70,7 @@ impl Proxy {
         });
         let (cut_all, signal) = watch::channel(());
         let task = tokio::spawn(accept(listener, Arc::clone(&shared), signal)).abort_handle();
-        Ok(Self {
-            addr,
-            shared,
-            cut_all,
-            task,
-        })
+        Ok(Self { addr, shared, cut_all, task })
     }
 
     /// Where clients connect to.

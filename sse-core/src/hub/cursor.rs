@@ -152,11 +152,7 @@ impl Cursor {
             owed: Vec::new(),
             opening: Some(opening),
             values: Vec::new(),
-            replay: Replay {
-                upto: head.pos,
-                events: 0,
-                bytes: 0,
-            },
+            replay: Replay { upto: head.pos, events: 0, bytes: 0 },
             until: None,
             ended: false,
         }
@@ -338,12 +334,7 @@ impl Cursor {
         topics: &[Topic],
         batch: &mut Batch,
     ) {
-        let gap = Gap {
-            reason,
-            after,
-            upto,
-            topics: topics.iter().map(Topic::as_str).collect(),
-        };
+        let gap = Gap { reason, after, upto, topics: topics.iter().map(Topic::as_str).collect() };
         let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         batch.force(self.own("sse-gap", data).into_bytes());
     }
@@ -351,11 +342,7 @@ impl Cursor {
     /// The present values of *latest value* topics, out of order: under the subscription's own position.
     fn take_values(&mut self, log: &Log) {
         let values = log.values(&self.members, self.at.pos);
-        self.values = values
-            .iter()
-            .rev()
-            .map(|kept| kept.frame.with_id(self.at.id).into_bytes())
-            .collect();
+        self.values = values.iter().rev().map(|kept| kept.frame.with_id(self.at.id).into_bytes()).collect();
     }
 
     fn own(&mut self, name: &'static str, data: String) -> Frame {

@@ -191,10 +191,7 @@ impl Log {
 
     /// The id that the next event gets where the log itself gives them.
     pub(super) fn next_id(&self) -> EventId {
-        EventId {
-            seq: self.head.id.seq + 1,
-            ..self.head.id
-        }
+        EventId { seq: self.head.id.seq + 1, ..self.head.id }
     }
 
     /// Adds an event. Returns its topics' keys; the caller wakes them.
@@ -206,30 +203,19 @@ impl Log {
         frame: &Frame,
         now: Instant,
     ) -> Box<[TopicKey]> {
-        self.head = Mark {
-            pos: self.head.pos + 1,
-            id,
-        };
+        self.head = Mark { pos: self.head.pos + 1, id };
         let at = self.head;
         let keys: Box<[TopicKey]> = topics.map(|name| self.touch(name, &latest)).collect();
         self.order.push_back(Slot {
             at,
-            entry: Some(Entry {
-                topics: keys.clone(),
-                bytes: frame.len(),
-                since: now,
-                within: keys.len(),
-            }),
+            entry: Some(Entry { topics: keys.clone(), bytes: frame.len(), since: now, within: keys.len() }),
         });
         self.live += 1;
         self.bytes += frame.len();
         for &key in &keys {
             let topic = &mut self.topics[key];
             topic.news = at.pos;
-            topic.kept.push_back(Kept {
-                at,
-                frame: frame.clone(),
-            });
+            topic.kept.push_back(Kept { at, frame: frame.clone() });
         }
         for &key in &keys {
             self.advance_window(key);
@@ -244,11 +230,8 @@ impl Log {
         expect(dead_code, reason = "only an engine can lose or restart a log that is open")
     )]
     pub(super) fn hole(&mut self, upto: EventId) {
-        let id = if upto.epoch == self.head.id.epoch && upto.seq > self.head.id.seq {
-            upto
-        } else {
-            self.head.id
-        };
+        let id =
+            if upto.epoch == self.head.id.epoch && upto.seq > self.head.id.seq { upto } else { self.head.id };
         self.mark_all(id);
         self.last_hole = self.head.pos;
     }
@@ -268,10 +251,7 @@ impl Log {
     }
 
     fn mark_all(&mut self, id: EventId) {
-        self.head = Mark {
-            pos: self.head.pos + 1,
-            id,
-        };
+        self.head = Mark { pos: self.head.pos + 1, id };
         self.floor = self.head;
         for (_, topic) in &mut self.topics {
             topic.mark = self.head;
@@ -305,11 +285,7 @@ impl Log {
     /// of its topics.
     fn advance_window(&mut self, key: TopicKey) {
         let topic = &self.topics[key];
-        let cap = if topic.latest {
-            Some(1)
-        } else {
-            self.limits.per_topic
-        };
+        let cap = if topic.latest { Some(1) } else { self.limits.per_topic };
         let Some(left) = cap.and_then(|cap| topic.kept.len().checked_sub(cap + 1)) else {
             return;
         };
@@ -472,10 +448,7 @@ impl Log {
     pub(super) fn count(&self, key: TopicKey, from: Pos, upto: Pos) -> usize {
         self.topics.get(key).map_or(0, |topic| {
             let before = topic.kept.partition_point(|kept| kept.at.pos <= from);
-            topic
-                .kept
-                .partition_point(|kept| kept.at.pos <= upto)
-                .saturating_sub(before)
+            topic.kept.partition_point(|kept| kept.at.pos <= upto).saturating_sub(before)
         })
     }
 
@@ -489,17 +462,12 @@ impl Log {
 
     /// The names of these topics.
     pub(super) fn names(&self, members: &[Member]) -> Vec<Topic> {
-        members
-            .iter()
-            .map(|member| self.topics[member.key].name.clone())
-            .collect()
+        members.iter().map(|member| self.topics[member.key].name.clone()).collect()
     }
 
     /// Whether something of these topics is kept in front of or at `upto`, behind `from`.
     pub(super) fn keeps(&self, members: &[Member], from: Pos, upto: Pos) -> bool {
-        self.due(members, from)
-            .next()
-            .is_some_and(|kept| kept.at.pos <= upto)
+        self.due(members, from).next().is_some_and(|kept| kept.at.pos <= upto)
     }
 
     /// The events of these topics behind `from`, in order, each once.
@@ -545,11 +513,8 @@ impl<'a> Iterator for Due<'a> {
     type Item = &'a Kept;
 
     fn next(&mut self) -> Option<&'a Kept> {
-        let first = self
-            .parts
-            .iter()
-            .filter_map(|&(kept, next)| kept.get(next))
-            .min_by_key(|kept| kept.at.pos)?;
+        let first =
+            self.parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
         // An event of several topics stands in the index of each.
         for (kept, next) in &mut self.parts {
             if kept.get(*next).is_some_and(|kept| kept.at.pos == first.at.pos) {

@@ -101,10 +101,7 @@ impl Hub {
         }
         let size = event.data.len() + event.comment.as_deref().map_or(0, str::len);
         if size > self.max_event_bytes {
-            return Err(PublishError::TooLarge {
-                size,
-                limit: self.max_event_bytes,
-            });
+            return Err(PublishError::TooLarge { size, limit: self.max_event_bytes });
         }
         Ok(self.shared.append(&topics, Draft::new(&event)))
     }
@@ -123,11 +120,7 @@ impl Hub {
     {
         let topics = topics.try_into()?;
         let start = Start::from(request.last_event_id());
-        EventStream::from_source(
-            request,
-            || Subscription::new(&self.shared, &topics, start),
-            self.options,
-        )
+        EventStream::from_source(request, || Subscription::new(&self.shared, &topics, start), self.options)
     }
 
     /// Subscribes without a request; [`open`](Self::open) is for handlers.
@@ -176,9 +169,7 @@ impl Default for Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub")
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
+        f.debug_struct("Hub").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
@@ -225,10 +216,7 @@ impl Default for HubBuilder {
                 idle_topics: 10_000,
             },
             max_event_bytes: 256 << 10,
-            policy: Policy {
-                on_gap: OnGap::default(),
-                replay: None,
-            },
+            policy: Policy { on_gap: OnGap::default(), replay: None },
             positions: true,
             latest: Vec::new(),
             options: StreamOptions::new(),

@@ -73,33 +73,14 @@ fn setup() -> impl Strategy<Value = Setup> {
             3 => Just(1000usize), 1 => 0usize..3
         ],
     );
-    (
-        any::<bool>(),
-        limits,
-        on_gap,
-        proptest::option::of(1usize..4),
-        [1u8..16, 1u8..16, 1u8..16],
+    (any::<bool>(), limits, on_gap, proptest::option::of(1usize..4), [1u8..16, 1u8..16, 1u8..16]).prop_map(
+        |(fed, (events, bytes, age, per_topic, idle_topics), on_gap, replay, topics)| Setup {
+            fed,
+            limits: Limits { events, bytes, age: Duration::from_secs(age), per_topic, idle_topics },
+            policy: Policy { on_gap, replay: replay.map(|events| ReplayCap { events, bytes: 10_000 }) },
+            topics,
+        },
     )
-        .prop_map(
-            |(fed, (events, bytes, age, per_topic, idle_topics), on_gap, replay, topics)| Setup {
-                fed,
-                limits: Limits {
-                    events,
-                    bytes,
-                    age: Duration::from_secs(age),
-                    per_topic,
-                    idle_topics,
-                },
-                policy: Policy {
-                    on_gap,
-                    replay: replay.map(|events| ReplayCap {
-                        events,
-                        bytes: 10_000,
-                    }),
-                },
-                topics,
-            },
-        )
 }
 
 /// What was really published: number, epoch, sequence, topics.
@@ -122,18 +103,9 @@ struct Node {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Item {
-    Event {
-        number: usize,
-        id: EventId,
-    },
-    Gap {
-        id: EventId,
-        topics: BTreeSet<String>,
-        reason: String,
-    },
-    Position {
-        id: EventId,
-    },
+    Event { number: usize, id: EventId },
+    Gap { id: EventId, topics: BTreeSet<String>, reason: String },
+    Position { id: EventId },
 }
 
 struct Client {
@@ -183,21 +155,11 @@ fn parse(bytes: &[u8]) -> Vec<Item> {
                 Some("sse-gap") => {
                     let gap: serde_json::Value = serde_json::from_str(fields["data"]).unwrap();
                     let topics = gap["topics"].as_array().unwrap();
-                    let topics = topics
-                        .iter()
-                        .map(|topic| topic.as_str().unwrap().to_owned())
-                        .collect();
-                    Item::Gap {
-                        id,
-                        topics,
-                        reason: gap["reason"].as_str().unwrap().to_owned(),
-                    }
+                    let topics = topics.iter().map(|topic| topic.as_str().unwrap().to_owned()).collect();
+                    Item::Gap { id, topics, reason: gap["reason"].as_str().unwrap().to_owned() }
                 }
                 Some("sse-position") => Item::Position { id },
-                _ => Item::Event {
-                    number: fields["data"].parse().unwrap(),
-                    id,
-                },
+                _ => Item::Event { number: fields["data"].parse().unwrap(), id },
             }
         })
         .collect()
@@ -223,15 +185,8 @@ impl World {
         match *op {
             Op::Publish(topics) => {
                 let seq = (self.published.len() - self.epoch_from + 1) as u64;
-                let id = EventId {
-                    epoch: self.epoch,
-                    seq,
-                };
-                self.published.push(Published {
-                    number: self.published.len(),
-                    id,
-                    topics,
-                });
+                let id = EventId { epoch: self.epoch, seq };
+                self.published.push(Published { number: self.published.len(), id, topics });
                 if !self.setup.fed {
                     self.mirror(0, 1);
                 }
@@ -257,14 +212,7 @@ impl World {
                 let from = self.published.len().saturating_sub(kept).max(self.epoch_from);
                 let seq = (from - self.epoch_from) as u64;
                 self.disconnect_all(node);
-                self.nodes[node] = Node::new(
-                    &self.setup,
-                    EventId {
-                        epoch: self.epoch,
-                        seq,
-                    },
-                    from,
-                );
+                self.nodes[node] = Node::new(&self.setup, EventId { epoch: self.epoch, seq }, from);
                 self.mirror(node, usize::MAX);
             }
             Op::Mirror(..) | Op::Hole(..) | Op::Warm(..) => {}
@@ -276,13 +224,7 @@ impl World {
         for event in self.published.iter().skip(node.mirrored).take(n) {
             let draft = Draft::new(&Event::new(event.number.to_string()));
             let topics = names(event.topics);
-            node.log.append(
-                event.id,
-                topics.iter(),
-                never_latest,
-                &draft.seal(event.id),
-                self.now,
-            );
+            node.log.append(event.id, topics.iter(), never_latest, &draft.seal(event.id), self.now);
             node.held.insert(event.number);
             node.mirrored = event.number + 1;
         }
@@ -291,10 +233,7 @@ impl World {
     fn restart(&mut self) {
         self.epoch += 1;
         self.epoch_from = self.published.len();
-        let start = EventId {
-            epoch: self.epoch,
-            seq: 0,
-        };
+        let start = EventId { epoch: self.epoch, seq: 0 };
         if self.setup.fed {
             for node in &mut self.nodes {
                 node.log.seam(start);
@@ -309,11 +248,7 @@ impl World {
 
     fn disconnect_all(&mut self, node: usize) {
         for client in 0..CLIENTS {
-            if self.clients[client]
-                .cursor
-                .as_ref()
-                .is_some_and(|(at, _)| *at == node)
-            {
+            if self.clients[client].cursor.as_ref().is_some_and(|(at, _)| *at == node) {
                 self.cut(client, usize::MAX);
             }
         }
@@ -328,10 +263,7 @@ impl World {
         log.trim(self.now);
         let members = names(client.topics)
             .iter()
-            .map(|topic| Member {
-                key: log.join(topic, never_latest),
-                since: 0,
-            })
+            .map(|topic| Member { key: log.join(topic, never_latest), since: 0 })
             .collect();
         let start = client.id.map_or(Start::Now, Start::After);
         if client.id.is_none() {
@@ -396,9 +328,8 @@ impl World {
                 justified |= client.last < Some(event.number);
                 continue;
             }
-            let is_named = names(event.topics & client.topics)
-                .iter()
-                .any(|topic| named.contains(topic.as_str()));
+            let is_named =
+                names(event.topics & client.topics).iter().any(|topic| named.contains(topic.as_str()));
             if !kept.contains(&event.number) && event.number < node.mirrored {
                 assert!(is_named || on_gap_now, "the gap does not name {event:?}");
                 justified = true;
@@ -426,11 +357,7 @@ impl World {
                     let topics = self.published[number].topics;
                     assert!(topics & client.topics != 0, "{number} is not on its topics");
                     assert!(client.received.insert(number), "{number} came twice");
-                    assert!(
-                        client.last < Some(number),
-                        "{number} came after {:?}",
-                        client.last
-                    );
+                    assert!(client.last < Some(number), "{number} came after {:?}", client.last);
                     client.last = Some(number);
                     id
                 }
@@ -451,15 +378,9 @@ impl World {
         for client in 0..CLIENTS {
             for _ in 0..200 {
                 self.connect(client, 0);
-                let before = (
-                    self.clients[client].received.len(),
-                    self.clients[client].under_way.len(),
-                );
+                let before = (self.clients[client].received.len(), self.clients[client].under_way.len());
                 self.take(client, 1000);
-                let after = (
-                    self.clients[client].received.len(),
-                    self.clients[client].under_way.len(),
-                );
+                let after = (self.clients[client].received.len(), self.clients[client].under_way.len());
                 if before == after && self.clients[client].cursor.is_some() {
                     break;
                 }
@@ -490,11 +411,7 @@ impl Node {
             log: Log::new(setup.limits.clone(), start, setup.fed, !setup.fed),
             mirrored,
             held: BTreeSet::new(),
-            breaks: if setup.fed && mirrored > 0 {
-                vec![mirrored]
-            } else {
-                Vec::new()
-            },
+            breaks: if setup.fed && mirrored > 0 { vec![mirrored] } else { Vec::new() },
         }
     }
 
@@ -502,17 +419,9 @@ impl Node {
     fn kept(&self, topics: u8) -> BTreeSet<usize> {
         let members: Vec<Member> = names(topics)
             .iter()
-            .filter_map(|topic| {
-                Some(Member {
-                    key: self.log.key(topic)?,
-                    since: 0,
-                })
-            })
+            .filter_map(|topic| Some(Member { key: self.log.key(topic)?, since: 0 }))
             .collect();
-        self.log
-            .due(&members, 0)
-            .map(|kept| parse(kept.frame.as_bytes())[0].number().unwrap())
-            .collect()
+        self.log.due(&members, 0).map(|kept| parse(kept.frame.as_bytes())[0].number().unwrap()).collect()
     }
 }
 

@@ -46,12 +46,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
         Self {
-            state: Mutex::new(State {
-                log,
-                wake: Wake::default(),
-                slots: Slab::new(),
-                generation: 0,
-            }),
+            state: Mutex::new(State { log, wake: Wake::default(), slots: Slab::new(), generation: 0 }),
             policy,
             positions,
             latest,
@@ -74,9 +69,7 @@ impl Shared {
         let mut state = self.lock();
         let id = state.log.next_id();
         let frame = draft.seal(id);
-        let keys = state
-            .log
-            .append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
+        let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
         for &key in &keys {
             state.wake.mark(key);
         }

@@ -30,37 +30,21 @@ impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Start) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
-        let State {
-            log,
-            wake,
-            slots,
-            generation,
-        } = &mut *guard;
+        let State { log, wake, slots, generation } = &mut *guard;
         log.trim(now);
         let members: Vec<Member> = topics
             .iter()
-            .map(|topic| Member {
-                key: log.join(topic, |topic| shared.is_latest(topic)),
-                since: 0,
-            })
+            .map(|topic| Member { key: log.join(topic, |topic| shared.is_latest(topic)), since: 0 })
             .collect();
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let cursor = Cursor::new(log, members, start, now);
-        let slot = slots.insert(Slot {
-            cursor,
-            waker: None,
-            generation,
-        });
+        let slot = slots.insert(Slot { cursor, waker: None, generation });
         for member in slots[slot].cursor.members() {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self {
-            shared: Arc::clone(shared),
-            slot,
-            generation,
-        }
+        Self { shared: Arc::clone(shared), slot, generation }
     }
 
     /// A handle that changes the topics while the stream is open.
@@ -113,10 +97,7 @@ impl Source for Subscription {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.shared.lock().slots[self.slot]
-            .cursor
-            .wake_at()
-            .map(Instant::from_std)
+        self.shared.lock().slots[self.slot].cursor.wake_at().map(Instant::from_std)
     }
 
     fn finish(self: Pin<&mut Self>) {
@@ -163,12 +144,7 @@ impl SubscriptionHandle {
             let since = log.head().pos;
             for topic in topics {
                 let key = log.join(topic, |topic| shared.is_latest(topic));
-                if slots[slot]
-                    .cursor
-                    .members()
-                    .iter()
-                    .any(|member| member.key == key)
-                {
+                if slots[slot].cursor.members().iter().any(|member| member.key == key) {
                     log.leave(key);
                     continue;
                 }
@@ -202,10 +178,7 @@ impl SubscriptionHandle {
             return false;
         };
         let mut state = shared.lock();
-        let open = state
-            .slots
-            .get(self.slot)
-            .is_some_and(|slot| slot.generation == self.generation);
+        let open = state.slots.get(self.slot).is_some_and(|slot| slot.generation == self.generation);
         if open {
             change(&shared, &mut state, self.slot, self.generation);
         }

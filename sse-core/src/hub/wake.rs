@@ -66,9 +66,7 @@ impl Wake {
         if 2 * ring.gone >= ring.members.len() {
             ring.gone = 0;
             ring.retain(|&(slot, generation)| {
-                slots
-                    .get(slot as usize)
-                    .is_some_and(|slot| slot.generation == generation)
+                slots.get(slot as usize).is_some_and(|slot| slot.generation == generation)
             });
         }
     }

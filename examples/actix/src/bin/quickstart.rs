@@ -25,11 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hub = Hub::new();
     let stop = hub.lifecycle().stop_on_signal();
     let app = move || {
-        App::new()
-            .configure(sse_actix::with_hub(&hub))
-            .service(events)
-            .service(publish)
-            .service(page)
+        App::new().configure(sse_actix::with_hub(&hub)).service(events).service(publish).service(page)
     };
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false) // or a closed tab goes unnoticed for two keep-alives

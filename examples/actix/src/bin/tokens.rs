@@ -12,10 +12,7 @@ const ANSWER: &str = include_str!("../../../answer.txt");
 #[get("/events")]
 async fn answer(request: SseRequest) -> Result<impl Responder, Error> {
     // A client that was cut comes back with the id of the last word it has.
-    let has = request
-        .last_event_id()
-        .and_then(|id| id.as_str()?.parse().ok())
-        .unwrap_or(0);
+    let has = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
     let words = stream! {
         for (n, word) in ANSWER.split_inclusive(' ').enumerate().skip(has) {
             sleep(Duration::from_millis(40)).await;
@@ -36,12 +33,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let lifecycle = Lifecycle::new();
     let stop = lifecycle.stop_on_signal();
-    let app = move || {
-        App::new()
-            .configure(sse_actix::with_lifecycle(&lifecycle))
-            .service(answer)
-            .service(page)
-    };
+    let app =
+        move || App::new().configure(sse_actix::with_lifecycle(&lifecycle)).service(answer).service(page);
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)

@@ -34,10 +34,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let fairing = sse_rocket::with_hub(&Hub::new());
-    rocket::custom(config)
-        .attach(fairing)
-        .mount("/", routes![events, publish, page])
-        .launch()
-        .await?;
+    rocket::custom(config).attach(fairing).mount("/", routes![events, publish, page]).launch().await?;
     Ok(())
 }

@@ -13,10 +13,7 @@ const ANSWER: &str = include_str!("../../../answer.txt");
 #[get("/events")]
 fn answer(request: SseRequest) -> Result<Sse<impl Stream<Item = Result<Event, EventError>>>, Error> {
     // A client that was cut comes back with the id of the last word it has.
-    let has = request
-        .last_event_id()
-        .and_then(|id| id.as_str()?.parse().ok())
-        .unwrap_or(0);
+    let has = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
     let words = stream! {
         for (n, word) in ANSWER.split_inclusive(' ').enumerate().skip(has) {
             sleep(Duration::from_millis(40)).await;
@@ -41,10 +38,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let fairing = sse_rocket::with_lifecycle(&Lifecycle::new());
-    rocket::custom(config)
-        .attach(fairing)
-        .mount("/", routes![answer, page])
-        .launch()
-        .await?;
+    rocket::custom(config).attach(fairing).mount("/", routes![answer, page]).launch().await?;
     Ok(())
 }

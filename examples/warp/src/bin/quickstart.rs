@@ -13,10 +13,7 @@ async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Repl
     let not_text = |_| Refusal::new(400, "The body must be UTF-8.");
     let body = String::from_utf8(body.into()).map_err(not_text)?;
     let id = hub.publish(request.topics("news")?, body).await?;
-    Ok(reply::with_status(
-        reply::json(&serde_json::json!({ "id": id })),
-        StatusCode::ACCEPTED,
-    ))
+    Ok(reply::with_status(reply::json(&serde_json::json!({ "id": id })), StatusCode::ACCEPTED))
 }
 
 #[tokio::main]
@@ -29,14 +26,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .and(warp::get())
         .and(sse.clone())
         .map(events)
-        .or(warp::path!("publish")
-            .and(warp::post())
-            .and(sse)
-            .and(body)
-            .then(publish))
-        .or(warp::path::end()
-            .and(warp::get())
-            .map(|| reply::html(include_str!("../../../quickstart.html"))));
+        .or(warp::path!("publish").and(warp::post()).and(sse).and(body).then(publish))
+        .or(warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../quickstart.html"))));
 
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -44,10 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
     let stop = hub.lifecycle().stop_on_signal(); // ends the streams, then the server
-    let server = warp::serve(routes)
-        .incoming(socket.listen(1024)?)
-        .graceful(stop)
-        .run();
+    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
     hub.lifecycle().limit(server).await; // does not wait for a client that stopped reading
     Ok(())
 }

@@ -12,10 +12,7 @@ const ANSWER: &str = include_str!("../../../answer.txt");
 
 fn answer(request: SseRequest) -> Result<impl Reply, Error> {
     // A client that was cut comes back with the id of the last word it has.
-    let has = request
-        .last_event_id()
-        .and_then(|id| id.as_str()?.parse().ok())
-        .unwrap_or(0);
+    let has = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
     let words = stream! {
         for (n, word) in ANSWER.split_inclusive(' ').enumerate().skip(has) {
             sleep(Duration::from_millis(40)).await;
@@ -34,9 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .and(warp::get())
         .and(sse_warp::request(&lifecycle))
         .map(answer)
-        .or(warp::path::end()
-            .and(warp::get())
-            .map(|| reply::html(include_str!("../../../tokens.html"))));
+        .or(warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../tokens.html"))));
 
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -44,10 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
     let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes)
-        .incoming(socket.listen(1024)?)
-        .graceful(stop)
-        .run();
+    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
     lifecycle.limit(server).await;
     Ok(())
 }

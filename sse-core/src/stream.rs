@@ -202,7 +202,7 @@ impl<S: Source> EventStream<S> {
         if !std::mem::replace(this.opened, true) {
             chunk.prepend(&[COMMENT, retry_line().as_bytes()].concat());
         }
-        if over {
+        if over || (stops && ended) {
             chunk.append(retry_line().into());
         }
         if ended {

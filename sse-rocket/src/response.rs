@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
@@ -39,19 +39,25 @@ struct Body<S> {
 }
 
 impl<S: Source> AsyncRead for Body<S> {
-    // Ready without a byte would be the end.
+    // Pending where something was read would lose it; ready where nothing was is the end.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.rest.is_empty() {
-            let chunk = ready!(self.stream.as_mut().poll_chunk(cx, buf.remaining()));
-            self.rest = chunk.unwrap_or_default();
+        let before = buf.filled().len();
+        while buf.remaining() > 0 {
+            if self.rest.is_empty() {
+                match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
+                    Poll::Ready(Some(chunk)) => self.rest = chunk,
+                    Poll::Pending if buf.filled().len() == before => return Poll::Pending,
+                    Poll::Ready(None) | Poll::Pending => break,
+                }
+            }
+            let len = self.rest.len().min(buf.remaining());
+            buf.put_slice(&self.rest[..len]);
+            self.rest.advance(len);
         }
-        let len = self.rest.len().min(buf.remaining());
-        buf.put_slice(&self.rest[..len]);
-        self.rest.advance(len);
         Poll::Ready(Ok(()))
     }
 }

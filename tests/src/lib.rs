@@ -8,4 +8,6 @@
 
 pub mod browser;
 pub mod clients;
+pub mod http;
 pub mod proxy;
+pub mod servers;

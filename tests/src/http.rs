@@ -1,0 +1,220 @@
+//! A raw HTTP/1.1 client: every byte of the answer, and where its chunks begin and end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Longer than anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An answer being read.
+#[derive(Debug)]
+pub struct Answer {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+    /// The status code.
+    pub status: u16,
+    /// The header fields, names in lower case.
+    pub headers: Vec<(String, String)>,
+    chunked: bool,
+    remaining: Option<usize>,
+    ended: bool,
+}
+
+/// Sends a GET.
+pub async fn get(addr: SocketAddr, path: &str) -> Answer {
+    send(addr, "GET", path, &[], b"").await
+}
+
+/// Sends a GET that resumes.
+pub async fn resume(addr: SocketAddr, path: &str, last_event_id: &[u8]) -> Answer {
+    send(addr, "GET", path, &[("Last-Event-ID", last_event_id)], b"").await
+}
+
+/// Sends a POST and returns the status and the body.
+pub async fn post(addr: SocketAddr, path: &str, body: &[u8]) -> (u16, String) {
+    let mut answer = send(addr, "POST", path, &[], body).await;
+    let text = answer.rest().await;
+    (answer.status, text)
+}
+
+/// Sends a request and reads the head of the answer.
+pub async fn send(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+) -> Answer {
+    let mut socket = TcpStream::connect(addr).await.expect("the server accepts");
+    socket.set_nodelay(true).expect("an option of TCP");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n").into_bytes();
+    for (name, value) in headers {
+        request.extend_from_slice(format!("{name}: ").as_bytes());
+        request.extend_from_slice(value);
+        request.extend_from_slice(b"\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body);
+    // A server may answer and close before it has read a large body.
+    socket.write_all(&request).await.ok();
+    let mut answer = Answer {
+        socket,
+        buffer: Vec::new(),
+        status: 0,
+        headers: Vec::new(),
+        chunked: false,
+        remaining: None,
+        ended: method == "HEAD",
+    };
+    answer.read_head().await;
+    answer
+}
+
+impl Answer {
+    async fn read_head(&mut self) {
+        let end = loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                break end;
+            }
+            assert!(self.fill().await, "the connection ended before the head: {:?}", self.text());
+        };
+        let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).expect("a head in UTF-8");
+        let mut lines = head.split("\r\n");
+        let status = lines.next().expect("a status line");
+        self.status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status code");
+        self.headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        self.chunked = self.header("transfer-encoding") == Some("chunked");
+        self.remaining = self.header("content-length").and_then(|len| len.parse().ok());
+    }
+
+    /// A header field that stands there once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} stands there twice");
+        value
+    }
+
+    /// The next chunk as it was sent; `None` after a clean end.
+    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+        if self.ended {
+            return None;
+        }
+        assert!(self.chunked, "the body is not chunked");
+        let line = loop {
+            if let Some(end) = find(&self.buffer, b"\r\n") {
+                break self.buffer.drain(..end + 2).collect::<Vec<u8>>();
+            }
+            assert!(self.fill().await, "the body was cut");
+        };
+        let size = std::str::from_utf8(&line).expect("a chunk size").trim();
+        let size = usize::from_str_radix(size, 16).expect("a chunk size in hex");
+        while self.buffer.len() < size + 2 {
+            assert!(self.fill().await, "the body was cut");
+        }
+        let mut chunk: Vec<u8> = self.buffer.drain(..size + 2).collect();
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        if size == 0 {
+            self.ended = true;
+            return None;
+        }
+        Some(chunk)
+    }
+
+    /// Reads on until what was read meets the condition, and returns it.
+    pub async fn until(&mut self, condition: impl Fn(&str) -> bool) -> String {
+        let mut text = String::new();
+        while !condition(&text) {
+            match self.chunk().await {
+                Some(chunk) => text.push_str(&String::from_utf8_lossy(&chunk)),
+                None => panic!("the stream ended: {text:?}"),
+            }
+        }
+        text
+    }
+
+    /// Reads the body to its clean end.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        if self.chunked {
+            while let Some(chunk) = self.chunk().await {
+                bytes.extend_from_slice(&chunk);
+            }
+        } else if !self.ended {
+            while self.remaining.is_none_or(|len| self.buffer.len() < len) && self.fill().await {}
+            bytes = std::mem::take(&mut self.buffer);
+        }
+        String::from_utf8(bytes).expect("a body in UTF-8")
+    }
+
+    /// Whether nothing more comes for this long.
+    pub async fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.buffer.is_empty() && timeout(time, self.fill()).await.is_err()
+    }
+
+    async fn fill(&mut self) -> bool {
+        let read = timeout(PATIENCE, self.socket.read_buf(&mut self.buffer));
+        matches!(read.await.expect("the server answers in time"), Ok(len) if len > 0)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.buffer).into_owned()
+    }
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// An event as a client sees it. Comments and `retry` lines are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The name, `message` where there is none.
+    pub kind: String,
+    /// The data.
+    pub data: String,
+    /// The id that it brings.
+    pub id: Option<String>,
+}
+
+/// Reads the whole blocks of a text of LF lines.
+pub fn events(text: &str) -> Vec<Seen> {
+    let end = text.rfind("\n\n").map_or(0, |end| end + 2);
+    text[..end]
+        .split_terminator("\n\n")
+        .map(|block| {
+            let mut seen = Seen { kind: "message".into(), ..Seen::default() };
+            let mut data = Vec::new();
+            for line in block.lines() {
+                match line.split_once(": ") {
+                    Some(("event", name)) => seen.kind = name.into(),
+                    Some(("id", id)) => seen.id = Some(id.into()),
+                    Some(("data", line)) => data.push(line),
+                    _ => {}
+                }
+            }
+            seen.data = data.join("\n");
+            seen
+        })
+        .collect()
+}
+
+/// The text with the jittered reconnection times made equal.
+pub fn without_jitter(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("retry: ") {
+        Some(millis) if millis.parse::<u64>().is_ok() => "retry: N".to_owned(),
+        _ => line.to_owned(),
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}

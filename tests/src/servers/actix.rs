@@ -1,0 +1,58 @@
+//! The application on actix-web.
+
+use std::net::SocketAddr;
+
+use actix_web::{App as ActixApp, HttpResponse, HttpServer, Responder, middleware::Compress, web};
+use sse_actix::{Error, EventStream, Hub, Sse, SseRequest};
+use tokio::sync::oneshot;
+
+use super::App;
+
+async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
+    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+}
+
+async fn own(
+    request: SseRequest,
+    app: web::Data<App>,
+    name: web::Path<String>,
+) -> Result<impl Responder, Error> {
+    Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
+}
+
+pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
+    let (addr_sender, addr) = oneshot::channel();
+    let (ended_sender, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let stopped = app.hub.lifecycle().stopped();
+            let server = HttpServer::new(move || {
+                ActixApp::new()
+                    .configure(sse_actix::with_hub(&app.hub))
+                    .app_data(web::Data::new(app.clone()))
+                    .service(
+                        web::resource("/events").route(web::get().to(events)).route(web::head().to(events)),
+                    )
+                    .route("/own/{name}", web::get().to(own))
+                    .route("/blank", web::get().to(|| async { web::Html::new("<!doctype html>") }))
+                    .service(
+                        web::scope("/compressed")
+                            .wrap(Compress::default())
+                            .route("/events", web::get().to(events)),
+                    )
+                    .default_service(web::to(HttpResponse::NotFound))
+            })
+            .workers(2)
+            .h1_allow_half_closed(false)
+            .tcp_nodelay(true)
+            .shutdown_signal(stopped)
+            .shutdown_timeout(1)
+            .bind_auto_h2c(("127.0.0.1", 0))
+            .expect("a free port");
+            addr_sender.send(server.addrs()[0]).expect("the test waits");
+            server.run().await.expect("the server ends cleanly");
+        });
+        ended_sender.send(()).ok();
+    });
+    (addr.await.expect("the server starts"), ended)
+}

@@ -1,0 +1,57 @@
+//! The application on Rocket.
+
+use std::{net::SocketAddr, sync::Mutex};
+
+use futures_util::Stream;
+use rocket::{State, fairing::AdHoc, get, response::content::RawHtml, routes};
+use sse_core::Event;
+use sse_rocket::{Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use tokio::sync::oneshot;
+
+use super::App;
+
+#[get("/events")]
+fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+}
+
+#[get("/own/<name>")]
+fn own(
+    request: SseRequest,
+    app: &State<App>,
+    name: &str,
+) -> Result<Sse<impl Stream<Item = Result<Event, String>> + use<>>, Error> {
+    Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options)?))
+}
+
+#[get("/blank")]
+fn blank() -> RawHtml<&'static str> {
+    RawHtml("<!doctype html>")
+}
+
+pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
+    let (addr_sender, addr) = oneshot::channel();
+    let (ended_sender, ended) = oneshot::channel();
+    let addr_sender = Mutex::new(Some(addr_sender));
+    let config = rocket::Config::figment()
+        .merge(("address", "127.0.0.1"))
+        .merge(("port", 0))
+        .merge(("log_level", "off"))
+        .merge(("shutdown.grace", 1))
+        .merge(("shutdown.mercy", 1));
+    let rocket = rocket::custom(config)
+        .attach(sse_rocket::with_hub(&app.hub))
+        .attach(AdHoc::on_liftoff("address", move |rocket| {
+            let addr = SocketAddr::new(rocket.config().address, rocket.config().port);
+            let sender = addr_sender.lock().expect("not poisoned").take();
+            sender.expect("one liftoff").send(addr).expect("the test waits");
+            Box::pin(async {})
+        }))
+        .manage(app)
+        .mount("/", routes![events, own, blank]);
+    tokio::spawn(async move {
+        rocket.launch().await.expect("the server ends cleanly");
+        ended_sender.send(()).ok();
+    });
+    (addr.await.expect("the server starts"), ended)
+}

@@ -1,0 +1,44 @@
+//! The application on warp.
+
+use std::net::SocketAddr;
+
+use sse_warp::{Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use tokio::{net::TcpSocket, sync::oneshot};
+use warp::{Filter, Reply};
+
+use super::App;
+
+fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+}
+
+fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
+    Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
+}
+
+pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
+    let (ended_sender, ended) = oneshot::channel();
+    let lifecycle = app.hub.lifecycle().clone();
+    let request = sse_warp::request(&app.hub);
+    let hub = sse_warp::with_hub(&app.hub);
+    let with_app = warp::any().map(move || app.clone());
+    let read = warp::get().or(warp::head()).unify();
+    let routes = warp::path!("events")
+        .and(read)
+        .and(request.clone())
+        .and(hub)
+        .map(events)
+        .or(warp::path!("own" / String).and(warp::get()).and(request).and(with_app).map(own))
+        .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())));
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_nodelay(true).expect("an option of TCP");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let listener = socket.listen(1024).expect("a listener");
+    let addr = listener.local_addr().expect("an address");
+    let server = warp::serve(routes).incoming(listener).graceful(lifecycle.stopped()).run();
+    tokio::spawn(async move {
+        lifecycle.limit(server).await;
+        ended_sender.send(()).ok();
+    });
+    (addr, ended)
+}

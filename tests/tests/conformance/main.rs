@@ -1,0 +1,64 @@
+//! What every adapter must do, over real sockets. Each case is written once and is a test of its own for each
+//! framework: `actix::…`, `rocket::…`, `warp::…`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
+
+mod ends;
+mod only;
+mod resume;
+mod slow;
+mod wire;
+
+macro_rules! conformance {
+    ($($module:ident: $($case:ident)*;)*) => {
+        conformance!(@framework actix Actix $($module: $($case)*;)*);
+        conformance!(@framework rocket Rocket $($module: $($case)*;)*);
+        conformance!(@framework warp Warp $($module: $($case)*;)*);
+    };
+    (@framework $name:ident $framework:ident $($module:ident: $($case:ident)*;)*) => {
+        mod $name {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$module::$case(sse_tests::servers::Framework::$framework).await;
+                })*
+            })*
+        }
+    };
+}
+
+conformance! {
+    wire:
+        the_head_is_that_of_an_event_stream
+        the_first_bytes_come_at_once
+        own_streams_are_sent_byte_for_byte
+        hub_streams_are_sent_byte_for_byte
+        forged_events_stay_data
+        chunks_hold_whole_events
+        silence_is_kept_alive_and_traffic_is_not
+        http_2_carries_the_same_bytes
+        head_requests_open_nothing
+        bad_topics_are_refused_in_one_sentence;
+    resume:
+        without_a_position_a_stream_begins_now
+        the_newest_id_replays_nothing
+        an_id_in_the_middle_replays_the_rest
+        a_trimmed_id_gets_one_gap
+        an_id_from_before_a_restart_gets_one_gap_and_everything
+        an_id_in_the_future_gets_one_gap
+        any_header_gets_a_stream
+        a_client_cut_before_its_first_event_misses_nothing
+        the_query_stands_in_for_the_header
+        an_event_of_several_topics_comes_once
+        a_quiet_client_is_told_its_position
+        a_capped_replay_goes_on_after_reconnects
+        cut_anywhere_nothing_is_lost_or_repeated;
+    slow:
+        a_client_that_stops_reading_costs_the_log_and_no_more;
+    ends:
+        an_own_stream_ends_with_its_source
+        a_failing_own_stream_ends_cleanly
+        stopping_ends_every_stream_cleanly
+        while_stopping_clients_are_told_to_come_back
+        a_client_that_leaves_frees_its_place
+        an_old_stream_ends_and_says_when_to_return;
+}

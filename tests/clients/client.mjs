@@ -34,13 +34,17 @@ function fail(message) {
   process.exit(1);
 }
 
-// Pipes are written synchronously on POSIX, so nothing is lost by process.exit().
-const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+let leaving = false;
+const print = (value) => leaving || process.stdout.write(`${JSON.stringify(value)}\n`);
 const opened = () => print({ open: true });
 
 function received(type, data, id) {
   print({ type, data, id });
-  if (type === until) process.exit(0);
+  if (type === until) {
+    leaving = true;
+    // A full pipe takes its time.
+    process.stdout.write('', () => process.exit(0));
+  }
 }
 
 setTimeout(() => {

@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod clients;
+pub mod examples;
 pub mod http;
 pub mod proxy;
 pub mod servers;

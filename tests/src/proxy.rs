@@ -18,6 +18,7 @@ type Cuts = Box<dyn Iterator<Item = usize> + Send>;
 
 struct Shared {
     upstream: SocketAddr,
+    spares_ends: bool,
     cuts: Mutex<Cuts>,
     connections: AtomicUsize,
     cut: AtomicUsize,
@@ -60,10 +61,29 @@ impl Proxy {
         upstream: SocketAddr,
         cuts: impl Iterator<Item = usize> + Send + 'static,
     ) -> io::Result<Self> {
+        Self::start_with(upstream, cuts, false).await
+    }
+
+    /// [`start`](Self::start), but never cuts between the last line of an event and the blank line behind it.
+    ///
+    /// For `@microsoft/fetch-event-source`, which resumes from an id as soon as it has read its line.
+    pub async fn start_sparing_ends(
+        upstream: SocketAddr,
+        cuts: impl Iterator<Item = usize> + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(upstream, cuts, true).await
+    }
+
+    async fn start_with(
+        upstream: SocketAddr,
+        cuts: impl Iterator<Item = usize> + Send + 'static,
+        spares_ends: bool,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream,
+            spares_ends,
             cuts: Mutex::new(Box::new(cuts)),
             connections: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
@@ -169,7 +189,10 @@ async fn downward(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared
         }
         let left = left.get_or_insert_with(|| shared.next_cut());
         let (part, cut) = match left {
-            Some(left) if *left <= read => (*left, true),
+            Some(left) if *left <= read => {
+                let ends = shared.spares_ends && *left > 0 && buffer[*left - 1..read].starts_with(b"\n\n");
+                (*left + usize::from(ends), true)
+            }
             Some(left) => {
                 *left -= read;
                 (read, false)

@@ -1,0 +1,112 @@
+//! The examples as a user runs them: built by cargo, started on a port, ended by a signal.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::servers::Framework;
+
+/// A running example; killed when dropped.
+#[derive(Debug)]
+pub struct Example {
+    child: Child,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+impl Example {
+    /// Builds the example, where that was not done yet, and starts it on a free port.
+    pub async fn start(framework: Framework, bin: &str) -> Self {
+        Self::start_with(framework, bin, &[]).await
+    }
+
+    /// [`start`](Self::start) with more in its environment.
+    pub async fn start_with(framework: Framework, bin: &str, env: &[(&str, &str)]) -> Self {
+        let program = build(framework, bin).await;
+        let addr = free_addr();
+        let mut child = Command::new(program)
+            .env("PORT", addr.port().to_string())
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the example starts");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(addr).await.is_err() {
+            assert!(Instant::now() < deadline, "the example does not listen");
+            assert_eq!(child.try_wait().expect("a child"), None, "the example ended");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Self { child, addr }
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("the example runs").to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for the end; the exit code.
+    pub async fn code(&mut self, within: Duration) -> Option<i32> {
+        let status = timeout(within, self.child.wait()).await.expect("the example ends in time");
+        status.expect("a child").code()
+    }
+
+    /// The most memory it had resident so far, in bytes. `None` where the system does not tell.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
+    }
+}
+
+fn free_addr() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+/// Builds one example and keeps a copy: the three frameworks' examples have the same names, so that cargo puts
+/// them in the same place.
+async fn build(framework: Framework, bin: &str) -> PathBuf {
+    static BUILT: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
+    let mut built = BUILT.get_or_init(Mutex::default).lock().await;
+    let name = format!("{framework}-{bin}");
+    if let Some(program) = built.get(&name) {
+        return program.clone();
+    }
+    let package = format!("example-{framework}");
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", &package, "--bin", bin, "--message-format", "json"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .expect("cargo");
+    assert!(output.status.success(), "{package} does not build");
+    let program = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .expect("an executable");
+    // One copy for each test process: another may be running its own.
+    let copy = program.with_file_name(format!("{name}-{}", std::process::id()));
+    std::fs::copy(&program, &copy).expect("a copy");
+    built.insert(name, copy.clone());
+    copy
+}

@@ -1,0 +1,199 @@
+//! The examples keep one HTTP contract, in a real browser and under real signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
+
+use std::time::Duration;
+
+use sse_tests::{
+    browser::Browser,
+    clients::{self, Client},
+    examples::Example,
+    http,
+    proxy::Proxy,
+    servers::Framework,
+};
+
+async fn id_of(addr: std::net::SocketAddr, path: &str, body: &[u8]) -> String {
+    let (status, answer) = http::post(addr, path, body).await;
+    assert_eq!(status, 202, "{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer.as_object().unwrap().len(), 1);
+    answer["id"].as_str().unwrap().to_owned()
+}
+
+async fn quickstart_keeps_its_contract(framework: Framework) {
+    let example = Example::start(framework, "quickstart").await;
+    let addr = example.addr;
+    let mut page = http::get(addr, "/").await;
+    assert!(page.header("content-type").unwrap().starts_with("text/html"));
+    assert!(page.rest().await.contains("EventSource(\"/events\")"));
+
+    let mut news = http::get(addr, "/events").await;
+    news.until(|text| text.contains("\n\n")).await;
+    let mut two = http::get(addr, "/events?topic=a&topic=b%20c").await;
+    two.until(|text| text.contains("\n\n")).await;
+
+    let id = id_of(addr, "/publish", "hello\nthere".as_bytes()).await;
+    assert_eq!(
+        news.until(|text| text.contains("\n\n")).await,
+        format!("data: hello\ndata: there\nid: {id}\n\n")
+    );
+    let id = id_of(addr, "/publish?topic=b+c&topic=news&topic=a", b"both").await;
+    for stream in [&mut news, &mut two] {
+        assert_eq!(stream.until(|text| text.contains("\n\n")).await, format!("data: both\nid: {id}\n\n"));
+    }
+
+    let largest = vec![b'x'; 256 << 10];
+    id_of(addr, "/publish?topic=large", &largest).await;
+    let long_topic = format!("/publish?topic={}", "x".repeat(257));
+    let bad: [(&str, &[u8], u16); 7] = [
+        ("/publish?topic=a%0Ab", b"x", 400),
+        ("/publish?topic=%7F", b"x", 400),
+        ("/publish?topic=%ff", b"x", 400),
+        ("/publish?topic=", b"x", 400),
+        (&long_topic, b"x", 400),
+        ("/publish", b"\xff\xfe", 400),
+        ("/publish", &[largest.as_slice(), b"x"].concat(), 413),
+    ];
+    for (path, body, expected) in bad {
+        let (status, sentence) = http::post(addr, path, body).await;
+        assert_eq!(status, expected, "{path}: {sentence}");
+        let one = !sentence.is_empty() && !sentence.contains(['\n', '<', '{']);
+        assert!(one, "{path}: {sentence:?}");
+    }
+    // Nothing else was disturbed.
+    let id = id_of(addr, "/publish", b"").await;
+    assert_eq!(news.until(|text| text.contains("\n\n")).await, format!("data: \nid: {id}\n\n"));
+}
+
+/// Two tabs, one connection that dies: what was missed arrives once.
+async fn quickstart_survives_a_cut_in_a_browser(framework: Framework) {
+    if !clients::available().contains(&Client::Chromium) {
+        return;
+    }
+    let example = Example::start(framework, "quickstart").await;
+    let proxy = Proxy::start(example.addr, std::iter::empty()).await.unwrap();
+    let browser = Browser::start().await.unwrap();
+    let tab = browser.client();
+    let url = format!("http://{}/", proxy.addr());
+    tab.goto(&url).await.unwrap();
+    let first = tab.window().await.unwrap();
+    let second = tab.new_window(true).await.unwrap().handle;
+    tab.switch_to_window(second.clone()).await.unwrap();
+    tab.goto(&url).await.unwrap();
+    for window in [&second, &first] {
+        tab.switch_to_window(window.clone()).await.unwrap();
+        wait_for(&browser, "document.getElementById('state').className === 'open'").await;
+    }
+    id_of(example.addr, "/publish", b"before").await;
+    wait_for(&browser, "document.querySelectorAll('#log li').length === 1").await;
+    proxy.cut_all();
+    for n in 1..=3 {
+        id_of(example.addr, "/publish", format!("missed {n}").as_bytes()).await;
+    }
+    for window in [&first, &second] {
+        tab.switch_to_window(window.clone()).await.unwrap();
+        wait_for(&browser, "document.querySelectorAll('#log li').length >= 4").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let lines = "return [...document.querySelectorAll('#log li')].map(li => li.firstChild.data)";
+        let lines = tab.execute(lines, Vec::new()).await.unwrap();
+        assert_eq!(lines, serde_json::json!(["missed 3", "missed 2", "missed 1", "before"]));
+    }
+    browser.close().await;
+}
+
+async fn tokens_arrive_whole_and_end(framework: Framework) {
+    let answer = include_str!("../../examples/answer.txt");
+    let example = Example::start(framework, "tokens").await;
+    let body = http::get(example.addr, "/events").await.rest().await;
+    let seen = http::events(&body);
+    let (end, words) = seen.split_last().unwrap();
+    assert_eq!(end.kind, "end");
+    let text: String = words.iter().map(|word| word.data.as_str()).collect();
+    assert_eq!(text, answer);
+    assert!(words.len() > 20);
+
+    // Cut after the fifth word, it goes on with the sixth.
+    let body = http::resume(example.addr, "/events", b"5").await.rest().await;
+    assert_eq!(http::events(&body)[0], words[5]);
+
+    if !clients::available().contains(&Client::Chromium) {
+        return;
+    }
+    let browser = Browser::start().await.unwrap();
+    browser.client().goto(&format!("http://{}/", example.addr)).await.unwrap();
+    browser.client().execute("document.getElementById('ask').click()", Vec::new()).await.unwrap();
+    wait_for(&browser, "document.getElementById('state').textContent === 'done'").await;
+    let read = "return document.getElementById('answer').textContent";
+    assert_eq!(browser.client().execute(read, Vec::new()).await.unwrap(), answer);
+    browser.close().await;
+}
+
+async fn signals_end_with_zero(framework: Framework) {
+    for (bin, signal) in [("quickstart", "TERM"), ("quickstart", "INT"), ("tokens", "TERM")] {
+        let mut example = Example::start(framework, bin).await;
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let mut stream = http::get(example.addr, "/events").await;
+            stream.until(|text| text.contains("retry")).await;
+            streams.push(stream);
+        }
+        example.signal(signal).await;
+        // A cut stream would fail here.
+        for stream in &mut streams {
+            assert!(stream.rest().await.ends_with('\n'));
+        }
+        assert_eq!(example.code(Duration::from_secs(10)).await, Some(0), "{bin} {signal}");
+    }
+}
+
+async fn a_client_that_does_not_read_holds_nothing_up(framework: Framework) {
+    let mut example = Example::start(framework, "quickstart").await;
+    let mut stalled = http::get(example.addr, "/events").await;
+    stalled.until(|text| text.contains("\n\n")).await;
+    let body = vec![b'x'; 200_000];
+    for _ in 0..500 {
+        id_of(example.addr, "/publish", &body).await;
+    }
+    // 100 MB went by; the log keeps 16 MiB.
+    if let Some(peak) = example.peak_memory() {
+        assert!(peak < 100 << 20, "{} MiB", peak >> 20);
+    }
+    example.signal("TERM").await;
+    assert_eq!(example.code(Duration::from_secs(10)).await, Some(0));
+}
+
+/// Waits until an expression is true in the page.
+async fn wait_for(browser: &Browser, condition: &str) {
+    for _ in 0..600 {
+        let truth = browser.client().execute(&format!("return {condition}"), Vec::new()).await.unwrap();
+        if truth == true {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never true: {condition}");
+}
+
+macro_rules! examples {
+    ($($case:ident)*) => {
+        examples!(@framework actix Actix $($case)*);
+        examples!(@framework rocket Rocket $($case)*);
+        examples!(@framework warp Warp $($case)*);
+    };
+    (@framework $module:ident $framework:ident $($case:ident)*) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$case(sse_tests::servers::Framework::$framework).await;
+            })*
+        }
+    };
+}
+
+examples! {
+    quickstart_keeps_its_contract
+    quickstart_survives_a_cut_in_a_browser
+    tokens_arrive_whole_and_end
+    signals_end_with_zero
+    a_client_that_does_not_read_holds_nothing_up
+}

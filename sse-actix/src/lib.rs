@@ -1,4 +1,6 @@
-//! Server-Sent Events for actix-web.
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+
 mod request;
 mod response;
 

@@ -1,5 +1,65 @@
-//! Server-Sent Events without a web framework.
-#![forbid(unsafe_code)]
+//! Server-Sent Events for Rust web servers: encoding, topics, replay and clean endings, without a framework.
+//!
+//! Applications use an adapter, which re-exports everything here: `sse-actix`, `sse-rocket` or `sse-warp`. This
+//! crate alone is for writing another one.
+//!
+//! ```
+//! use sse_core::{Event, EventStream, Hub, Refusal, Request, Subscription};
+//!
+//! // In a handler: a request that an adapter has read, and the hub that the application shares.
+//! fn events(request: &Request, hub: &Hub) -> Result<EventStream<Subscription>, Refusal> {
+//!     let topics = request.topics("news")?; // `?topic=`, or else this one
+//!     hub.open(request, topics) // goes on behind the client's `Last-Event-ID`
+//! }
+//!
+//! // Anywhere else:
+//! async fn tell(hub: &Hub) -> Result<(), Box<dyn std::error::Error>> {
+//!     hub.publish("news", "plain text").await?;
+//!     hub.publish(["news", "user/ada"], Event::json(&[1, 2, 3])?.name("numbers")?).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Events
+//!
+//! An [`Event`] is checked where it is built: nothing that a user types can add a field or an event, and encoding
+//! cannot fail. A [`Frame`] is an event encoded once, to be sent any number of times.
+//!
+//! # The hub
+//!
+//! A [`Hub`] is one ordered, bounded log. Publishing appends an encoded event under one or several [`Topics`]; a
+//! [`Subscription`] is a position in the log. What a client is sent is what lies between its position and the
+//! end, whether that was published a minute ago or now. Hence replay and live delivery cannot leave anything out
+//! between them or send it twice, a client that reads slowly costs no memory, and events that are due together
+//! go out in one write.
+//!
+//! Every event's id is such a position, valid for any set of topics. Two events of the library's own tell the
+//! rest; a browser without listeners for them ignores them:
+//!
+//! - **`sse-position`** carries nothing but an id. A stream opens with it when no event is due, so that a client
+//!   which is cut before its first event comes back with a position; and a quiet stream sends it in place of a
+//!   keep-alive when its last id is about to fall out of the log.
+//! - **`sse-gap`** says what could not be sent any more, before anything else is:
+//!   `{"reason":"trimmed","after":"…","upto":"…","topics":["news"]}`. The reasons are `trimmed` (the client was
+//!   away for longer than the log reaches), `lagged` (it read too slowly), `restarted` (the log is a new one)
+//!   and `unknown` (its position means nothing here). Only topics that really lost something are named.
+//!
+//! # Streams
+//!
+//! An [`EventStream`] is the body of the answer: a first byte at once, keep-alives while nothing happens, a clean
+//! end. It is fed by a hub or by any stream of the application's own ([`EventStream::open`]). [`StreamOptions`]
+//! are its times. The answer's head is [`STREAM_HEADERS`]; an answer that is no stream is a [`Refusal`].
+//!
+//! # Stopping
+//!
+//! Servers wait for open bodies when they stop, or cut them; event streams have no end of their own. A
+//! [`Lifecycle`] knows the open streams and ends them first.
+//!
+//! # Writing an adapter
+//!
+//! Show the request ([`RequestHead`]), make the [`Request`], and turn two things into responses: an
+//! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 mod batch;
 mod event;

@@ -1,4 +1,6 @@
-//! Server-Sent Events for Rocket.
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+
 mod fairing;
 mod request;
 mod response;

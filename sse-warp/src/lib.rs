@@ -1,4 +1,6 @@
-//! Server-Sent Events for warp.
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+
 mod request;
 mod response;
 

@@ -272,8 +272,7 @@ async fn script(
         let read = async {
             let mut lines = BufReader::new(stdout).lines();
             while let Some(line) = lines.next_line().await.map_err(|e| e.to_string())? {
-                let value =
-                    serde_json::from_str(&line).map_err(|error| format!("not JSON: {error}"))?;
+                let value = serde_json::from_str(&line).map_err(|error| format!("not JSON: {error}"))?;
                 take(&mut report, &value)?;
             }
             Ok::<_, String>(())

@@ -104,9 +104,10 @@ async fn build(framework: Framework, bin: &str) -> PathBuf {
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
         .expect("an executable");
-    // One copy for each test process: another may be running its own.
-    let copy = program.with_file_name(format!("{name}-{}", std::process::id()));
-    std::fs::copy(&program, &copy).expect("a copy");
+    // Renamed into place: another test process may be running the last one.
+    let copy = program.with_file_name(&name);
+    let new = program.with_file_name(format!("{name}.{}", std::process::id()));
+    std::fs::copy(&program, &new).and_then(|_| std::fs::rename(&new, &copy)).expect("a copy");
     built.insert(name, copy.clone());
     copy
 }

@@ -12,3 +12,8 @@ pub mod examples;
 pub mod http;
 pub mod proxy;
 pub mod servers;
+
+/// Compiles the code in the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

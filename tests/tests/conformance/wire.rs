@@ -19,6 +19,12 @@ fn own(name: &str) -> OwnStream {
         "forged" => Box::pin(stream! {
             yield Ok(Event::new("x\nevent: forged\nid: 1\n\ndata: y\rretry: 1\r\n:\u{0}\u{2028}z"));
         }),
+        "forged-names" => Box::pin(stream! {
+            let bad = "x\ndata: forged\n";
+            assert!(Event::new("").id(bad).is_err() && Event::new("").name("sse-gap").is_err());
+            yield Ok(Event::new("before").comment(bad));
+            yield Event::new("never").name(bad).map_err(|error| error.to_string());
+        }),
         "silent" => Box::pin(futures_util::stream::pending()),
         "busy" => Box::pin(stream! {
             for n in 0..8 {
@@ -103,6 +109,10 @@ pub(crate) async fn forged_events_stay_data(framework: Framework) {
     let body = http::get(server.addr, "/own/forged").await.rest().await;
     let data = "x\nevent: forged\nid: 1\n\ndata: y\nretry: 1\n:\u{0}\u{2028}z";
     assert_eq!(http::events(&body), [Seen { kind: "message".into(), data: data.into(), id: None }]);
+
+    // A name that would forge is an error where it is built; the stream ends, the server does not.
+    let body = http::get(server.addr, "/own/forged-names").await.rest().await;
+    assert_eq!(without_jitter(&body), ":\nretry: N\n: x\n: data: forged\n: \ndata: before\n\n");
 }
 
 pub(crate) async fn chunks_hold_whole_events(framework: Framework) {

@@ -178,6 +178,7 @@ impl SubscriptionHandle {
                     continue;
                 };
                 members.swap_remove(index);
+                slots[slot].cursor.disown(key);
                 wake.leave_one(key, slot, generation);
                 log.leave(key);
             }

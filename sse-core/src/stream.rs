@@ -126,6 +126,11 @@ impl<S: Source> EventStream<S> {
         })
     }
 
+    /// What feeds it, until it ends.
+    pub(crate) fn source(&self) -> Option<&S> {
+        self.source.as_ref()
+    }
+
     /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
     /// Never empty; `None` is the end.
     ///

@@ -166,6 +166,11 @@ impl Cursor {
         &mut self.members
     }
 
+    /// Nothing of this topic is owed any more.
+    pub(super) fn disown(&mut self, key: TopicKey) {
+        self.owed.retain(|&(owed, _)| owed != key);
+    }
+
     pub(super) fn pos(&self) -> Pos {
         self.at.pos
     }
@@ -223,7 +228,10 @@ impl Cursor {
         }
         self.owed.clear();
         if self.at.pos < self.told {
-            let kept = |member: &Member| (member.key, log.count(member.key, self.at.pos, self.told));
+            // What lies in front of its joining is not owed.
+            let kept = |member: &Member| {
+                (member.key, log.count(member.key, self.at.pos.max(member.since), self.told))
+            };
             self.owed.extend(self.members.iter().map(kept));
         }
         if self.ended {
@@ -317,7 +325,8 @@ impl Cursor {
         } else if !log.keeps(&self.members, self.at.pos, loss.upto.pos) {
             self.at = loss.upto;
         }
-        self.told = loss.upto.pos.max(self.at.pos);
+        // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
+        self.told = self.told.max(loss.upto.pos).max(self.at.pos);
         self.push_gap(reason, Some(after), loss.upto.id, &loss.topics, batch);
         self.ended = policy.on_gap == OnGap::Close;
         if now {

@@ -434,6 +434,7 @@ impl Log {
                 let topic = &self.topics[member.key];
                 let behind = topic.mark.pos > known.max(member.since);
                 let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
+                let from = from.max(member.since);
                 !topic.latest && (behind || owed.any(|&(key, count)| self.count(key, from, told) < count))
             })
             .map(|member| &self.topics[member.key])

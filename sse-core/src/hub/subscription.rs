@@ -15,7 +15,7 @@ use super::{
     shared::{Shared, State},
     wake::Slot,
 };
-use crate::{batch::Batch, frame::Frame, hub::Start, source::Source, topic::Topics};
+use crate::{batch::Batch, frame::Frame, hub::Start, source::Source, stream::EventStream, topic::Topics};
 
 /// A subscriber to some topics of a [`Hub`](crate::Hub): the source of an [`EventStream`](crate::EventStream).
 ///
@@ -63,6 +63,17 @@ impl Subscription {
         let mut guard = self.shared.lock();
         let State { log, slots, .. } = &mut *guard;
         slots[self.slot].cursor.position(log, opening)
+    }
+}
+
+impl EventStream<Subscription> {
+    /// A handle that changes the topics while the stream is open; take it before the stream is sent. That of a
+    /// stream that has ended, or answers a `HEAD`, changes nothing.
+    pub fn handle(&self) -> SubscriptionHandle {
+        self.source().map_or_else(
+            || SubscriptionHandle { shared: Weak::new(), slot: 0, generation: 0 },
+            Subscription::handle,
+        )
     }
 }
 
@@ -167,6 +178,7 @@ impl SubscriptionHandle {
                     continue;
                 };
                 members.swap_remove(index);
+                slots[slot].cursor.disown(key);
                 wake.leave_one(key, slot, generation);
                 log.leave(key);
             }

@@ -77,6 +77,10 @@ impl RequestHead for Head<'_> {
         self.0.headers().get(name).map(HeaderValue::as_bytes)
     }
 
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
+    }
+
     fn query(&self) -> Option<&str> {
         Some(self.0.query_string())
     }

@@ -6,6 +6,7 @@ mod event;
 mod frame;
 mod hub;
 mod id;
+mod lease;
 mod lifecycle;
 mod options;
 mod request;

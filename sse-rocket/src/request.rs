@@ -57,6 +57,10 @@ impl RequestHead for Head<'_, '_> {
         self.0.headers().get_one(name).map(str::as_bytes)
     }
 
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get(name).map(str::as_bytes).collect()
+    }
+
     fn query(&self) -> Option<&str> {
         self.0.uri().query().map(|query| query.as_str())
     }

@@ -58,6 +58,10 @@ impl RequestHead for Head {
         self.headers.get(name).map(HeaderValue::as_bytes)
     }
 
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+
     fn query(&self) -> Option<&str> {
         Some(&self.query)
     }

@@ -48,11 +48,6 @@ impl Clock {
     pub(crate) fn now(&self) -> SystemTime {
         self.0.as_ref().map_or_else(SystemTime::now, |now| now())
     }
-
-    /// Seconds since 1970; zero before.
-    pub(crate) fn unix(&self) -> u64 {
-        self.now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    }
 }
 
 impl fmt::Debug for Clock {

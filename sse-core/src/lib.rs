@@ -1,6 +1,8 @@
 //! Server-Sent Events without a web framework.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "jwt")]
+mod auth;
 mod batch;
 mod event;
 mod frame;
@@ -15,6 +17,13 @@ mod source;
 mod stream;
 mod topic;
 
+#[cfg(feature = "jwks")]
+pub use auth::FetchedKeys;
+#[cfg(feature = "jwt")]
+pub use auth::{
+    Algorithm, Auth, AuthBuilder, Authorized, Claims, ClaimsError, ConfigError, Grants, Key, KeyError, Keys,
+    Revocations, Ticket, Tickets, Verifier, VerifierBuilder,
+};
 #[doc(hidden)]
 pub use batch::Batch;
 pub use event::{Event, EventError, MAX_FIELD_BYTES};

@@ -73,8 +73,8 @@ impl RequestHead for Head<'_> {
         self.0.method().as_str()
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(HeaderValue::as_bytes)
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
     }
 
     fn query(&self) -> Option<&str> {

@@ -61,11 +61,14 @@
 //! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
+#[cfg(feature = "jwt")]
+mod auth;
 mod batch;
 mod event;
 mod frame;
 mod hub;
 mod id;
+mod lease;
 mod lifecycle;
 mod options;
 mod request;
@@ -74,6 +77,13 @@ mod source;
 mod stream;
 mod topic;
 
+#[cfg(feature = "jwks")]
+pub use auth::FetchedKeys;
+#[cfg(feature = "jwt")]
+pub use auth::{
+    Algorithm, Auth, AuthBuilder, Authorized, Claims, ClaimsError, ConfigError, Grants, Key, KeyError, Keys,
+    Revocations, Ticket, Tickets, Verifier, VerifierBuilder,
+};
 #[doc(hidden)]
 pub use batch::Batch;
 pub use event::{Event, EventError, MAX_FIELD_BYTES};

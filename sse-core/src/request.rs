@@ -1,9 +1,10 @@
 //! [`Request`]: what the library needs to know of a request before it opens a stream.
 
-use std::{fmt, net::SocketAddr};
+use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     id::EventId,
+    lease::{Lease, Terms},
     lifecycle::{Lifecycle, Seat},
     options::StreamOptions,
     response::Refusal,
@@ -20,7 +21,20 @@ pub trait RequestHead {
 
     /// The first value of a header field, `name` in lower case. As bytes: ids may be any UTF-8, and what is
     /// not even that must not turn a browser away.
-    fn header(&self, name: &str) -> Option<&[u8]>;
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers(name).first().copied()
+    }
+
+    /// Every value of a header field, in order, `name` in lower case.
+    ///
+    /// HTTP/2 may split `Cookie` over several fields, and two fields `Authorization` are one too many.
+    fn headers(&self, name: &str) -> Vec<&[u8]>;
+
+    /// The host and port that the client asked for: the header `Host`, or where HTTP/2 has none, its
+    /// `:authority`.
+    fn host(&self) -> Option<Cow<'_, str>> {
+        self.header("host").map(String::from_utf8_lossy)
+    }
 
     /// The query string, without the question mark.
     fn query(&self) -> Option<&str>;
@@ -41,11 +55,13 @@ pub struct Request {
     peer: Option<SocketAddr>,
     is_head: bool,
     is_browser: bool,
+    // What authorisation allows; without it everything is.
+    terms: Option<Arc<dyn Terms>>,
 }
 
 impl Request {
     /// Reads what is needed from a framework's request.
-    pub fn new(head: &impl RequestHead, lifecycle: &Lifecycle) -> Self {
+    pub fn new(head: &(impl RequestHead + ?Sized), lifecycle: &Lifecycle) -> Self {
         let query = head.query().unwrap_or_default();
         let last_event_id = head
             .header("last-event-id")
@@ -61,7 +77,15 @@ impl Request {
             peer: head.peer(),
             is_head: head.method() == "HEAD",
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
+            terms: None,
         }
+    }
+
+    /// The same request, authorised.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn with_terms(mut self, terms: Arc<dyn Terms>) -> Self {
+        self.terms = Some(terms);
+        self
     }
 
     /// Where the client says it is: the header `Last-Event-ID`, else the query parameter `last_event_id` or
@@ -79,13 +103,25 @@ impl Request {
     /// The topics that the query string asks for: [`Topics::from_query`].
     ///
     /// # Errors
-    /// As [`Topics::from_query`].
-    pub fn topics<T>(&self, default: T) -> Result<Topics, TopicError>
+    /// A 400 for what [`Topics::from_query`] refuses.
+    pub fn topics<T>(&self, default: T) -> Result<Topics, Refusal>
     where
         T: TryInto<Topics>,
         TopicError: From<T::Error>,
     {
-        Topics::from_query(&self.query, default)
+        Topics::from_query(&self.query, default).map_err(|error| self.refuse(error))
+    }
+
+    /// Header fields that every answer to this request bears: those of CORS and a cookie, where authorisation
+    /// calls for them. Streams and the refusals of this crate have them already.
+    pub fn response_headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.terms.iter().flat_map(|terms| terms.headers()).map(|(name, value)| (*name, &**value))
+    }
+
+    /// A refusal that a page of another origin can read too, if that origin is allowed.
+    pub fn refuse(&self, why: impl Into<Refusal>) -> Refusal {
+        let headers = self.response_headers();
+        headers.fold(why.into(), |refusal, (name, value)| refusal.header(name, value.to_owned()))
     }
 
     /// The address at the other end of the connection: of the proxy, where there is one.
@@ -98,6 +134,20 @@ impl Request {
         self.is_head
     }
 
+    /// Whether these topics are granted to the one who asks.
+    pub(crate) fn admit(&self, topics: &Topics) -> Result<(), Refusal> {
+        match &self.terms {
+            Some(terms) => terms.admit(topics).map_err(|refusal| self.refuse(refusal)),
+            None => Ok(()),
+        }
+    }
+
+    /// How long a stream of these topics may be open; nothing where there is no authorisation.
+    pub(crate) fn lease(&self, topics: Option<&Topics>) -> Result<Option<Box<Lease>>, Refusal> {
+        let lease = self.terms.as_ref().map(|terms| terms.lease(topics)).transpose();
+        lease.map_err(|refusal| self.refuse(refusal))
+    }
+
     /// A place among the open streams.
     ///
     /// While the server stops, a browser's `EventSource` is told to come back in the one form that it obeys;
@@ -105,11 +155,11 @@ impl Request {
     pub(crate) fn seat(&self, options: &StreamOptions) -> Result<Seat, Refusal> {
         self.lifecycle.enter().ok_or_else(|| {
             let retry = options.jittered_retry();
-            if self.is_browser {
+            self.refuse(if self.is_browser {
                 Refusal::come_back(retry)
             } else {
                 Refusal::unavailable(retry, "The server is stopping, please come back.")
-            }
+            })
         })
     }
 }
@@ -180,8 +230,8 @@ mod tests {
             "GET"
         }
 
-        fn header(&self, name: &str) -> Option<&[u8]> {
-            self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        fn headers(&self, name: &str) -> Vec<&[u8]> {
+            self.0.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value).collect()
         }
 
         fn query(&self) -> Option<&str> {

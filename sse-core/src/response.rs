@@ -38,6 +38,12 @@ impl Refusal {
         }
     }
 
+    /// *204 No Content*: no sentence, and nothing that describes one.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn empty() -> Self {
+        Self { status: 204, headers: vec![("cache-control", Cow::Borrowed("no-store"))], body: "".into() }
+    }
+
     /// Makes an error's text the sentence.
     pub(crate) fn sentence(status: u16, error: &impl fmt::Display) -> Self {
         let text = error.to_string();
@@ -66,6 +72,16 @@ impl Refusal {
         let seconds = retry.as_secs_f64().ceil().max(1.0);
         refusal.headers.push(("retry-after", format!("{seconds}").into()));
         refusal
+    }
+
+    /// Adds a header field, or replaces it; the name in lower case.
+    ///
+    /// What cannot stand in a header is left out by the adapters.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.retain(|(present, _)| *present != name);
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// The HTTP status code.

@@ -1,6 +1,7 @@
 //! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -14,11 +15,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     batch::Batch,
+    lease::Lease,
     lifecycle::Seat,
     options::StreamOptions,
     request::Request,
-    response::Refusal,
+    response::{Refusal, STREAM_HEADERS},
     source::{Item, Source},
+    topic::Topics,
 };
 
 /// A comment: the first bytes of every stream, so that the head passes every proxy and `onopen` fires, and
@@ -36,13 +39,17 @@ pin_project! {
     /// the application's own ([`open`](Self::open)). As a [`Stream`] of bytes it can be the body of any HTTP
     /// server; the adapters turn it into their framework's.
     ///
-    /// It ends when its source ends, at its maximum age, and when the server stops. A client of either kind
-    /// reconnects then, unless it was told by an event of yours that all is said.
+    /// It ends when its source ends, at its maximum age, and when the server stops; an authorised one also
+    /// when its token expires or is revoked. A client of either kind reconnects then, unless it was told by an
+    /// event of yours that all is said.
     #[must_use = "a stream does nothing unless it is sent"]
     pub struct EventStream<S> {
         #[pin]
         source: Option<S>,
         seat: Option<Seat>,
+        // Of an authorised request: until when, and who may end it.
+        lease: Option<Box<Lease>>,
+        headers: Vec<(&'static str, Cow<'static, str>)>,
         options: StreamOptions,
         opened: bool,
         stopping: bool,
@@ -82,7 +89,7 @@ where
     /// ```
     ///
     /// # Errors
-    /// A [`Refusal`] when the server is stopping.
+    /// A [`Refusal`] when the server is stopping, and when the request's token was revoked meanwhile.
     pub fn open(request: &Request, events: S) -> Result<Self, Refusal> {
         Self::open_with(request, events, StreamOptions::new())
     }
@@ -92,7 +99,7 @@ where
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(request: &Request, events: S, options: StreamOptions) -> Result<Self, Refusal> {
-        Self::from_source(request, || events, options)
+        Self::from_source(request, None, || events, options)
     }
 }
 
@@ -100,20 +107,27 @@ impl<S: Source> EventStream<S> {
     /// Opens a stream on a source that is made only once nothing speaks against it.
     pub(crate) fn from_source(
         request: &Request,
+        topics: Option<&Topics>,
         source: impl FnOnce() -> S,
         options: StreamOptions,
     ) -> Result<Self, Refusal> {
         // A HEAD gets the head of the answer, and holds nothing.
-        let (source, seat) = if request.is_head() {
-            (None, None)
+        let (source, seat, lease) = if request.is_head() {
+            (None, None, None)
         } else {
             let seat = request.seat(&options)?;
-            (Some(source()), Some(seat))
+            let lease = request.lease(topics)?;
+            (Some(source()), Some(seat), lease)
         };
         let now = Instant::now();
         Ok(Self {
             source,
             seat,
+            lease,
+            headers: request
+                .response_headers()
+                .map(|(name, value)| (name, Cow::Owned(value.to_owned())))
+                .collect(),
             options,
             opened: false,
             stopping: false,
@@ -129,6 +143,13 @@ impl<S: Source> EventStream<S> {
     /// What feeds it, until it ends.
     pub(crate) fn source(&self) -> Option<&S> {
         self.source.as_ref()
+    }
+
+    /// The header fields of the `200` that sends it: [`STREAM_HEADERS`], and what authorisation adds (CORS, a
+    /// cookie).
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let extra = self.headers.iter().map(|(name, value)| (*name, value.as_ref()));
+        STREAM_HEADERS.into_iter().chain(extra)
     }
 
     /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
@@ -147,7 +168,7 @@ impl<S: Source> EventStream<S> {
             source.as_mut().finish();
         }
         // Over means: nothing more, whether or not the source has more.
-        let mut over = now >= *this.ends_at;
+        let mut over = now >= *this.ends_at || this.lease.as_mut().is_some_and(|lease| lease.is_over());
         let held = this.held.take().filter(|_| !over);
         let mut batch = Batch::new(limit, held);
         if !over && !batch.is_full() {
@@ -156,6 +177,14 @@ impl<S: Source> EventStream<S> {
         }
         if stops && !S::OWES {
             over = true;
+        }
+        if let Some(lease) = this.lease
+            && *this.opened
+            && !over
+            && !batch.is_ended()
+            && let Some(notice) = lease.notice()
+        {
+            batch.force(notice.into_bytes());
         }
         if batch.is_empty() && !over && !batch.is_ended() {
             let tick = if !*this.opened {
@@ -174,6 +203,7 @@ impl<S: Source> EventStream<S> {
                         Some(*this.last_traffic + this.options.keep_alive_after()),
                         Some(*this.ends_at),
                         source.wake_at(),
+                        this.lease.as_mut().map(|lease| lease.wake_at(now)),
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
                     let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
@@ -187,6 +217,9 @@ impl<S: Source> EventStream<S> {
                         *this.waker = Some(cx.waker().clone());
                         if let Some(seat) = this.seat {
                             seat.register(cx.waker());
+                        }
+                        if let Some(lease) = this.lease {
+                            lease.register(cx.waker());
                         }
                     }
                     if (moved || !registered) && timer.as_mut().poll(cx).is_ready() {
@@ -213,6 +246,7 @@ impl<S: Source> EventStream<S> {
         if ended {
             this.source.set(None);
             *this.seat = None;
+            *this.lease = None;
             *this.timer = None;
         }
         *this.last_traffic = now;

@@ -152,6 +152,33 @@ impl TopicPattern {
         }))
     }
 
+    /// The topic of this name alone, whatever the name ends with.
+    ///
+    /// For names with a part that comes from elsewhere: `user/` and a name that somebody chose.
+    ///
+    /// # Errors
+    /// As [`Topic::new`].
+    pub fn exact(name: impl AsRef<str>) -> Result<Self, TopicError> {
+        Topic::new(name).map(|topic| Self(Pattern::Exact(topic)))
+    }
+
+    /// All topics whose names begin like this, and are longer or the same.
+    ///
+    /// # Errors
+    /// As [`Topic::new`], for the empty prefix too.
+    pub fn prefix(prefix: impl AsRef<str>) -> Result<Self, TopicError> {
+        Topic::new(prefix).map(|prefix| Self(Pattern::Prefix(prefix.as_str().into())))
+    }
+
+    /// The topic, where it is one.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn as_exact(&self) -> Option<&Topic> {
+        match &self.0 {
+            Pattern::Exact(topic) => Some(topic),
+            Pattern::Prefix(_) => None,
+        }
+    }
+
     /// Whether the topic is meant.
     pub fn matches(&self, topic: &Topic) -> bool {
         match &self.0 {

@@ -41,8 +41,8 @@ impl RequestHead for Head {
         "GET"
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes)
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
     }
 
     fn query(&self) -> Option<&str> {

@@ -53,8 +53,8 @@ impl RequestHead for Head<'_, '_> {
         self.0.method().as_str()
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get_one(name).map(str::as_bytes)
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get(name).map(str::as_bytes).collect()
     }
 
     fn query(&self) -> Option<&str> {

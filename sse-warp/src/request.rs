@@ -54,8 +54,8 @@ impl RequestHead for Head {
         self.method.as_str()
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.get(name).map(HeaderValue::as_bytes)
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
     }
 
     fn query(&self) -> Option<&str> {

@@ -112,15 +112,18 @@ impl Hub {
     /// told as a gap.
     ///
     /// # Errors
-    /// A [`Refusal`] for topics that are none, and when the server is stopping.
+    /// A [`Refusal`] for topics that are none, for topics that an authorised request is not granted, and when
+    /// the server is stopping.
     pub fn open<T>(&self, request: &Request, topics: T) -> Result<EventStream<Subscription>, Refusal>
     where
         T: TryInto<Topics>,
         Refusal: From<T::Error>,
     {
-        let topics = topics.try_into()?;
+        let topics = topics.try_into().map_err(|error| request.refuse(error))?;
+        request.admit(&topics)?;
         let start = Start::from(request.last_event_id());
-        EventStream::from_source(request, || Subscription::new(&self.shared, &topics, start), self.options)
+        let source = || Subscription::new(&self.shared, &topics, start);
+        EventStream::from_source(request, Some(&topics), source, self.options)
     }
 
     /// Subscribes without a request; [`open`](Self::open) is for handlers.

@@ -148,6 +148,7 @@ impl SubscriptionHandle {
     /// Adds topics, from now on: what was published to them before is not sent.
     ///
     /// A client's id is a position, not a set of topics: after a reconnect it gets what it asks for then.
+    /// Adding is the application's word: it is not held against the grants of the one who is connected.
     /// Returns whether the subscription is still open.
     pub fn add(&self, topics: &Topics) -> bool {
         self.change(|shared, state, slot, generation| {

@@ -1,0 +1,141 @@
+//! [`Authorized`]: a request that was let in.
+
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+
+use super::{
+    claims::Claims,
+    denial::{Denial, Field},
+    grant::Granted,
+    revocation::Revocations,
+};
+use crate::{
+    lease::{Clock, Lease, Terms},
+    request::Request,
+    response::Refusal,
+    topic::{Topic, TopicError, Topics},
+};
+
+/// A request with a good token: what it asks for, who asks, and what that one may see.
+///
+/// It is a [`Request`], so [`Hub::open`](crate::Hub::open) and [`EventStream::open`](crate::EventStream::open)
+/// take it. A stream that is opened with it
+///
+/// - has no topic that the token does not grant: asking for one is a 403,
+/// - ends when the token expires, or when it is [revoked](Revocations),
+/// - bears the header fields of CORS and of a ticket's cookie.
+///
+/// In other handlers it is the proof of who asks.
+#[derive(Clone)]
+pub struct Authorized {
+    request: Request,
+    pass: Arc<Pass>,
+}
+
+impl Authorized {
+    pub(super) fn new(request: Request, pass: Arc<Pass>) -> Self {
+        Self { request: request.with_terms(Arc::clone(&pass) as Arc<dyn Terms>), pass }
+    }
+
+    /// Who asks (`sub`).
+    pub fn subject(&self) -> &str {
+        self.pass.claims.subject()
+    }
+
+    /// What the token says.
+    pub fn claims(&self) -> &Claims {
+        &self.pass.claims
+    }
+
+    /// Whether the token grants this topic, and it was not revoked.
+    pub fn allows(&self, topic: &Topic) -> bool {
+        self.pass.check(&topic.clone().into()).is_ok()
+    }
+
+    /// The topics themselves, if all of them are granted.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with 403, whichever is not granted; with 400 for topics that are none.
+    pub fn granted<T>(&self, topics: T) -> Result<Topics, Refusal>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+    {
+        let topics = topics.try_into().map_err(|error| self.refuse(TopicError::from(error)))?;
+        self.pass.check(&topics).map_err(|denial| self.refuse(denial))?;
+        Ok(topics)
+    }
+
+    /// All topics that the token grants by their full names: for a stream of everything that is one's own.
+    ///
+    /// Patterns name no topic, and are left out.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with 403 when there is none.
+    pub fn granted_topics(&self) -> Result<Topics, Refusal> {
+        let topics = Topics::new(self.pass.granted.exact());
+        topics.map_err(|_| self.refuse(Denial::Scope("the token names no topic")))
+    }
+
+    pub(super) fn pass(&self) -> &Pass {
+        &self.pass
+    }
+}
+
+impl Deref for Authorized {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+/// Neither claims nor query.
+impl fmt::Debug for Authorized {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorized").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+/// What a request was let in with.
+pub(super) struct Pass {
+    pub(super) claims: Claims,
+    pub(super) granted: Granted,
+    /// By the header `Authorization`, which no browser sends by itself.
+    pub(super) by_header: bool,
+    pub(super) fields: Vec<Field>,
+    pub(super) revocations: Revocations,
+    pub(super) clock: Clock,
+    pub(super) notice: Option<Duration>,
+}
+
+impl Pass {
+    pub(super) fn check(&self, topics: &Topics) -> Result<(), Denial> {
+        if !self.granted.allows_all(topics) {
+            return Err(Denial::Scope("a topic is not granted"));
+        }
+        self.revocations.check_topics(self.claims.stamp(), topics)
+    }
+}
+
+impl Terms for Pass {
+    fn admit(&self, topics: &Topics) -> Result<(), Refusal> {
+        Ok(self.check(topics)?)
+    }
+
+    fn lease(&self, topics: Option<&Topics>) -> Result<Box<Lease>, Refusal> {
+        let stamp = self.claims.stamp();
+        let (signal, registration) = self.revocations.register(stamp, topics)?;
+        let entry = Box::new(registration);
+        Ok(Box::new(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry)))
+    }
+
+    fn headers(&self) -> &[Field] {
+        &self.fields
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pass")
+    }
+}

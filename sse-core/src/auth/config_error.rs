@@ -1,0 +1,66 @@
+//! [`ConfigError`]: what is wrong with a configuration.
+
+use std::fmt;
+
+use super::{algorithm::Algorithm, key::KeyError};
+
+/// Why a [`Verifier`](crate::Verifier) or [`Auth`](crate::Auth) cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No algorithm was said.
+    Algorithms,
+    /// No keys were said.
+    Keys,
+    /// No issuer was said; [`accept_any_issuer`](crate::VerifierBuilder::accept_any_issuer) is one.
+    Issuer,
+    /// No audience was said; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
+    Audience,
+    /// No key can verify this algorithm.
+    NoKeyFor(Algorithm),
+    /// No cryptography is compiled in or installed: one of the features `jwt-rust-crypto` and
+    /// `jwt-aws-lc-rs` is needed.
+    CryptoProvider,
+    /// A key was not taken.
+    Key(KeyError),
+    /// A name or path is none that a cookie can have.
+    Cookie,
+    /// Not an origin as browsers write it: `https://app.example`, with the port unless it is the usual one.
+    Origin(String),
+    /// Not a host name, with or without a port.
+    Host(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithms => f.write_str("the algorithms of the tokens must be said"),
+            Self::Keys => f.write_str("the keys of the tokens must be said"),
+            Self::Issuer => f.write_str("the issuer of the tokens must be said"),
+            Self::Audience => f.write_str("the audience of the tokens must be said"),
+            Self::NoKeyFor(algorithm) => write!(f, "no key can verify {algorithm:?}"),
+            Self::CryptoProvider => f.write_str(
+                "there is no cryptography: enable the feature `jwt-rust-crypto` or `jwt-aws-lc-rs`",
+            ),
+            Self::Key(error) => error.fmt(f),
+            Self::Cookie => f.write_str("a cookie cannot have that name or path"),
+            Self::Origin(origin) => write!(f, "{origin:?} is not an origin"),
+            Self::Host(host) => write!(f, "{host:?} is not a host"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Key(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<KeyError> for ConfigError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}

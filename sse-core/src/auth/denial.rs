@@ -1,0 +1,87 @@
+//! Refusals of authorisation, each in one form: what was wrong stands in the log alone.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::claims::ClaimsError;
+use crate::response::Refusal;
+
+/// Why a request was not let in.
+///
+/// The status and the challenge are those of [RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750#section-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// Nothing that could be a token.
+    Missing,
+    /// Not to be read as a request with one token.
+    Malformed(&'static str),
+    /// Anything wrong with the token; all of it looks the same from outside.
+    Invalid(&'static str),
+    /// A good token that does not allow this.
+    Scope(&'static str),
+    /// A cookie that another site's page has sent.
+    CrossSite(&'static str),
+    /// A host name that is not ours.
+    Host,
+    /// No keys at the moment.
+    Keys(Duration),
+    /// No room at the moment.
+    Full,
+}
+
+const CHALLENGE: &str = "www-authenticate";
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Missing => {
+                tracing::info!(status = 401, reason = "no token", "refused a request");
+                Self::new(401, "A token is needed.").header(CHALLENGE, "Bearer")
+            }
+            Denial::Malformed(reason) => {
+                tracing::info!(status = 400, reason, "refused a request");
+                Self::new(400, "The request does not carry its token as it should.")
+                    .header(CHALLENGE, "Bearer error=\"invalid_request\"")
+            }
+            Denial::Invalid(reason) => {
+                tracing::info!(status = 401, reason, "refused a request");
+                Self::new(401, "The token is not valid.").header(CHALLENGE, "Bearer error=\"invalid_token\"")
+            }
+            Denial::Scope(reason) => {
+                tracing::info!(status = 403, reason, "refused a request");
+                Self::new(403, "The token does not allow this.")
+                    .header(CHALLENGE, "Bearer error=\"insufficient_scope\"")
+            }
+            Denial::CrossSite(reason) => {
+                tracing::info!(status = 403, reason, "refused a request");
+                Self::new(403, "The request comes from another site.")
+            }
+            Denial::Host => {
+                tracing::info!(status = 421, reason = "the host is not on the list", "refused a request");
+                Self::new(421, "This server does not answer to that host.")
+            }
+            Denial::Keys(after) => {
+                tracing::info!(status = 503, reason = "there are no keys", "refused a request");
+                Self::unavailable(after, "Tokens cannot be verified at the moment, please come back.")
+            }
+            Denial::Full => {
+                tracing::info!(status = 503, reason = "there are too many tickets", "refused a request");
+                Self::unavailable(Duration::from_secs(5), "There is no room at the moment, please come back.")
+            }
+        }
+    }
+}
+
+impl From<ClaimsError> for Refusal {
+    fn from(_: ClaimsError) -> Self {
+        Denial::Invalid("the claims are not of the form that the application expects").into()
+    }
+}
+
+/// A header field of an answer.
+pub(super) type Field = (&'static str, Cow<'static, str>);
+
+/// The refusal, with these fields.
+pub(super) fn refuse(denial: Denial, fields: &[Field]) -> Refusal {
+    let refusal = Refusal::from(denial);
+    fields.iter().fold(refusal, |refusal, (name, value)| refusal.header(name, value.clone()))
+}

@@ -1,0 +1,159 @@
+//! [`Keys`]: a set of keys, fixed or fetched, and which of them a token is verified with.
+
+use std::{fmt, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[cfg(feature = "jwks")]
+use super::jwks::Remote;
+use super::{
+    algorithm::Algorithm,
+    key::{Key, KeyError},
+};
+
+/// Most keys in a set.
+const MAX_KEYS: usize = 64;
+
+/// Largest key set, in bytes of JSON.
+const MAX_SET_BYTES: usize = 256 << 10;
+
+/// The keys that tokens are verified with. Cheap to clone.
+///
+/// A token that names a key (`kid`) is verified with that key; one that names none with the only key of its
+/// algorithm, if there is only one.
+#[derive(Clone)]
+pub struct Keys(pub(super) Source);
+
+#[derive(Clone)]
+pub(super) enum Source {
+    Fixed(Arc<KeySet>),
+    #[cfg(feature = "jwks")]
+    Remote(Arc<Remote>),
+}
+
+impl Keys {
+    /// A fixed set.
+    ///
+    /// # Errors
+    /// [`KeyError::Duplicate`] when two have the same id, [`KeyError::Empty`] when there is none.
+    pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyError> {
+        let keys: Vec<Key> = keys.into_iter().take(MAX_KEYS + 1).collect();
+        KeySet::new(keys).map(Self::fixed)
+    }
+
+    /// A fixed set as a JWK set ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
+    ///
+    /// Keys that are for something else, of an unknown kind or too weak are left out, and the log says how
+    /// many.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`] when it is no such document, [`KeyError::Duplicate`] when two keys have the same
+    /// id, [`KeyError::Empty`] when none is left, [`KeyError::TooLarge`].
+    pub fn jwks(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        KeySet::new(parse(json.as_ref())?).map(Self::fixed)
+    }
+
+    fn fixed(set: KeySet) -> Self {
+        Self(Source::Fixed(Arc::new(set)))
+    }
+}
+
+impl From<Key> for Keys {
+    fn from(key: Key) -> Self {
+        Self::fixed(KeySet(vec![key]))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Fixed(set) => f.debug_tuple("Keys").field(&set.0).finish(),
+            #[cfg(feature = "jwks")]
+            Source::Remote(_) => f.write_str("Keys(remote)"),
+        }
+    }
+}
+
+/// Keys, each id once.
+pub(super) struct KeySet(Vec<Key>);
+
+impl KeySet {
+    fn new(keys: Vec<Key>) -> Result<Self, KeyError> {
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        if keys.len() > MAX_KEYS {
+            return Err(KeyError::TooLarge);
+        }
+        let mut ids: Vec<&str> = keys.iter().filter_map(Key::id).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(KeyError::Duplicate);
+        }
+        Ok(Self(keys))
+    }
+
+    /// A set as it came from elsewhere: no secrets, and neither of two keys with one id.
+    #[cfg(feature = "jwks")]
+    pub(super) fn from_remote(json: &[u8]) -> Result<Self, KeyError> {
+        let mut keys = parse(json)?;
+        let ids: Vec<String> = keys.iter().filter_map(Key::id).map(str::to_owned).collect();
+        let is_unique = |id: &str| ids.iter().filter(|other| *other == id).count() == 1;
+        keys.retain(|key| !key.is_secret() && key.id().is_none_or(is_unique));
+        Self::new(keys)
+    }
+
+    /// The key that a token is to be verified with.
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Found<'_> {
+        let named = id.and_then(|id| self.0.iter().find(|key| key.id() == Some(id)));
+        if let Some(key) = named {
+            return if key.fits(algorithm) { Found::Key(key) } else { Found::Unfit };
+        }
+        // A key without an id stands for any id only while nothing else could be meant.
+        let mut fitting =
+            self.0.iter().filter(|key| key.fits(algorithm) && (id.is_none() || key.id().is_none()));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Found::Key(key),
+            (Some(_), Some(_)) => Found::Unfit,
+            (None, _) if id.is_some() => Found::Unknown,
+            (None, _) => Found::Unfit,
+        }
+    }
+
+    pub(super) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.0.iter().any(|key| key.fits(algorithm))
+    }
+}
+
+/// What a set has for a token.
+pub(super) enum Found<'a> {
+    Key(&'a Key),
+    /// Keys, but none for this; other keys of the same set would not help.
+    Unfit,
+    /// No key of this id: a newer set may have it.
+    Unknown,
+}
+
+/// Reads a JWK set; what cannot be used is left out.
+fn parse(json: &[u8]) -> Result<Vec<Key>, KeyError> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+
+    if json.len() > MAX_SET_BYTES {
+        return Err(KeyError::TooLarge);
+    }
+    let document: Document<'_> = serde_json::from_slice(json).map_err(|_| KeyError::Format)?;
+    if document.keys.len() > MAX_KEYS {
+        return Err(KeyError::TooLarge);
+    }
+    let read = |json: &RawValue| Key::from_jwk(serde_json::from_str(json.get()).ok()?).ok();
+    let keys: Vec<Key> = document.keys.iter().filter_map(|json| read(json)).collect();
+    if keys.len() < document.keys.len() {
+        tracing::info!(left_out = document.keys.len() - keys.len(), "keys in a JWK set that cannot be used");
+    }
+    Ok(keys)
+}

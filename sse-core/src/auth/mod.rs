@@ -1,0 +1,363 @@
+//! [`Auth`]: who may open which streams, and for how long.
+
+mod algorithm;
+mod authorized;
+mod claims;
+mod config_error;
+mod credential;
+mod denial;
+mod grant;
+mod jose;
+#[cfg(feature = "jwks")]
+mod jwks;
+mod key;
+mod keys;
+mod origin;
+mod pem;
+mod revocation;
+mod template;
+mod ticket;
+mod verifier;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+#[cfg(feature = "jwks")]
+pub use self::jwks::FetchedKeys;
+pub use self::{
+    algorithm::Algorithm,
+    authorized::Authorized,
+    claims::{Claims, ClaimsError},
+    config_error::ConfigError,
+    grant::Grants,
+    key::{Key, KeyError},
+    keys::Keys,
+    revocation::Revocations,
+    ticket::{Ticket, Tickets},
+    verifier::{Verifier, VerifierBuilder},
+};
+use self::{
+    authorized::Pass,
+    credential::{Credential, Sources},
+    denial::{Denial, Field, refuse},
+    grant::Granted,
+    origin::Origins,
+    ticket::{Store, is_cookie_name, set_cookie},
+};
+use crate::{
+    lifecycle::Lifecycle,
+    request::{Request, RequestHead},
+    response::Refusal,
+    topic::{TopicError, Topics},
+};
+
+/// Lets requests in, or says why not. Cheap to clone; clones are one.
+///
+/// ```
+/// # fn f() -> Result<(), sse_core::ConfigError> {
+/// use sse_core::{Algorithm, Auth, Grants, Key, Verifier};
+///
+/// # let secret = [0; 32];
+/// let verifier = Verifier::builder()
+///     .algorithms([Algorithm::HS256])
+///     .keys(Key::hmac(secret)?)
+///     .issuer("sse-example")
+///     .audience("sse-example")
+///     .build()?;
+/// let auth = Auth::builder(verifier)
+///     .grants(Grants::claim("topics"))
+///     .allowed_origins(["https://app.example"])
+///     .build()?;
+/// # Ok(()) }
+/// # #[cfg(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))] f().unwrap();
+/// ```
+///
+/// A token is looked for in `Authorization: Bearer`, then in the cookie, then as a ticket, then in the query; the
+/// last two only where they are asked for. The first that is there decides: if it is bad, the others are not
+/// tried.
+///
+/// **Cookies.** A browser sends them whoever's page has asked. So with a cookie, a request must come from a
+/// script (`Sec-Fetch-Mode`) of the same site (`Sec-Fetch-Site`, or an `Origin` that is the host asked for) or of
+/// an [allowed origin](AuthBuilder::allowed_origins); else it is refused with 403. This holds for every handler,
+/// not for streams alone.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    verifier: Verifier,
+    sources: Sources,
+    grants: Grants,
+    origins: Origins,
+    tickets: Option<Store>,
+    revocations: Revocations,
+    notice: Option<Duration>,
+}
+
+impl Auth {
+    /// Everything but the verifier has a default: a cookie named `__Secure-sse_token`, no tickets, no token in the
+    /// query, no topics granted, no other origins.
+    pub fn builder(verifier: Verifier) -> AuthBuilder {
+        AuthBuilder {
+            verifier,
+            cookie: Some("__Secure-sse_token".to_owned()),
+            query: false,
+            grants: Grants::nothing(),
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            tickets: None,
+            notice: None,
+        }
+    }
+
+    /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
+    /// future owns what it needs.
+    ///
+    /// It waits only for keys that are being fetched.
+    ///
+    /// # Errors
+    /// A [`Refusal`], with the header fields of CORS where the origin is allowed:
+    ///
+    /// | | status | `WWW-Authenticate` |
+    /// |---|---|---|
+    /// | no token | 401 | `Bearer` |
+    /// | two tokens, one of more than 8 KiB, a malformed header | 400 | `Bearer error="invalid_request"` |
+    /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
+    /// | a cookie that another site's page has sent | 403 | |
+    /// | another host | 421 | |
+    /// | no keys | 503, with `Retry-After` | |
+    ///
+    /// The log has the reason, at level info, and never the token.
+    pub fn authorize(
+        &self,
+        head: &dyn RequestHead,
+        lifecycle: &Lifecycle,
+    ) -> impl Future<Output = Result<Authorized, Refusal>> + Send + use<> {
+        let auth = self.clone();
+        let fields = self.0.origins.fields(head);
+        let credential = self.credential(head);
+        let request = Request::new(head, lifecycle);
+        async move {
+            let admitted = match credential {
+                Ok(credential) => auth.admit(credential, fields.clone()).await,
+                Err(denial) => Err(denial),
+            };
+            match admitted {
+                Ok(pass) => Ok(Authorized::new(request, Arc::new(pass))),
+                Err(denial) => Err(refuse(denial, &fields)),
+            }
+        }
+    }
+
+    /// The answer to a preflight (`OPTIONS`) of any path that pages of other origins use: 204 for an allowed
+    /// origin, 403 else. It needs no token, for browsers send none with it.
+    pub fn preflight(&self, head: &dyn RequestHead) -> Refusal {
+        self.0.origins.preflight(head)
+    }
+
+    /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
+    /// `Authorization: Bearer`.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
+    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
+    pub fn issue_ticket<T>(&self, client: &Authorized, topics: T) -> Result<Ticket, Refusal>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+    {
+        let topics = client.granted(topics)?;
+        let Some(tickets) = &self.0.tickets else {
+            tracing::error!("tickets need `AuthBuilder::tickets`");
+            return Err(client.refuse(Refusal::new(500, "The server is not configured for tickets.")));
+        };
+        // A cookie needs no ticket, and a ticket must not beget others.
+        if !client.pass().by_header {
+            return Err(client.refuse(Denial::Missing));
+        }
+        tickets.issue(client.claims(), &topics).map_err(|denial| client.refuse(denial))
+    }
+
+    /// Takes tokens back.
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, not sent by
+    /// other sites' pages, and `Secure` where the name demands it.
+    ///
+    /// What cannot be a token signs out instead, as [`logout_cookie`](Self::logout_cookie) does.
+    pub fn login_cookie(&self, token: &str, max_age: Duration) -> String {
+        let is_token = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if token.is_empty() || !is_token {
+            return self.logout_cookie();
+        }
+        set_cookie(self.cookie_name(), token, "/", max_age)
+    }
+
+    /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
+    /// are [revoked](Revocations::revoke_token).
+    pub fn logout_cookie(&self) -> String {
+        set_cookie(self.cookie_name(), "", "/", Duration::ZERO)
+    }
+
+    fn cookie_name(&self) -> &str {
+        self.0.sources.cookie.as_deref().unwrap_or("__Secure-sse_token")
+    }
+
+    fn credential(&self, head: &dyn RequestHead) -> Result<Credential, Denial> {
+        self.0.origins.check_host(head)?;
+        let credential = self.0.sources.read(head)?;
+        if credential.is_ambient() {
+            self.0.origins.check_ambient(head)?;
+        }
+        Ok(credential)
+    }
+
+    async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Pass, Denial> {
+        let by_header = matches!(credential, Credential::Header(_));
+        let (claims, granted) = match credential {
+            Credential::Header(token) | Credential::Cookie(token) | Credential::Query(token) => {
+                let claims = self.0.verifier.check(&token).await?;
+                let granted = self.0.grants.read(&claims)?;
+                (claims, granted)
+            }
+            Credential::Ticket { ticket, session } => {
+                let tickets = self.0.tickets.as_ref().ok_or(Denial::Missing)?;
+                let redeemed = tickets.redeem(&ticket, session.as_deref())?;
+                fields.extend(redeemed.cookie.map(|cookie| ("set-cookie", cookie.into())));
+                (redeemed.claims, Granted::only(&redeemed.topics))
+            }
+        };
+        self.0.revocations.check(claims.stamp())?;
+        Ok(Pass {
+            claims,
+            granted,
+            by_header,
+            fields,
+            revocations: self.0.revocations.clone(),
+            clock: self.0.verifier.clock().clone(),
+            notice: self.0.notice,
+        })
+    }
+}
+
+impl AsRef<Self> for Auth {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("verifier", &self.0.verifier).finish_non_exhaustive()
+    }
+}
+
+/// What an [`Auth`] does.
+#[derive(Clone, Debug)]
+pub struct AuthBuilder {
+    verifier: Verifier,
+    cookie: Option<String>,
+    query: bool,
+    grants: Grants,
+    origins: Vec<String>,
+    hosts: Vec<String>,
+    tickets: Option<Tickets>,
+    notice: Option<Duration>,
+}
+
+impl AuthBuilder {
+    /// The cookie with the token (default `__Secure-sse_token`).
+    ///
+    /// Browsers take a name with `__Secure-` or `__Host-` over TLS alone: without it, on a loopback address, take
+    /// a plain one.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = Some(name.into());
+        self
+    }
+
+    /// No cookie is looked at.
+    #[must_use]
+    pub fn no_cookie(mut self) -> Self {
+        self.cookie = None;
+        self
+    }
+
+    /// Also takes a token from `?access_token=`. **For old clients alone**: URLs end up in logs, and
+    /// [RFC 9700 §4.3.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.3.2) forbids it. Tickets are made for
+    /// this.
+    #[must_use]
+    pub fn allow_query_token(mut self) -> Self {
+        self.query = true;
+        self
+    }
+
+    /// Which topics a token opens (default: none).
+    #[must_use]
+    pub fn grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
+        self
+    }
+
+    /// Turns tickets on.
+    #[must_use]
+    pub fn tickets(mut self, tickets: Tickets) -> Self {
+        self.tickets = Some(tickets);
+        self
+    }
+
+    /// Other origins whose pages may use a cookie and read the answers: as browsers write them,
+    /// `https://app.example`, with the port unless it is the usual one. There is no wildcard.
+    #[must_use]
+    pub fn allowed_origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
+        self.origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The hosts that this server is; a request for another gets a 421 (default: whatever is asked for).
+    ///
+    /// For servers on a loopback address or in a house's network, which another site's page could reach under a
+    /// name of its own (DNS rebinding). A host without a port stands for all of its ports.
+    #[must_use]
+    pub fn allowed_hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        self.hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sends an event `sse-auth` with the data `{"expires_in":20}` so long before a stream ends with its token,
+    /// in seconds that are left: a page can renew its cookie by then, and its reconnect loses nothing
+    /// (default: no event).
+    #[must_use]
+    pub fn expiry_notice(mut self, before: Duration) -> Self {
+        self.notice = Some(before);
+        self
+    }
+
+    /// The finished thing.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a name, origin or host that is none.
+    pub fn build(self) -> Result<Auth, ConfigError> {
+        let is_bad = |name: &String| !is_cookie_name(name);
+        if self.cookie.as_ref().is_some_and(is_bad) || self.tickets.as_ref().is_some_and(|t| !t.is_valid()) {
+            return Err(ConfigError::Cookie);
+        }
+        let sources = Sources {
+            cookie: self.cookie,
+            ticket_cookie: self.tickets.as_ref().map(|tickets| tickets.cookie_prefix().to_owned()),
+            query: self.query,
+        };
+        let clock = self.verifier.clock().clone();
+        // A minute for the leeway on either side.
+        let keep = self.verifier.max_lifetime() + Duration::from_secs(60);
+        Ok(Auth(Arc::new(Inner {
+            sources,
+            grants: self.grants,
+            origins: Origins::new(self.origins, self.hosts)?,
+            tickets: self.tickets.map(|tickets| Store::new(tickets, clock.clone())),
+            revocations: Revocations::new(clock, keep),
+            notice: self.notice,
+            verifier: self.verifier,
+        })))
+    }
+}

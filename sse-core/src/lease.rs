@@ -1,0 +1,143 @@
+//! [`Lease`]: until when an authorised stream may be open, and [`Terms`]: what a stream asks of whoever
+//! authorised it.
+//!
+//! The stream stands below authorisation and knows nothing of tokens: it has this, or nothing.
+#![cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "without authorisation nothing is leased"))]
+
+use std::{
+    any::Any,
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use crate::{event::Event, frame::Frame, response::Refusal, topic::Topics};
+
+/// What an authorised request brings to the opening of a stream.
+pub(crate) trait Terms: fmt::Debug + Send + Sync {
+    /// Refuses topics that are not granted.
+    fn admit(&self, topics: &Topics) -> Result<(), Refusal>;
+
+    /// Takes note of a stream of these topics that is about to open. Refuses what was revoked meanwhile.
+    fn lease(&self, topics: Option<&Topics>) -> Result<Box<Lease>, Refusal>;
+
+    /// Header fields for every answer.
+    fn headers(&self) -> &[(&'static str, Cow<'static, str>)];
+}
+
+/// The wall clock, which tests replace. Tokens are dated by it.
+#[derive(Clone)]
+pub(crate) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
+
+impl Clock {
+    pub(crate) fn system() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(now)))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.as_ref().map_or_else(SystemTime::now, |now| now())
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Ends one open stream from elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    revoked: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Signal {
+    pub(crate) fn revoke(&self) {
+        self.revoked.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What an authorised stream holds while it is open.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    clock: Clock,
+    ends_at: SystemTime,
+    /// When the client is told that the end is near; taken once told.
+    notice_at: Option<SystemTime>,
+    /// The earlier of the two on the stream's own clock, reckoned anew whenever it has passed.
+    wake_at: Option<Instant>,
+    signal: Arc<Signal>,
+    /// Takes the stream off the list of those that can be revoked.
+    _entry: Box<dyn Any + Send + Sync>,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        clock: Clock,
+        ends_at: SystemTime,
+        notice: Option<Duration>,
+        signal: Arc<Signal>,
+        entry: Box<dyn Any + Send + Sync>,
+    ) -> Self {
+        let notice_at = notice.and_then(|before| ends_at.checked_sub(before));
+        Self { clock, ends_at, notice_at, wake_at: None, signal, _entry: entry }
+    }
+
+    /// Whether nothing more may be sent. The wall clock is asked every time: the one that timers go by stands
+    /// still while a machine sleeps.
+    pub(crate) fn is_over(&self) -> bool {
+        self.signal.revoked.load(Ordering::SeqCst) || self.clock.now() >= self.ends_at
+    }
+
+    /// The event that announces the end, when it is due, once.
+    pub(crate) fn notice(&mut self) -> Option<Frame> {
+        let at = self.notice_at?;
+        let now = self.clock.now();
+        if now < at {
+            return None;
+        }
+        self.notice_at = None;
+        self.wake_at = None;
+        let left = self.ends_at.duration_since(now).unwrap_or_default().as_secs();
+        let event = Event::new(format!("{{\"expires_in\":{left}}}")).name("sse-auth").ok()?;
+        Some(Frame::from(event))
+    }
+
+    /// When the stream must look again, on its own clock.
+    pub(crate) fn wake_at(&mut self, now: Instant) -> Instant {
+        if let Some(at) = self.wake_at.filter(|at| *at > now) {
+            return at;
+        }
+        let next = self.notice_at.map_or(self.ends_at, |notice| notice.min(self.ends_at));
+        let left = next.duration_since(self.clock.now()).unwrap_or_default();
+        // Far off is as good as never, and cannot overflow.
+        let at = now + left.min(Duration::from_secs(365 * 86_400));
+        self.wake_at = Some(at);
+        at
+    }
+
+    /// Wakes this task when the stream is revoked.
+    pub(crate) fn register(&self, waker: &Waker) {
+        *self.signal.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        // It may have been revoked just before.
+        if self.signal.revoked.load(Ordering::SeqCst) {
+            waker.wake_by_ref();
+        }
+    }
+}

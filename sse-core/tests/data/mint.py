@@ -1,0 +1,302 @@
+"""Keys and tokens for the table tests, made by PyJWT and cryptography: python mint.py > tokens.json
+
+Every token stands next to what the library must answer to it. `now` is the time at which that is true.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+
+try:
+    import jwt
+    from cryptography.hazmat.primitives import serialization as ser
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+except ImportError as missing:
+    print(f"{missing}: pip install pyjwt cryptography", file=sys.stderr)
+    sys.exit(77)
+
+NOW = 1_900_000_000
+SECRET = "0123456789abcdef0123456789abcdef"
+LONG_SECRET = SECRET * 2
+
+
+def public_pem(key):
+    spki = ser.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(ser.Encoding.PEM, spki).decode()
+
+
+rsa_key = rsa.generate_private_key(65537, 2048)
+other_rsa_key = rsa.generate_private_key(65537, 2048)
+small_rsa_key = rsa.generate_private_key(65537, 1024)
+p256_key = ec.generate_private_key(ec.SECP256R1())
+p384_key = ec.generate_private_key(ec.SECP384R1())
+k1_key = ec.generate_private_key(ec.SECP256K1())
+ed_key = ed25519.Ed25519PrivateKey.generate()
+
+pem = {
+    "rsa": public_pem(rsa_key),
+    "rsa_1024": public_pem(small_rsa_key),
+    "rsa_private": rsa_key.private_bytes(
+        ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption()
+    ).decode(),
+    "rsa_pkcs1": rsa_key.public_key().public_bytes(ser.Encoding.PEM, ser.PublicFormat.PKCS1).decode(),
+    "p256": public_pem(p256_key),
+    "p384": public_pem(p384_key),
+    "k1": public_pem(k1_key),
+    "ed25519": public_pem(ed_key),
+}
+
+
+def jwk(algorithm, key, **extra):
+    return json.loads(algorithm.to_jwk(key.public_key())) | {"key_ops": ["verify"]} | extra
+
+
+def plain(entry):
+    return {name: value for name, value in entry.items() if name != "key_ops"}
+
+
+RS, PS = RSAAlgorithm(RSAAlgorithm.SHA256), RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256)
+ES, ED = ECAlgorithm(ECAlgorithm.SHA256), OKPAlgorithm()
+HS = HMACAlgorithm(HMACAlgorithm.SHA256)
+oct_key = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("=")}
+
+sets = {
+    "mixed": [
+        jwk(RS, rsa_key, kid="r"),
+        jwk(ES, p256_key, kid="e"),
+        jwk(ED, ed_key, kid="o", use="sig"),
+        oct_key | {"kid": "h"},
+        {"kty": "unheard-of", "kid": "u"},
+    ],
+    "two_rsa": [jwk(RS, rsa_key, kid="a"), jwk(RS, other_rsa_key, kid="b")],
+    "enc_only": [plain(jwk(RS, rsa_key, kid="r")) | {"use": "enc"}],
+    "sign_only": [jwk(RS, rsa_key, kid="r") | {"key_ops": ["sign"]}],
+    "small": [jwk(RS, small_rsa_key, kid="r")],
+    "bound_to_ps256": [jwk(RS, rsa_key, kid="r", alg="PS256")],
+    "bound_to_nonsense": [jwk(RS, rsa_key, kid="r", alg="RSA-OAEP")],
+    "duplicate": [jwk(RS, rsa_key, kid="r"), jwk(RS, other_rsa_key, kid="r")],
+    "short_oct": [{"kty": "oct", "kid": "h", "k": "c2hvcnQ"}],
+    "exponent_3": [jwk(RS, rsa_key, kid="r") | {"e": "Aw"}],
+    "short_ed": [{"kty": "OKP", "crv": "Ed25519", "kid": "o", "x": "AAAA"}],
+    "wrong_curve": [jwk(ES, p256_key, kid="e") | {"crv": "P-384"}],
+    "empty": [],
+}
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def raw(header, payload, sign):
+    """A token of any header and payload, as text or as what becomes JSON."""
+    text = lambda part: (part if isinstance(part, str) else json.dumps(part)).encode()
+    message = f"{b64(text(header))}.{b64(text(payload))}"
+    return f"{message}.{b64(sign(message.encode()))}"
+
+
+def hs(secret=SECRET):
+    return lambda message: hmac.new(secret.encode(), message, hashlib.sha256).digest()
+
+
+GOOD = {"sub": "ada", "iss": "sse-example", "aud": "sse-example", "exp": NOW + 900, "iat": NOW - 10, "topics": ["news", "user/ada"]}
+cases = []
+
+
+def case(name, token, expect, keys="secret", algorithms=("HS256",), **options):
+    cases.append(dict(name=name, token=token, expect=expect, keys=keys, algorithms=list(algorithms), **options))
+
+
+def claims(name, expect, change=None, without=(), **options):
+    payload = {key: value for key, value in (GOOD | (change or {})).items() if key not in without}
+    case(name, raw({"alg": "HS256", "typ": "JWT"}, payload, hs()), expect, **options)
+
+
+def header(name, expect, change, without=(), **options):
+    whole = {key: value for key, value in ({"alg": "HS256", "typ": "JWT"} | change).items() if key not in without}
+    case(name, raw(whole, GOOD, hs()), expect, **options)
+
+
+# What is good, through PyJWT from end to end.
+case("good HS256", jwt.encode(GOOD, SECRET, "HS256"), 200)
+case("good HS384", jwt.encode(GOOD, LONG_SECRET, "HS384"), 200, "long_secret", ["HS384"])
+case("good HS512", jwt.encode(GOOD, LONG_SECRET, "HS512"), 200, "long_secret", ["HS512"])
+for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]:
+    case(f"good {alg}", jwt.encode(GOOD, rsa_key, alg), 200, "pem:rsa", [alg])
+case("good RS256, PKCS #1", jwt.encode(GOOD, rsa_key, "RS256"), 200, "pem:rsa_pkcs1", ["RS256"])
+case("good ES256", jwt.encode(GOOD, p256_key, "ES256"), 200, "pem:p256", ["ES256"])
+case("good ES384", jwt.encode(GOOD, p384_key, "ES384"), 200, "pem:p384", ["ES384"])
+case("good EdDSA", jwt.encode(GOOD, ed_key, "EdDSA"), 200, "pem:ed25519", ["EdDSA"])
+good_rs = jwt.encode(GOOD, rsa_key, "RS256")
+
+# Algorithms.
+for name in ["none", "NoNe", "NONE", ""]:
+    case(f"alg {name!r}", raw({"alg": name}, GOOD, lambda _: b""), 401)
+case("alg none, with the signature of HS256", raw({"alg": "none"}, GOOD, hs()), 401)
+case("confusion: HS256 with the RSA public key", raw({"alg": "HS256"}, GOOD, hs(pem["rsa"])), 401, "pem:rsa", ["RS256"])
+case("confusion, with HS256 on the list", raw({"alg": "HS256"}, GOOD, hs(pem["rsa"])), 401, "set:mixed", ["RS256", "HS256"])
+case("HS384 not on the list", jwt.encode(GOOD, LONG_SECRET, "HS384"), 401, "long_secret", ["HS256"])
+case("RS256 for a key of P-256", good_rs, 401, "set:mixed", ["ES256"])
+case("ES256 token on an RSA key", jwt.encode(GOOD, p256_key, "ES256", headers={"kid": "r"}), 401, "set:mixed", ["RS256", "ES256"])
+header("alg in lower case", 401, {"alg": "hs256"})
+header("alg is a number", 401, {"alg": 256})
+header("alg is missing", 401, {}, ["alg"])
+
+# Signature and form.
+case("another secret", jwt.encode(GOOD, "f" * 32, "HS256"), 401)
+case("another RSA key", jwt.encode(GOOD, other_rsa_key, "RS256"), 401, "pem:rsa", ["RS256"])
+good = jwt.encode(GOOD, SECRET, "HS256")
+parts = good.split(".")
+case("no signature", f"{parts[0]}.{parts[1]}.", 401)
+case("two parts", f"{parts[0]}.{parts[1]}", 401)
+case("four parts", f"{good}.{parts[2]}", 401)
+case("five parts, as encrypted tokens have", f"{good}.a.b", 401)
+case("signature cut", good[:-4], 401)
+case("signature padded", good + "=", 401)
+case("payload changed", f"{parts[0]}.{b64(json.dumps(GOOD | {'sub': 'eve'}).encode())}.{parts[2]}", 401)
+case("not a token", "abc", 401)
+case("dots", "...", 401)
+case("payload is a list", raw({"alg": "HS256"}, [], hs()), 401)
+case("payload is no JSON", raw({"alg": "HS256"}, "{", hs()), 401)
+case("header is no JSON", raw("{", GOOD, hs()), 401)
+case("header of 3 kB", raw({"alg": "HS256", "x": "x" * 3000}, GOOD, hs()), 401)
+
+# Claims.
+claims("exp is missing", 401, without=["exp"])
+for name, value in [("text", str(NOW + 900)), ("negative", -1), ("1e300", 1e300), ("null", None), ("fraction", NOW + 900.5), ("list", [NOW + 900]), ("true", True)]:
+    claims(f"exp is {name}", 401, {"exp": value})
+case("exp twice", raw({"alg": "HS256"}, '{"exp":1,' + json.dumps(GOOD)[1:], hs()), 401)
+claims("exp is the largest number", 401, {"exp": 2**64 - 1})
+claims("expired a minute ago", 401, {"exp": NOW - 60})
+claims("expired within the leeway, five seconds left", 200, {"exp": NOW - 25})
+claims("expired within the leeway, four seconds left", 401, {"exp": NOW - 26})
+claims("lives longer than allowed", 401, {"exp": NOW + 40 * 86400})
+claims("nbf in the past", 200, {"nbf": NOW - 5})
+claims("nbf within the leeway", 200, {"nbf": NOW + 30})
+claims("nbf in the future", 401, {"nbf": NOW + 31})
+for name, value in [("text", "x"), ("null", None), ("list", [1])]:
+    claims(f"nbf is {name}", 401, {"nbf": value})
+    claims(f"iat is {name}", 401, {"iat": value})
+claims("iat in the future", 401, {"iat": NOW + 31})
+claims("iat is missing", 200, without=["iat"])
+claims("iss is missing", 401, without=["iss"])
+for name, value in [("another", "other"), ("list", ["sse-example"]), ("number", 1), ("null", None), ("empty", ""), ("with a slash", "sse-example/")]:
+    claims(f"iss is {name}", 401, {"iss": value})
+claims("aud is missing", 401, without=["aud"])
+for name, value in [("another", "other"), ("number", 1), ("null", None), ("mixed list", [1, "sse-example"]), ("empty list", []), ("object", {"sse-example": 1}), ("nested list", [["sse-example"]])]:
+    claims(f"aud is {name}", 401, {"aud": value})
+claims("aud is a list with us", 200, {"aud": ["other", "sse-example"]})
+claims("sub is missing", 401, without=["sub"])
+for name, value in [("number", 7), ("null", None), ("empty", ""), ("list", ["ada"])]:
+    claims(f"sub is {name}", 401, {"sub": value})
+claims("jti is a number", 401, {"jti": 7})
+claims("any issuer: another", 200, {"iss": "other"}, any_issuer=True)
+claims("any issuer: none", 200, without=["iss"], any_issuer=True)
+claims("any issuer: a number", 401, {"iss": 1}, any_issuer=True)
+claims("no audience: another", 200, {"aud": "other"}, no_audience=True)
+claims("no audience: none", 200, without=["aud"], no_audience=True)
+claims("no audience: a number", 401, {"aud": 1}, no_audience=True)
+
+# Headers that ask for something.
+header("crit", 401, {"crit": ["x"], "x": 1})
+header("crit is null", 401, {"crit": None})
+header("crit is empty", 401, {"crit": []})
+header("b64 is false", 401, {"b64": False})
+header("zip", 401, {"zip": "DEF"})
+header("enc", 401, {"enc": "A256GCM"})
+header("crit twice", 401, {"crit": ["exp"]})
+header("typ is missing", 200, {}, ["typ"])
+header("typ jwt", 200, {"typ": "jwt"})
+header("typ at+jwt", 200, {"typ": "at+jwt"})
+header("typ logout+jwt", 401, {"typ": "logout+jwt"})
+header("typ dpop+jwt", 401, {"typ": "dpop+jwt"})
+header("typ is a number", 401, {"typ": 1})
+header("typ is null", 401, {"typ": None})
+
+# The profile of RFC 9068.
+AT = GOOD | {"client_id": "page", "jti": "1"}
+at = lambda typ, payload=AT: raw({"alg": "HS256"} | ({"typ": typ} if typ else {}), payload, hs())
+case("profile: at+jwt", at("at+jwt"), 200, profile=True)
+case("profile: application/at+jwt", at("application/at+jwt"), 200, profile=True)
+case("profile: AT+JWT", at("AT+JWT"), 200, profile=True)
+case("profile: JWT", at("JWT"), 401, profile=True)
+case("profile: no typ", at(None), 401, profile=True)
+for name in ["client_id", "jti", "iat"]:
+    case(f"profile: no {name}", at("at+jwt", {k: v for k, v in AT.items() if k != name}), 401, profile=True)
+
+# Key ids.
+kid = lambda value: jwt.encode(GOOD, rsa_key, "RS256", headers={"kid": value})
+case("kid of the set", kid("r"), 200, "set:mixed", ["RS256"])
+case("kid of another key of the set", kid("e"), 401, "set:mixed", ["RS256", "ES256"])
+case("kid unknown", kid("x"), 401, "set:mixed", ["RS256"])
+case("no kid, one key of that algorithm", good_rs, 200, "set:mixed", ["RS256"])
+case("no kid, two keys of that algorithm", good_rs, 401, "set:two_rsa", ["RS256"])
+case("kid picks one of two", kid("a"), 200, "set:two_rsa", ["RS256"])
+case("kid picks the other of two", kid("b"), 401, "set:two_rsa", ["RS256"])
+case("a single key without an id stands for any", kid("whatever"), 200, "pem:rsa", ["RS256"])
+for name, value in [("10 kB", "x" * 10_000), ("line break", "r\r\nx: y"), ("path", "../../../etc/passwd"), ("URL", "https://127.0.0.1:1/keys"), ("SQL", "r' OR 1=1"), ("empty", ""), ("NUL", "r\0")]:
+    expect = 400 if name == "10 kB" else 401
+    case(f"kid is {name}", raw({"alg": "RS256", "kid": value}, GOOD, lambda m: RS.sign(m, rsa_key)), expect, "set:mixed", ["RS256"])
+case("kid is a number", raw({"alg": "RS256", "kid": 1}, GOOD, lambda m: RS.sign(m, rsa_key)), 401, "set:mixed", ["RS256"])
+case("kid is null", raw({"alg": "RS256", "kid": None}, GOOD, lambda m: RS.sign(m, rsa_key)), 401, "set:mixed", ["RS256"])
+case("HS256 by the set's secret", raw({"alg": "HS256", "kid": "h"}, GOOD, hs()), 200, "set:mixed", ["HS256"])
+case("EdDSA by the set", raw({"alg": "EdDSA", "kid": "o"}, GOOD, lambda m: ED.sign(m, ed_key)), 200, "set:mixed", ["EdDSA"])
+case("PS256 for a key that is bound to it", raw({"alg": "PS256", "kid": "r"}, GOOD, lambda m: PS.sign(m, rsa_key)), 200, "set:bound_to_ps256", ["PS256"])
+case("RS256 for a key that is bound to PS256", kid("r"), 401, "set:bound_to_ps256", ["PS256", "RS256"], mismatch=True)
+
+# Keys in the token: the listener's address is put in for @LISTENER@ by the test, which signs nothing itself,
+# so these are signed for the one port that the test finds in "listener".
+LISTENER = int(sys.argv[1]) if len(sys.argv) > 1 else 49152
+url = f"http://127.0.0.1:{LISTENER}/keys"
+foreign = {"jku": url, "x5u": url, "jwk": plain(jwk(RS, other_rsa_key)), "x5c": ["AAAA"]}
+case("jku, x5u, jwk, x5c: another's key", raw({"alg": "RS256", "kid": "r"} | foreign, GOOD, lambda m: RS.sign(m, other_rsa_key)), 401, "set:mixed", ["RS256"])
+case("jku, x5u, jwk, x5c: our key", raw({"alg": "RS256", "kid": "r"} | foreign, GOOD, lambda m: RS.sign(m, rsa_key)), 200, "set:mixed", ["RS256"])
+case("jku of another's key under an unknown id", raw({"alg": "RS256", "kid": "x"} | foreign, GOOD, lambda m: RS.sign(m, other_rsa_key)), 401, "set:mixed", ["RS256"])
+
+# Grants.
+mercure = lambda subscribe: jwt.encode(GOOD | {"mercure": {"subscribe": subscribe}}, SECRET, "HS256")
+grants = {
+    "claim": jwt.encode(GOOD | {"topics": ["news", "user/ada", "team/*"]}, SECRET, "HS256"),
+    "one": jwt.encode(GOOD | {"topics": "news"}, SECRET, "HS256"),
+    "news_only": jwt.encode(GOOD | {"topics": ["news"]}, SECRET, "HS256"),
+    "absent": jwt.encode({k: v for k, v in GOOD.items() if k != "topics"}, SECRET, "HS256"),
+    "malformed": jwt.encode(GOOD | {"topics": [1]}, SECRET, "HS256"),
+    "control": jwt.encode(GOOD | {"topics": ["a\nb"]}, SECRET, "HS256"),
+    "many_64": jwt.encode(GOOD | {"topics": [f"t{n}" for n in range(64)]}, SECRET, "HS256"),
+    "many_65": jwt.encode(GOOD | {"topics": [f"t{n}" for n in range(65)]}, SECRET, "HS256"),
+    "mercure": mercure(["https://example.com/books/{id}", "news*"]),
+    "mercure_all": mercure(["*"]),
+    "mercure_unknown_form": mercure(["https://example.com/{+path}"]),
+}
+people = {
+    "ada": jwt.encode(GOOD | {"jti": "ada-1"}, SECRET, "HS256"),
+    "ada_again": jwt.encode(GOOD | {"jti": "ada-2"}, SECRET, "HS256"),
+    "ada_now": jwt.encode(GOOD | {"jti": "ada-3", "iat": NOW}, SECRET, "HS256"),
+    "ada_now_too": jwt.encode(GOOD | {"jti": "ada-4", "iat": NOW}, SECRET, "HS256"),
+    "ada_later": jwt.encode(GOOD | {"jti": "ada-5", "iat": NOW + 1}, SECRET, "HS256"),
+    "ada_short": jwt.encode(GOOD | {"exp": NOW + 3}, SECRET, "HS256"),
+    "ada_without_iat": jwt.encode({k: v for k, v in GOOD.items() if k != "iat"}, SECRET, "HS256"),
+    "eve": jwt.encode(GOOD | {"sub": "eve", "topics": ["news", "user/eve"]}, SECRET, "HS256"),
+}
+
+json.dump(
+    {
+        "now": NOW,
+        "secret": SECRET,
+        "long_secret": LONG_SECRET,
+        "listener": LISTENER,
+        "pem": pem,
+        "sets": {name: {"keys": keys} for name, keys in sets.items()},
+        "cases": cases,
+        "grants": grants,
+        "people": people,
+        "random_kids": [kid(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4)],
+        "rs_by_kid": {name: kid(name) for name in ["a", "r", "late"]},
+        "late_set": {"keys": [jwk(RS, rsa_key, kid="r"), jwk(RS, rsa_key, kid="late")]},
+    },
+    sys.stdout,
+    indent=1,
+)
+print()

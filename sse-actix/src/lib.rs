@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
+#[cfg(feature = "jwt")]
+mod auth;
 mod request;
 mod response;
 
+#[cfg(feature = "jwt")]
+pub use auth::{Authorized, preflight, with_auth};
 pub use request::{SseRequest, with_hub, with_lifecycle};
 pub use response::{Body, Error, Sse};
 pub use sse_core::*;

@@ -1,6 +1,7 @@
 //! [`SseRequest`]: the extractor, and what it needs of the application.
 
 use std::{
+    borrow::Cow,
     future::{Ready, ready},
     net::SocketAddr,
     ops::Deref,
@@ -54,19 +55,23 @@ impl FromRequest for SseRequest {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(match request.app_data::<Lifecycle>() {
-            Some(lifecycle) => Ok(Self(Request::new(&Head(request), lifecycle))),
-            None => {
-                tracing::error!(
-                    "SseRequest needs `App::configure(sse_actix::with_hub(..))` or `with_lifecycle`"
-                );
-                Err(Refusal::new(500, "The server is not configured for event streams.").into())
-            }
-        })
+        ready(lifecycle(request).map(|lifecycle| Self(Request::new(&Head(request), lifecycle))))
     }
 }
 
-struct Head<'a>(&'a HttpRequest);
+/// The lifecycle that the application was configured with.
+pub(crate) fn lifecycle(request: &HttpRequest) -> Result<&Lifecycle, Error> {
+    request.app_data::<Lifecycle>().ok_or_else(|| {
+        tracing::error!("event streams need `App::configure(sse_actix::with_hub(..))` or `with_lifecycle`");
+        not_configured()
+    })
+}
+
+pub(crate) fn not_configured() -> Error {
+    Refusal::new(500, "The server is not configured for event streams.").into()
+}
+
+pub(crate) struct Head<'a>(pub(crate) &'a HttpRequest);
 
 impl RequestHead for Head<'_> {
     fn method(&self) -> &str {
@@ -75,6 +80,11 @@ impl RequestHead for Head<'_> {
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
+    }
+
+    fn host(&self) -> Option<Cow<'_, str>> {
+        let authority = self.0.uri().authority().map(|authority| authority.as_str().into());
+        authority.or_else(|| self.header("host").map(String::from_utf8_lossy))
     }
 
     fn query(&self) -> Option<&str> {

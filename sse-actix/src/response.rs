@@ -16,7 +16,7 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
-use sse_core::{EventStream, Refusal, STREAM_HEADERS, Source};
+use sse_core::{EventStream, Refusal, Source};
 
 /// How much one body is given before others have their turn. actix-web polls a body until its socket is full,
 /// and keeps a write buffer as large as the largest burst.
@@ -31,13 +31,13 @@ impl<S: Source + 'static> Responder for Sse<S> {
     type Body = Body<S>;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse<Body<S>> {
-        let mut response = HttpResponse::with_body(StatusCode::OK, Body(Box::pin(self.0)));
-        for (name, value) in STREAM_HEADERS {
+        let mut response = HttpResponse::new(StatusCode::OK).drop_body();
+        for (name, value) in self.0.headers() {
             insert(&mut response, name, value);
         }
         // What keeps the `Compress` middleware away, which would hold events back.
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
-        response
+        response.set_body(Body(Box::pin(self.0)))
     }
 }
 
@@ -71,6 +71,14 @@ impl<E: Into<Refusal>> From<E> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl Responder for Error {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse<BoxBody> {
+        self.error_response()
     }
 }
 

@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
+#[cfg(feature = "jwt")]
+mod auth;
 mod fairing;
 mod request;
 mod response;
 
+#[cfg(feature = "jwt")]
+pub use auth::{AuthFairing, Authorized, with_auth};
 pub use fairing::{SseFairing, with_hub, with_lifecycle};
 pub use request::SseRequest;
 pub use response::{Error, Sse};

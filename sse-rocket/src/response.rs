@@ -13,7 +13,7 @@ use rocket::{
     response::{self, Responder, Response},
     tokio::io::{AsyncRead, ReadBuf},
 };
-use sse_core::{EventStream, Refusal, STREAM_HEADERS, Source};
+use sse_core::{EventStream, Refusal, Source};
 
 /// Sends an [`EventStream`].
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub struct Sse<S>(pub EventStream<S>);
 impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
-        for (name, value) in STREAM_HEADERS {
-            response.raw_header(name, value);
+        for (name, value) in self.0.headers() {
+            response.raw_header(name, value.to_owned());
         }
         response.streamed_body(Body { stream: Box::pin(self.0), rest: Bytes::new() }).ok()
     }
@@ -65,6 +65,13 @@ impl<S: Source> AsyncRead for Body<S> {
 /// Any error of the library as a response, so that `?` works in a handler.
 #[derive(Clone, Debug)]
 pub struct Error(Refusal);
+
+impl Error {
+    #[cfg(feature = "jwt")]
+    pub(crate) fn status(&self) -> Status {
+        Status::new(self.0.status())
+    }
+}
 
 impl<E: Into<Refusal>> From<E> for Error {
     fn from(error: E) -> Self {

@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
+#[cfg(feature = "jwt")]
+mod auth;
 mod request;
 mod response;
 
+#[cfg(feature = "jwt")]
+pub use auth::{Authorized, authorized, preflight, recover, with_auth};
 pub use request::{SseRequest, request, with_hub};
 pub use response::{Error, Sse};
 pub use sse_core::*;

@@ -1,10 +1,11 @@
 //! [`request`]: the filter that reads what opening a stream takes.
 
-use std::{convert::Infallible, net::SocketAddr, ops::Deref};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr, ops::Deref};
 
 use sse_core::{Hub, Lifecycle, Request, RequestHead};
 use warp::{
     Filter,
+    host::Authority,
     http::{HeaderMap, HeaderValue, Method},
 };
 
@@ -21,13 +22,19 @@ pub fn request<T: AsRef<Lifecycle>>(
     lifecycle: &T,
 ) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
     let lifecycle = lifecycle.as_ref().clone();
+    head().map(move |head: Head| SseRequest(Request::new(&head, &lifecycle)))
+}
+
+pub(crate) fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method().and(warp::header::headers_cloned()).and(query).and(warp::addr::remote()).map(
-        move |method, headers, query, peer| {
-            let head = Head { method, headers, query, peer };
-            SseRequest(Request::new(&head, &lifecycle))
-        },
-    )
+    // It refuses a host that cannot be read; that is not for us to say.
+    let host = warp::host::optional().or(warp::any().map(|| None)).unify();
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .and(host)
+        .and(warp::addr::remote())
+        .map(|method, headers, query, host, peer| Head { method, headers, query, host, peer })
 }
 
 /// What the [`request`] filter extracts.
@@ -42,10 +49,11 @@ impl Deref for SseRequest {
     }
 }
 
-struct Head {
+pub(crate) struct Head {
     method: Method,
     headers: HeaderMap,
     query: String,
+    host: Option<Authority>,
     peer: Option<SocketAddr>,
 }
 
@@ -56,6 +64,10 @@ impl RequestHead for Head {
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+
+    fn host(&self) -> Option<Cow<'_, str>> {
+        self.host.as_ref().map(|host| host.as_str().into())
     }
 
     fn query(&self) -> Option<&str> {

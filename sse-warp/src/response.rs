@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sse_core::{EventStream, Refusal, STREAM_HEADERS, Source};
+use sse_core::{EventStream, Refusal, Source};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
@@ -23,11 +23,13 @@ pub struct Sse<S>(pub EventStream<S>);
 
 impl<S: Source + Send + 'static> Reply for Sse<S> {
     fn into_response(self) -> Response {
+        let mut head = Response::default();
+        for (name, value) in self.0.headers() {
+            insert(&mut head, name, value);
+        }
         let body = Body(SyncWrapper::new(Box::pin(self.0)));
         let mut response = warp::reply::stream(body).into_response();
-        for (name, value) in STREAM_HEADERS {
-            insert(&mut response, name, value);
-        }
+        *response.headers_mut() = std::mem::take(head.headers_mut());
         response
     }
 }

@@ -1,0 +1,115 @@
+//! Notifications for those who are signed in, on actix-web: `cargo run -p example-actix --bin notifications`
+//!
+//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth.rs`.
+
+#[path = "../../../auth.rs"]
+mod auth;
+
+use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET_COOKIE, post, web};
+use serde::Deserialize;
+use serde_json::json;
+use sse_actix::{self as sse, Authorized, Error, Event, Hub, Sse, Topic};
+
+use crate::auth::{Rules, own_topic};
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+}
+
+#[derive(Deserialize)]
+struct Note {
+    /// A user, or nobody for all.
+    to: Option<String>,
+    title: String,
+    body: String,
+}
+
+#[post("/login")]
+async fn login(rules: web::Data<Rules>, login: web::Json<Login>) -> Result<impl Responder, Error> {
+    let token = rules.sign_in(&login.user)?;
+    let cookie = rules.auth.login_cookie(&token, rules.ttl);
+    Ok(HttpResponse::Ok().insert_header((SET_COOKIE, cookie)).json(json!({ "token": token })))
+}
+
+#[get("/events")]
+async fn events(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
+    Ok(Sse(hub.open(&client, client.granted_topics()?)?))
+}
+
+#[post("/notify")]
+async fn notify(
+    client: Authorized,
+    hub: web::Data<Hub>,
+    note: web::Json<Note>,
+) -> Result<impl Responder, Error> {
+    let topic = note.to.as_deref().map_or_else(|| Ok(Topic::new("news")?), own_topic)?;
+    let text = json!({ "from": client.subject(), "to": note.to, "title": note.title, "body": note.body });
+    let id = hub.publish(topic, Event::json(&text)?.name("notification")?).await?;
+    Ok(HttpResponse::Accepted().json(json!({ "id": id })))
+}
+
+#[post("/logout")]
+async fn logout(client: Authorized, rules: web::Data<Rules>) -> impl Responder {
+    rules.auth.revocations().revoke_token(client.claims());
+    HttpResponse::NoContent().insert_header((SET_COOKIE, rules.auth.logout_cookie())).finish()
+}
+
+#[post("/ticket")]
+async fn ticket(client: Authorized, rules: web::Data<Rules>) -> Result<impl Responder, Error> {
+    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?)?;
+    let expires_in = ticket.expires_in().as_secs();
+    Ok(HttpResponse::Ok().json(json!({ "ticket": ticket.as_str(), "expires_in": expires_in })))
+}
+
+#[get("/healthz")]
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+#[get("/readyz")]
+async fn readyz(hub: web::Data<Hub>) -> impl Responder {
+    match hub.lifecycle().is_stopping() {
+        false => HttpResponse::Ok().body("ready"),
+        true => HttpResponse::ServiceUnavailable().body("stopping"),
+    }
+}
+
+#[get("/metrics")]
+async fn metrics(hub: web::Data<Hub>) -> String {
+    auth::metrics(&hub)
+}
+
+#[get("/")]
+async fn page() -> impl Responder {
+    web::Html::new(include_str!("../../../notifications.html"))
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let rules = Rules::from_env()?;
+    let hub = Hub::new();
+    let stop = hub.lifecycle().stop_on_signal();
+    let app = move || {
+        App::new()
+            .configure(sse_actix::with_hub(&hub))
+            .configure(sse_actix::with_auth(&rules.auth))
+            .app_data(web::Data::new(rules.clone()))
+            .service(page)
+            .service(login)
+            .service(events)
+            .service(notify)
+            .service(logout)
+            .service(ticket)
+            .service((healthz, readyz, metrics))
+    };
+    let server = HttpServer::new(app)
+        .h1_allow_half_closed(false)
+        .tcp_nodelay(true)
+        .shutdown_signal(stop)
+        .shutdown_timeout(3)
+        .bind(("127.0.0.1", port))?;
+    println!("http://127.0.0.1:{port}");
+    Ok(server.run().await?)
+}

@@ -1,0 +1,130 @@
+//! What the three notifications examples decide about who may see what: tokens, cookies, topics. Read from the
+//! environment; no framework in here.
+
+use std::{
+    env,
+    error::Error,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::sse::{Algorithm, Auth, FetchedKeys, Grants, Key, Keys, Refusal, Tickets, Topic, Verifier};
+use jsonwebtoken::{EncodingKey, Header};
+use rand::distr::{Alphanumeric, SampleString};
+use serde_json::json;
+
+/// The rules of this application.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) auth: Auth,
+    pub(crate) ttl: Duration,
+    /// Signs the tokens of the demo's login. An application whose users sign in elsewhere has none.
+    secret: Option<String>,
+    issuer: String,
+    audience: String,
+}
+
+impl Rules {
+    /// `JWT_SECRET` (random when unset), or `JWKS_URL` for the keys of an identity provider; `JWT_ISSUER`,
+    /// `JWT_AUDIENCE`, and `TOKEN_TTL` in seconds.
+    pub(crate) fn from_env() -> Result<Self, Box<dyn Error>> {
+        let text = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+        let (issuer, audience) = (text("JWT_ISSUER", "sse-example"), text("JWT_AUDIENCE", "sse-example"));
+        let ttl: u64 =
+            text("TOKEN_TTL", "900").parse().map_err(|_| "TOKEN_TTL must be a number of seconds")?;
+        let ttl = Duration::from_secs(ttl.clamp(1, 86_400));
+
+        let builder = Verifier::builder().issuer(&*issuer).audience(&*audience);
+        let (builder, secret) = match env::var("JWKS_URL") {
+            Ok(url) => {
+                let keys = Keys::remote(fetch(url)?);
+                (builder.algorithms([Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]).keys(keys), None)
+            }
+            Err(_) => {
+                let secret = env::var("JWT_SECRET")
+                    .unwrap_or_else(|_| Alphanumeric.sample_string(&mut rand::rng(), 64));
+                (builder.algorithms([Algorithm::HS256]).keys(Key::hmac(&secret)?), Some(secret))
+            }
+        };
+        // Plain names: a browser takes `__Secure-` over TLS alone. With TLS, leave the defaults.
+        let auth = Auth::builder(builder.build()?)
+            .cookie("sse_token")
+            .tickets(Tickets::new("/events").cookie("sse_ticket"))
+            .grants(Grants::claim("topics"))
+            .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
+            .expiry_notice(Duration::from_secs(20))
+            .build()?;
+        Ok(Self { auth, ttl, secret, issuer, audience })
+    }
+
+    /// A token for this user, who is not asked for a password: **a demo**. Yours comes from your sign-in.
+    pub(crate) fn sign_in(&self, user: &str) -> Result<String, Refusal> {
+        let Some(secret) = &self.secret else {
+            return Err(Refusal::new(404, "Sign in with the identity provider."));
+        };
+        let own = own_topic(user)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let id = Alphanumeric.sample_string(&mut rand::rng(), 22);
+        let claims = json!({
+            "iss": self.issuer, "aud": self.audience, "sub": user, "jti": id,
+            "iat": now, "exp": now + self.ttl.as_secs(), "topics": [own.as_str(), "news"],
+        });
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&Header::default(), &claims, &key)
+            .map_err(|_| Refusal::new(500, "The token could not be made."))
+    }
+}
+
+/// The topic that a user's own notifications go to.
+pub(crate) fn own_topic(user: &str) -> Result<Topic, Refusal> {
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if !(1..=32).contains(&user.len()) || !user.bytes().all(is_name) {
+        return Err(Refusal::new(400, "A name has 1 to 32 of a-z, 0-9, - and _."));
+    }
+    Ok(Topic::new(format!("user/{user}"))?)
+}
+
+type Fetched = Result<FetchedKeys, Box<dyn Error + Send + Sync>>;
+
+/// How a key set is fetched: over TLS or from this machine, without redirects, and no more of it than is of use.
+fn fetch(
+    url: String,
+) -> Result<impl Fn() -> futures_util::future::BoxFuture<'static, Fetched>, Box<dyn Error>> {
+    const LARGEST: usize = 256 << 10;
+    let parsed = reqwest::Url::parse(&url).map_err(|_| "JWKS_URL must be a URL")?;
+    if parsed.scheme() != "https" && !matches!(parsed.host_str(), Some("127.0.0.1" | "localhost")) {
+        return Err("JWKS_URL must be https".into());
+    }
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    Ok(move || {
+        let request = client.get(parsed.clone());
+        Box::pin(async move {
+            let mut answer = request.send().await?.error_for_status()?;
+            let mut body = Vec::new();
+            while let Some(chunk) = answer.chunk().await? {
+                body.extend_from_slice(&chunk);
+                if body.len() > LARGEST {
+                    return Err("the key set is too large".into());
+                }
+            }
+            Ok(FetchedKeys::new(body, None))
+        }) as futures_util::future::BoxFuture<'static, Fetched>
+    })
+}
+
+/// What a Prometheus server reads.
+pub(crate) fn metrics(hub: &super::sse::Hub) -> String {
+    let (stats, streams) = (hub.stats(), hub.lifecycle().streams());
+    [
+        ("sse_streams", streams),
+        ("sse_subscribers", stats.subscribers),
+        ("sse_topics", stats.topics),
+        ("sse_log_events", stats.events),
+        ("sse_log_bytes", stats.bytes),
+    ]
+    .map(|(name, value)| format!("# TYPE {name} gauge\n{name} {value}\n"))
+    .concat()
+}

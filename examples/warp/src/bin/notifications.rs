@@ -1,0 +1,108 @@
+//! Notifications for those who are signed in, on warp: `cargo run -p example-warp --bin notifications`
+//!
+//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth.rs`.
+
+#[path = "../../../auth.rs"]
+mod auth;
+
+use serde::Deserialize;
+use serde_json::json;
+use sse_warp::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic, with_hub};
+use tokio::net::TcpSocket;
+use warp::{
+    Filter, Reply,
+    http::{StatusCode, header::SET_COOKIE},
+    reply::{json as to_json, with_header, with_status},
+};
+
+use crate::auth::{Rules, own_topic};
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+}
+
+#[derive(Deserialize)]
+struct Note {
+    /// A user, or nobody for all.
+    to: Option<String>,
+    title: String,
+    body: String,
+}
+
+fn login(rules: Rules, login: Login) -> Result<impl Reply, Error> {
+    let token = rules.sign_in(&login.user)?;
+    let cookie = rules.auth.login_cookie(&token, rules.ttl);
+    Ok(with_header(to_json(&json!({ "token": token })), SET_COOKIE, cookie))
+}
+
+fn events(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&client, client.granted_topics()?)?))
+}
+
+async fn notify(client: Authorized, hub: Hub, note: Note) -> Result<impl Reply, Error> {
+    let topic = note.to.as_deref().map_or_else(|| Ok(Topic::new("news")?), own_topic)?;
+    let text = json!({ "from": client.subject(), "to": note.to, "title": note.title, "body": note.body });
+    let id = hub.publish(topic, Event::json(&text)?.name("notification")?).await?;
+    Ok(with_status(to_json(&json!({ "id": id })), StatusCode::ACCEPTED))
+}
+
+fn logout(client: Authorized, rules: Rules) -> impl Reply {
+    rules.auth.revocations().revoke_token(client.claims());
+    with_header(StatusCode::NO_CONTENT, SET_COOKIE, rules.auth.logout_cookie())
+}
+
+fn ticket(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
+    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?)?;
+    Ok(to_json(&json!({ "ticket": ticket.as_str(), "expires_in": ticket.expires_in().as_secs() })))
+}
+
+fn readyz(hub: Hub) -> impl Reply {
+    match hub.lifecycle().is_stopping() {
+        false => with_status("ready", StatusCode::OK),
+        true => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let rules = Rules::from_env()?;
+    let hub = Hub::new();
+
+    let client = sse_warp::authorized(&rules.auth, &hub);
+    let with_rules = warp::any().map(move || rules.clone());
+    let hub_too = client.clone().and(with_hub(&hub));
+    let rules_too = client.and(with_rules.clone());
+    let note = warp::body::content_length_limit(64 << 10).and(warp::body::json());
+    let form = warp::body::content_length_limit(1 << 10).and(warp::body::json());
+    let page = include_str!("../../../notifications.html");
+    let gets = warp::get().and(
+        warp::path::end()
+            .map(move || warp::reply::html(page))
+            .or(warp::path!("events").and(hub_too.clone()).map(events))
+            .or(warp::path!("healthz").map(|| "ok"))
+            .or(warp::path!("readyz").and(with_hub(&hub)).map(readyz))
+            .or(warp::path!("metrics").and(with_hub(&hub)).map(|hub| auth::metrics(&hub))),
+    );
+    let posts = warp::post().and(
+        warp::path!("login")
+            .and(with_rules)
+            .and(form)
+            .map(login)
+            .or(warp::path!("notify").and(hub_too).and(note).then(notify))
+            .or(warp::path!("logout").and(rules_too.clone()).map(logout))
+            .or(warp::path!("ticket").and(rules_too).map(ticket)),
+    );
+    let routes = gets.or(posts).recover(sse_warp::recover);
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    println!("http://127.0.0.1:{port}");
+    let stop = hub.lifecycle().stop_on_signal();
+    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
+    hub.lifecycle().limit(server).await;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! [`Authorized`]: the extractor of a request with a good token.
+
+use std::{future::Future, ops::Deref, pin::Pin};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::ServiceConfig};
+use sse_core::Auth;
+
+use crate::{
+    Error,
+    request::{Head, lifecycle, not_configured},
+};
+
+/// Makes [`Authorized`] available to handlers, beside [`with_hub`](crate::with_hub) or
+/// [`with_lifecycle`](crate::with_lifecycle).
+pub fn with_auth(auth: &Auth) -> impl FnOnce(&mut ServiceConfig) + use<> {
+    let auth = auth.clone();
+    move |config| {
+        config.app_data(auth);
+    }
+}
+
+/// Extracts a request with a good token, or answers with the refusal.
+///
+/// It is a [`Request`](sse_core::Request) for [`Hub::open`](sse_core::Hub::open), and in any other handler the
+/// proof of who asks. Refuses with 500, and says so in the log, where [`with_auth`] was not configured.
+#[derive(Clone, Debug)]
+pub struct Authorized(sse_core::Authorized);
+
+impl Deref for Authorized {
+    type Target = sse_core::Authorized;
+
+    fn deref(&self) -> &sse_core::Authorized {
+        &self.0
+    }
+}
+
+impl FromRequest for Authorized {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let authorized =
+            lifecycle(request).and_then(|lifecycle| Ok(auth(request)?.authorize(&Head(request), lifecycle)));
+        Box::pin(async { Ok(Self(authorized?.await?)) })
+    }
+}
+
+fn auth(request: &HttpRequest) -> Result<&Auth, Error> {
+    request.app_data::<Auth>().ok_or_else(|| {
+        tracing::error!("Authorized needs `App::configure(sse_actix::with_auth(..))`");
+        not_configured()
+    })
+}
+
+/// The handler of preflights (`OPTIONS`), for paths that pages of other origins use.
+///
+/// # Errors
+/// None: the answer, 204 or 403, has the form of one.
+pub async fn preflight(request: HttpRequest) -> Error {
+    match auth(&request) {
+        Ok(auth) => auth.preflight(&Head(&request)).into(),
+        Err(error) => error,
+    }
+}

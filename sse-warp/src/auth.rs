@@ -1,0 +1,67 @@
+//! [`authorized`]: the filter of requests with a good token.
+
+use std::{convert::Infallible, ops::Deref};
+
+use sse_core::{Auth, Lifecycle};
+use warp::{
+    Filter, Rejection, Reply,
+    reject::{self, Reject},
+};
+
+use crate::{
+    Error,
+    request::{Head, head},
+};
+
+/// A filter that extracts a request with a good token, or rejects with the refusal, which [`recover`] renders.
+///
+/// The streams end when the lifecycle says so; a [`Hub`](sse_core::Hub) brings one.
+pub fn authorized<T: AsRef<Lifecycle>>(
+    auth: &Auth,
+    lifecycle: &T,
+) -> impl Filter<Extract = (Authorized,), Error = Rejection> + Clone + use<T> {
+    let auth = auth.clone();
+    let lifecycle = lifecycle.as_ref().clone();
+    head().and_then(move |head: Head| {
+        let authorized = auth.authorize(&head, &lifecycle);
+        async { authorized.await.map(Authorized).map_err(|refusal| reject::custom(Error::from(refusal))) }
+    })
+}
+
+/// What the [`authorized`] filter extracts: a [`Request`](sse_core::Request) for
+/// [`Hub::open`](sse_core::Hub::open), and in any other handler the proof of who asks.
+#[derive(Clone, Debug)]
+pub struct Authorized(sse_core::Authorized);
+
+impl Deref for Authorized {
+    type Target = sse_core::Authorized;
+
+    fn deref(&self) -> &sse_core::Authorized {
+        &self.0
+    }
+}
+
+impl Reject for Error {}
+
+/// Renders the refusals of [`authorized`], for [`Filter::recover`]; leaves other rejections alone.
+///
+/// # Errors
+/// The rejection, where it is another's.
+pub async fn recover(rejection: Rejection) -> Result<impl Reply, Rejection> {
+    match rejection.find::<Error>() {
+        Some(error) => Ok(error.clone()),
+        None => Err(rejection),
+    }
+}
+
+/// A filter that answers preflights (`OPTIONS`), for paths that pages of other origins use.
+pub fn preflight(auth: &Auth) -> impl Filter<Extract = (Error,), Error = Rejection> + Clone + use<> {
+    let auth = auth.clone();
+    warp::options().and(head()).map(move |head: Head| Error::from(auth.preflight(&head)))
+}
+
+/// A filter that gives a handler the [`Auth`].
+pub fn with_auth(auth: &Auth) -> impl Filter<Extract = (Auth,), Error = Infallible> + Clone + use<> {
+    let auth = auth.clone();
+    warp::any().map(move || auth.clone())
+}

@@ -58,8 +58,25 @@ impl Said {
 /// Text in which what could go wrong is frequent.
 fn text() -> impl Strategy<Value = String> {
     let hostile = prop::sample::select(vec![
-        "\r", "\n", "\r\n", "\n\n", "\0", " ", ":", "\t", "\u{feff}", "\u{85}", "\u{2028}", "\u{b}", "data",
-        "data: ", "id: 1", "event:x", "retry: 1", "é", "\u{10ffff}",
+        "\r",
+        "\n",
+        "\r\n",
+        "\n\n",
+        "\0",
+        " ",
+        ":",
+        "\t",
+        "\u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{b}",
+        "data",
+        "data: ",
+        "id: 1",
+        "event:x",
+        "retry: 1",
+        "é",
+        "\u{10ffff}",
     ]);
     let part = prop_oneof![
         2 => hostile.prop_map(str::to_owned),

@@ -22,8 +22,8 @@ use futures_util::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    EventId, EventStream, Hub, HubBuilder, OnGap, Request, RequestHead, Start, StreamOptions,
-    Subscription, SubscriptionHandle, TopicPattern, Topics,
+    EventId, EventStream, Hub, HubBuilder, OnGap, Request, RequestHead, Start, StreamOptions, Subscription,
+    SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{
     runtime,
@@ -202,11 +202,8 @@ impl Reader {
         let count = rng.random_range(1..4);
         let topics: Vec<&str> = CROWD_TOPICS.sample(rng, count).copied().collect();
         let before = hub.position();
-        let client = if resumes {
-            Client::after(hub, &topics, before)
-        } else {
-            Client::open(hub, &topics, None)
-        };
+        let client =
+            if resumes { Client::after(hub, &topics, before) } else { Client::open(hub, &topics, None) };
         let after = if resumes { before } else { hub.position() };
         let bounds = (seq(&before.to_string()), seq(&after.to_string()));
         (Self { topics, bounds, seen: Vec::new() }, client)
@@ -392,7 +389,11 @@ fn sleepers(runtime: &runtime::Runtime, hub: &Hub, count: usize) -> mpsc::Unboun
             }
         });
     }
-    runtime.block_on(async { for _ in 0..count { asleep.recv().await.unwrap() } });
+    runtime.block_on(async {
+        for _ in 0..count {
+            asleep.recv().await.unwrap();
+        }
+    });
     rx
 }
 
@@ -514,9 +515,13 @@ async fn an_added_topic_wakes_the_sleeper() {
     assert!(chunk.starts_with(b"data: b1\n"));
     client.drain();
     publish(&hub, &["b"], "b2");
-    timeout(SOON, async { while !client.woken.0.load(Ordering::SeqCst) { tokio::task::yield_now().await } })
-        .await
-        .unwrap();
+    timeout(SOON, async {
+        while !client.woken.0.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

@@ -375,6 +375,8 @@ async fn a_publisher_wakes_nobody_itself() {
     let hub = builder().build();
     let mut clients: Vec<Client> = (0..300).map(|_| Client::open(&hub, &["a"], None)).collect();
     clients.iter_mut().for_each(|client| drop(client.drain()));
+    // The task that wakes them has begun, and sleeps.
+    tokio::task::yield_now().await;
     let woken = |clients: &[Client]| clients.iter().filter(|c| c.woken.0.load(Ordering::SeqCst)).count();
     publish(&hub, &["a"], "x");
     assert_eq!(woken(&clients), 0);

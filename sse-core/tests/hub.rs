@@ -138,6 +138,7 @@ impl Client {
             if self.ended || (self.raw.len() == read && !paused) {
                 return messages;
             }
+            assert!(messages.len() < 10_000, "it never comes to rest: {:?}", messages.last());
         }
     }
 
@@ -368,6 +369,25 @@ async fn whoever_is_owed_something_is_woken() {
     }
 }
 
+/// However many there are, a publisher only says that there is something.
+#[tokio::test]
+async fn a_publisher_wakes_nobody_itself() {
+    let hub = builder().build();
+    let mut clients: Vec<Client> = (0..300).map(|_| Client::open(&hub, &["a"], None)).collect();
+    clients.iter_mut().for_each(|client| drop(client.drain()));
+    // The task that wakes them has begun, and sleeps.
+    tokio::task::yield_now().await;
+    let woken = |clients: &[Client]| clients.iter().filter(|c| c.woken.0.load(Ordering::SeqCst)).count();
+    publish(&hub, &["a"], "x");
+    assert_eq!(woken(&clients), 0);
+    tokio::task::yield_now().await;
+    assert!((1..300).contains(&woken(&clients)), "a few at a time");
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(woken(&clients), 300);
+}
+
 // Runtimes that die
 
 /// Many that sleep, each in a task of its own; what they read comes through the channel.
@@ -391,7 +411,7 @@ fn sleepers(runtime: &runtime::Runtime, hub: &Hub, count: usize) -> mpsc::Unboun
     }
     runtime.block_on(async {
         for _ in 0..count {
-            asleep.recv().await.unwrap()
+            asleep.recv().await.unwrap();
         }
     });
     rx
@@ -517,7 +537,7 @@ async fn an_added_topic_wakes_the_sleeper() {
     publish(&hub, &["b"], "b2");
     timeout(SOON, async {
         while !client.woken.0.load(Ordering::SeqCst) {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await
@@ -648,6 +668,29 @@ async fn what_is_lost_of_the_owed_after_a_gap_is_told_too() {
     assert_eq!(read, ["lagged:quiet", "q3"]);
     read = labels(&client.drain());
     assert_eq!(read, ["q4", "n5", "n6", "n7", "n8", "q5", "q6"]);
+}
+
+#[tokio::test]
+async fn the_past_of_an_added_topic_does_not_make_up_for_its_losses() {
+    let hub = builder().max_events_per_topic(4).build();
+    let start = hub.position();
+    for n in 1..5 {
+        publish(&hub, &["quiet"], big(&format!("q{n}")));
+    }
+    // Kept for the other topic's sake, longer than its successors.
+    publish(&hub, &["b", "rare"], "old");
+    let mut client = Client::after(&hub, &["quiet", "noisy"], start);
+    client.handle().add(&Topics::new(["b"]).unwrap());
+    for n in 1..5 {
+        publish(&hub, &["b"], format!("b{n}"));
+    }
+    for n in 1..9 {
+        publish(&hub, &["noisy"], format!("n{n}"));
+    }
+    assert_eq!(labels(&client.chunk()), ["trimmed:noisy", "q1"]);
+    publish(&hub, &["b"], "b5");
+    let read = labels(&client.drain());
+    assert_eq!(read, ["lagged:b", "q2", "q3", "q4", "b2", "b3", "b4", "n5", "n6", "n7", "n8", "b5"]);
 }
 
 // Latest values
@@ -1007,6 +1050,7 @@ async fn a_cap_on_replay_ends_the_stream_and_the_next_goes_on() {
         client = client.again(&hub, &["a"]);
         read.extend(client.said());
         connections += 1;
+        assert!(connections < 10, "{read:?}");
     }
     assert_eq!((read, connections), (all, 4));
     // What is new is not replay.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{batch::Batch, event::Event, frame::Frame};
 
-/// What feeds an [`EventStream`]: a hub's [`Subscription`](crate::Subscription) or any stream of [`Item`]s.
+/// What feeds an [`EventStream`](crate::EventStream): a hub's [`Subscription`](crate::Subscription) or any stream of [`Item`]s.
 ///
 /// Implemented for these and not meant to be implemented elsewhere; adapters name it as a bound.
 pub trait Source {

@@ -70,8 +70,8 @@ where
     S: Stream,
     S::Item: Item,
 {
-    /// Opens a stream that is fed by the application itself: any [`Stream`] of [`Event`], [`Frame`] or
-    /// `Result<Event, E>`.
+    /// Opens a stream that is fed by the application itself: any [`Stream`] of [`Event`](crate::Event),
+    /// [`Frame`](crate::Frame) or `Result<Event, E>`.
     ///
     /// An error ends the stream cleanly and is logged; the client is not told what it was.
     ///

@@ -1,5 +1,6 @@
 //! Authorisation through the public API, with tokens that an independent library has made.
 #![cfg(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod grants;
 mod logs;

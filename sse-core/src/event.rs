@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::response::Refusal;
 
-/// Names that begin so are the library's own: `sse-position`, `sse-gap`.
+/// Names that begin so are the library's own: `sse-position`, `sse-gap`, `sse-auth`.
 const RESERVED_PREFIX: &str = "sse-";
 
 /// Longest event name and longest id, in bytes.

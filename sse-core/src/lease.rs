@@ -115,7 +115,8 @@ impl Lease {
         self.notice_at = None;
         self.wake_at = None;
         let left = self.ends_at.duration_since(now).unwrap_or_default().as_secs();
-        let event = Event::new(format!("{{\"expires_in\":{left}}}")).name("sse-auth").ok()?;
+        let mut event = Event::new(format!("{{\"expires_in\":{left}}}"));
+        event.name = Some("sse-auth".into());
         Some(Frame::from(event))
     }
 

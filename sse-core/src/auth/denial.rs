@@ -23,6 +23,7 @@ pub(super) enum Denial {
     /// A host name that is not ours.
     Host,
     /// No keys at the moment.
+    #[cfg(feature = "jwks")]
     Keys(Duration),
     /// No room at the moment.
     Full,
@@ -59,6 +60,7 @@ impl From<Denial> for Refusal {
                 tracing::info!(status = 421, reason = "the host is not on the list", "refused a request");
                 Self::new(421, "This server does not answer to that host.")
             }
+            #[cfg(feature = "jwks")]
             Denial::Keys(after) => {
                 tracing::info!(status = 503, reason = "there are no keys", "refused a request");
                 Self::unavailable(after, "Tokens cannot be verified at the moment, please come back.")

@@ -135,6 +135,7 @@ impl Key {
         self.id.as_deref()
     }
 
+    #[cfg(feature = "jwks")]
     pub(super) fn is_secret(&self) -> bool {
         matches!(self.material, Material::Secret { .. })
     }

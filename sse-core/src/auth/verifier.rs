@@ -361,3 +361,18 @@ fn has_cryptography() -> bool {
 
 /// A message, and its HMAC-SHA-256 under 32 zero bytes.
 const PROBE: (&str, &str) = ("probe", "CLeu6iX7suHJcSbU43REwUj3L4pxCY-3f45Yb7veQjQ");
+
+#[cfg(all(test, not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_cryptography_there_is_no_verifier() {
+        let verifier = Verifier::builder()
+            .algorithms([Algorithm::HS256])
+            .keys(Key::hmac([7; 32]).unwrap())
+            .issuer("issuer")
+            .audience("audience");
+        assert_eq!(verifier.build().map(|_| ()), Err(ConfigError::CryptoProvider));
+    }
+}

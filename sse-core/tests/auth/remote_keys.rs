@@ -1,0 +1,222 @@
+//! Keys that are fetched.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use sse_core::{Algorithm, Auth, FetchedKeys, Keys};
+
+use super::{DATA, Head, answer, authorize, field, text, verifier};
+
+/// What the issuer answers, and how often it was asked.
+#[derive(Clone)]
+struct Issuer {
+    document: Arc<Mutex<Result<Vec<u8>, &'static str>>>,
+    asked: Arc<AtomicUsize>,
+    takes: Duration,
+}
+
+impl Issuer {
+    fn new(document: impl Into<Vec<u8>>) -> Self {
+        Self {
+            document: Arc::new(Mutex::new(Ok(document.into()))),
+            asked: Arc::default(),
+            takes: Duration::from_millis(100),
+        }
+    }
+
+    fn with(name: &str) -> Self {
+        Self::new(DATA["sets"][name].to_string())
+    }
+
+    fn set(&self, document: Result<Vec<u8>, &'static str>) {
+        *self.document.lock().unwrap() = document;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn auth(&self) -> Auth {
+        let issuer = self.clone();
+        let keys = Keys::remote(move || {
+            let issuer = issuer.clone();
+            async move {
+                issuer.asked.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(issuer.takes).await;
+                let document = issuer.document.lock().unwrap().clone()?;
+                Ok::<_, &'static str>(FetchedKeys::new(document, Some(Duration::from_secs(600))))
+            }
+        });
+        // Tokens of a quarter of an hour, for tests of days.
+        let now = super::clock()();
+        let verifier = verifier().algorithms([Algorithm::RS256]).keys(keys).clock(move || now);
+        Auth::builder(verifier.build().unwrap()).build().unwrap()
+    }
+}
+
+async fn status(auth: &Auth, kid: &str) -> u16 {
+    answer(&authorize(auth, &Head::bearer(&text(&format!("/rs_by_kid/{kid}")))).await).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_unknown_ids_cause_two_fetches() {
+    let issuer = Issuer::with("two_rsa");
+    let auth = issuer.auth();
+    // Nothing is asked before there is a need; then once for all.
+    assert_eq!(issuer.asked(), 0);
+    let all: Vec<u16> = join_all((0..100).map(|_| status(&auth, "a"))).await;
+    assert_eq!((all, issuer.asked()), (vec![200; 100], 1));
+
+    let started = tokio::time::Instant::now();
+    let tokens: Vec<String> = (0..10_000).map(random_kid).collect();
+    let answers = join_all(tokens.iter().map(|token| {
+        let auth = &auth;
+        async move { answer(&authorize(auth, &Head::bearer(token)).await).0 }
+    }))
+    .await;
+    assert!(answers.iter().all(|status| *status == 401));
+    assert!(issuer.asked() <= 2, "{}", issuer.asked());
+    assert!(started.elapsed() < Duration::from_secs(1));
+    // Good ones are served meanwhile, and afterwards.
+    assert_eq!(status(&auth, "a").await, 200);
+    // Thirty seconds later, one more.
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    join_all((20_000..20_100).map(|n| {
+        let auth = &auth;
+        async move { authorize(auth, &Head::bearer(&random_kid(n))).await.map(|_| ()) }
+    }))
+    .await;
+    assert!(issuer.asked() <= 3, "{}", issuer.asked());
+}
+
+/// A token with an id of its own; the signature is never looked at.
+fn random_kid(n: usize) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let token = text("/random_kids/0");
+    let (_, rest) = token.split_once('.').unwrap();
+    let header = format!("{{\"alg\":\"RS256\",\"kid\":\"{n:x}-{}\"}}", n.wrapping_mul(0x9e37_79b9));
+    format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_found_by_its_id() {
+    let issuer = Issuer::with("mixed");
+    let auth = issuer.auth();
+    assert_eq!(status(&auth, "r").await, 200);
+    assert_eq!(status(&auth, "late").await, 401);
+    assert_eq!(issuer.asked(), 2);
+    issuer.set(Ok(DATA["late_set"].to_string().into()));
+    // It was unknown a moment ago.
+    assert_eq!(status(&auth, "late").await, 401);
+    assert_eq!(issuer.asked(), 2);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(status(&auth, "late").await, 200);
+    assert_eq!(issuer.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_renewed_in_the_background_and_a_key_that_left_is_gone() {
+    let issuer = Issuer::with("mixed");
+    let auth = issuer.auth();
+    assert_eq!(status(&auth, "r").await, 200);
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    assert_eq!((status(&auth, "r").await, issuer.asked()), (200, 1));
+    // The last fifth of ten minutes: the answer does not wait.
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(status(&auth, "r").await, 200);
+    assert!(started.elapsed() < issuer.takes);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(issuer.asked(), 2);
+    // After long silence the answer waits for what is true now.
+    issuer.set(Ok(DATA["sets"]["two_rsa"].to_string().into()));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(status(&auth, "r").await, 401);
+    assert_eq!(status(&auth, "a").await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_set_stays_for_a_day() {
+    let ten_megabytes = vec![b' '; 10 << 20];
+    let secret = DATA["sets"]["short_oct"].to_string().into_bytes();
+    let with_oct = format!("{{\"keys\":[{}]}}", DATA["sets"]["mixed"]["keys"][3]).into_bytes();
+    let twice = DATA["sets"]["duplicate"].to_string().into_bytes();
+    let empty = b"{\"keys\":[]}".to_vec();
+    let bad: [Result<Vec<u8>, &str>; 8] = [
+        Err("connection refused"),
+        Ok(ten_megabytes),
+        Ok(empty),
+        Ok(b"<html>".to_vec()),
+        Ok(b"{}".to_vec()),
+        Ok(secret),
+        Ok(with_oct),
+        Ok(twice),
+    ];
+    for document in bad {
+        let issuer = Issuer::with("mixed");
+        let auth = issuer.auth();
+        assert_eq!(status(&auth, "r").await, 200);
+        issuer.set(document);
+        for _ in 0..23 {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            assert_eq!(status(&auth, "r").await, 200);
+        }
+        assert!(issuer.asked() > 20);
+        tokio::time::sleep(Duration::from_secs(3700)).await;
+        let refused = authorize(&auth, &Head::bearer(&text("/rs_by_kid/r"))).await.unwrap_err();
+        assert_eq!(refused.status(), 503);
+        assert!(field(&refused, "retry-after").is_some());
+        assert_eq!(field(&refused, "www-authenticate"), None);
+        issuer.set(Ok(DATA["sets"]["mixed"].to_string().into()));
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(status(&auth, "r").await, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keys_there_is_a_503_and_few_attempts() {
+    let issuer = Issuer::with("mixed");
+    issuer.set(Err("connection refused"));
+    let auth = issuer.auth();
+    for _ in 0..600 {
+        assert_eq!(status(&auth, "r").await, 503);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // One minute, waits of about 1, 2, 4, 8, 16, 30 s.
+    assert!((4..=10).contains(&issuer.asked()), "{}", issuer.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_or_panics_has_failed() {
+    let mut issuer = Issuer::with("mixed");
+    issuer.takes = Duration::from_secs(3600);
+    let auth = issuer.auth();
+    let started = tokio::time::Instant::now();
+    assert_eq!(status(&auth, "r").await, 503);
+    assert!(started.elapsed() <= Duration::from_secs(6));
+
+    let keys =
+        Keys::remote(|| async { if true { panic!("on purpose") } else { Ok::<Vec<u8>, String>(vec![]) } });
+    assert!(!keys.warm_up().await);
+    let document = DATA["sets"]["mixed"].to_string();
+    let keys = Keys::remote(move || std::future::ready(Ok::<_, String>(document.clone())));
+    assert!(keys.warm_up().await);
+}
+
+#[tokio::test]
+async fn secrets_are_never_taken_from_elsewhere() {
+    // The set has a secret, and the token is signed with it.
+    let document = DATA["sets"]["mixed"].to_string();
+    let keys = Keys::remote(move || std::future::ready(Ok::<_, String>(document.clone())));
+    let build = verifier().algorithms([Algorithm::HS256, Algorithm::RS256]).keys(keys.clone()).build();
+    assert!(build.is_err());
+    let verifier = verifier().algorithms([Algorithm::RS256]).keys(keys).build().unwrap();
+    assert_eq!(verifier.verify(&super::token("ada")).await.unwrap_err().status(), 401);
+}

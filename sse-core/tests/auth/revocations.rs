@@ -1,0 +1,100 @@
+//! What was taken back.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::StreamExt;
+use sse_core::{Auth, EventStream, Hub, Subscription, Topic};
+use tokio::time::{Instant, timeout};
+
+use super::{Head, answer, auth, authorize, token};
+
+async fn status(auth: &Auth, name: &str) -> u16 {
+    answer(&authorize(auth, &Head::bearer(&token(name))).await).0
+}
+
+async fn open(hub: &Hub, auth: &Auth, name: &str) -> EventStream<Subscription> {
+    let client = auth.authorize(&Head::bearer(&token(name)), hub.lifecycle()).await.unwrap();
+    hub.open(&client, client.granted_topics().unwrap()).unwrap()
+}
+
+/// Whether the stream ends within a second, by itself.
+async fn ends(stream: EventStream<Subscription>) -> bool {
+    timeout(Duration::from_secs(1), stream.for_each(|_| async {})).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn signing_out_ends_one_token() {
+    let (hub, auth) = (Hub::new(), auth());
+    let (signed_out, other) = (open(&hub, &auth, "ada").await, open(&hub, &auth, "ada_again").await);
+    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    assert_eq!(auth.revocations().revoke_token(client.claims()), 1);
+    assert!(ends(signed_out).await);
+    assert!(!ends(other).await);
+    assert_eq!(status(&auth, "ada").await, 401);
+    // Signed in again.
+    assert_eq!(status(&auth, "ada_again").await, 200);
+
+    // A token without an id is revoked all the same.
+    let client = authorize(&auth, &Head::bearer(&token("ada_without_iat"))).await.unwrap();
+    assert_eq!(auth.revocations().revoke_token(client.claims()), 0);
+    assert_eq!(status(&auth, "ada_without_iat").await, 401);
+    assert_eq!(auth.revocations().revoke_token_id("ada-2"), 0);
+    assert_eq!(status(&auth, "ada_again").await, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_stream_is_woken_at_once() {
+    let (hub, auth) = (Hub::new(), auth());
+    let mut stream = pin!(open(&hub, &auth, "ada").await);
+    stream.next().await.unwrap();
+    let revoke = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        auth.revocations().revoke_subject("ada");
+        Instant::now()
+    };
+    let (_, revoked) = tokio::join!(async { while stream.next().await.is_some() {} }, revoke);
+    assert!(revoked.elapsed() < Duration::from_millis(100), "{:?}", revoked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subject_can_sign_in_again_at_once() {
+    let (hub, auth) = (Hub::new(), auth());
+    let (ada, eve) = (open(&hub, &auth, "ada").await, open(&hub, &auth, "eve").await);
+    // Of this very second, and used.
+    assert_eq!(status(&auth, "ada_now").await, 200);
+    assert_eq!(auth.revocations().revoke_subject("ada"), 1);
+    assert!(ends(ada).await);
+    assert!(!ends(eve).await);
+    for old in ["ada", "ada_again", "ada_now", "ada_without_iat"] {
+        assert_eq!(status(&auth, old).await, 401, "{old}");
+    }
+    for new in ["ada_now_too", "ada_later", "eve"] {
+        assert_eq!(status(&auth, new).await, 200, "{new}");
+    }
+    // Once more: what was good a moment ago is not.
+    auth.revocations().revoke_subject("ada");
+    assert_eq!(status(&auth, "ada_now_too").await, 401);
+    // Issued ahead of our clock, but used before.
+    assert_eq!(status(&auth, "ada_later").await, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_can_be_taken_from_everybody() {
+    let (hub, auth) = (Hub::new(), auth());
+    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let with = hub.open(&client, ["news", "user/ada"]).unwrap();
+    let without = hub.open(&client, "user/ada").unwrap();
+    let news = Topic::new("news").unwrap();
+    assert!(client.allows(&news));
+    assert_eq!(auth.revocations().revoke_topic(&news), 1);
+    assert!(ends(with).await);
+    assert!(!ends(without).await);
+    assert!(!client.allows(&news));
+    assert_eq!(hub.open(&client, "news").unwrap_err().status(), 403);
+    let eve = authorize(&auth, &Head::bearer(&token("eve"))).await.unwrap();
+    assert_eq!(hub.open(&eve, ["news", "user/eve"]).unwrap_err().status(), 403);
+    assert!(hub.open(&eve, "user/eve").is_ok());
+    // A token issued since then.
+    let later = authorize(&auth, &Head::bearer(&token("ada_later"))).await.unwrap();
+    assert!(hub.open(&later, "news").is_ok());
+}

@@ -1,0 +1,88 @@
+//! Where a token may stand.
+
+use super::{Head, answer, auth, authorize, builder, token};
+
+const INVALID_REQUEST: (u16, &str) = (400, "Bearer error=\"invalid_request\"");
+const INVALID_TOKEN: (u16, &str) = (401, "Bearer error=\"invalid_token\"");
+
+#[tokio::test]
+async fn the_first_that_is_there_decides() {
+    let (ada, eve) = (token("ada"), token("eve"));
+    let subject = async |head: &Head| authorize(&auth(), head).await.unwrap().subject().to_owned();
+    assert_eq!(subject(&Head::bearer(&ada)).await, "ada");
+    assert_eq!(subject(&Head::cookie(&ada)).await, "ada");
+    assert_eq!(subject(&Head::cookie(&eve).header("authorization", format!("bEARER  {ada}"))).await, "ada");
+    // Another scheme is none of ours.
+    assert_eq!(subject(&Head::cookie(&eve).header("authorization", "Basic YTpi")).await, "eve");
+    // HTTP/2 may split the cookies.
+    let split = Head::get().header("cookie", "a=b").header("cookie", format!("sse_token={ada}"));
+    assert_eq!(subject(&split).await, "ada");
+
+    let bad_header = Head::cookie(&ada).header("authorization", "Bearer abc");
+    assert_eq!(answer(&authorize(&auth(), &bad_header).await), INVALID_TOKEN);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_read() {
+    let ada = token("ada");
+    let long = "x".repeat((8 << 10) + 1);
+    for head in [
+        Head::bearer(&ada).header("authorization", format!("Bearer {ada}")),
+        Head::bearer(&ada).header("authorization", "Basic YTpi"),
+        Head::bearer(&ada).query(format!("access_token={ada}")),
+        Head::bearer(""),
+        Head::bearer("a b"),
+        Head::bearer("a,b"),
+        Head::get().header("authorization", b"Bearer \xff".as_slice()),
+        Head::get().header("authorization", "Bearer"),
+        Head::bearer(&long),
+        Head::cookie(&long),
+        Head::cookie(&ada).header("cookie", format!("sse_token={ada}")),
+        Head::get().query("access_token=a&access_token=b"),
+        Head::get().query("access_token=%ff"),
+    ] {
+        let answered = authorize(&auth(), &head).await;
+        assert_eq!(answer(&answered), INVALID_REQUEST, "{:?} {:?}", head.headers, head.query);
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_one_is_asked_for() {
+    let ada = token("ada");
+    for head in [
+        Head::get(),
+        Head::get().header("authorization", "Basic YTpi"),
+        Head::get().header("authorization", "Bearerx"),
+        Head::cookie(""),
+        Head::get().header("cookie", format!("xsse_token={ada}; sse_tokenx={ada}; sse_token")),
+        // Neither is turned on.
+        Head::get().query(format!("access_token={ada}")),
+        Head::get().query("ticket=0123456789abcdef0123456789abcdef"),
+    ] {
+        assert_eq!(answer(&authorize(&auth(), &head).await), (401, "Bearer"), "{:?}", head.headers);
+    }
+    let no_cookie = builder().no_cookie().build().unwrap();
+    assert_eq!(answer(&authorize(&no_cookie, &Head::cookie(&ada)).await), (401, "Bearer"));
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_must_be_allowed() {
+    let auth = builder().allow_query_token().build().unwrap();
+    let head = Head::get().query(format!("x=1&access_token={}", token("ada")));
+    assert_eq!(authorize(&auth, &head).await.unwrap().subject(), "ada");
+}
+
+#[test]
+fn cookies_are_made_to_stay_where_they_are() {
+    let seconds = std::time::Duration::from_secs;
+    let plain = auth();
+    assert_eq!(
+        plain.login_cookie("a.b-c_d", seconds(60)),
+        "sse_token=a.b-c_d; Path=/; Max-Age=60; HttpOnly; SameSite=Strict"
+    );
+    let gone = "sse_token=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict";
+    assert_eq!(plain.logout_cookie(), gone);
+    assert_eq!(plain.login_cookie("a; Domain=evil.test", seconds(60)), gone);
+    let secure = builder().cookie("__Secure-t").build().unwrap();
+    assert!(secure.login_cookie("a", seconds(1)).ends_with("; SameSite=Strict; Secure"));
+}

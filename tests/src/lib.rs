@@ -12,6 +12,7 @@ pub mod examples;
 pub mod http;
 pub mod proxy;
 pub mod servers;
+pub mod tokens;
 
 /// Compiles the code in the project's README.
 #[cfg(doctest)]

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use actix_web::{App as ActixApp, HttpResponse, HttpServer, Responder, middleware::Compress, web};
-use sse_actix::{Error, EventStream, Hub, Sse, SseRequest};
+use actix_web::{
+    App as ActixApp, HttpResponse, HttpServer, Responder, http::Method, middleware::Compress, web,
+};
+use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::sync::oneshot;
 
 use super::App;
@@ -20,6 +22,14 @@ async fn own(
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
+    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+}
+
+async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responder, Error> {
+    Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (addr_sender, addr) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
@@ -29,11 +39,18 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             let server = HttpServer::new(move || {
                 ActixApp::new()
                     .configure(sse_actix::with_hub(&app.hub))
+                    .configure(sse_actix::with_auth(&app.auth))
                     .app_data(web::Data::new(app.clone()))
                     .service(
                         web::resource("/events").route(web::get().to(events)).route(web::head().to(events)),
                     )
                     .route("/own/{name}", web::get().to(own))
+                    .service(
+                        web::resource("/private")
+                            .route(web::get().to(private))
+                            .route(web::method(Method::OPTIONS).to(sse_actix::preflight)),
+                    )
+                    .route("/ticket", web::post().to(ticket))
                     .route("/blank", web::get().to(|| async { web::Html::new("<!doctype html>") }))
                     .service(
                         web::scope("/compressed")

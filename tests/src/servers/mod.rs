@@ -7,8 +7,10 @@ mod warp;
 use std::{fmt, net::SocketAddr, pin::Pin, time::Duration};
 
 use futures_util::Stream;
-use sse_core::{Event, Hub, StreamOptions};
+use sse_core::{Auth, Event, Hub, StreamOptions};
 use tokio::{sync::oneshot, time::timeout};
+
+use crate::tokens;
 
 /// A stream of the application's own, by name.
 pub type OwnStream = Pin<Box<dyn Stream<Item = Result<Event, String>> + Send>>;
@@ -22,12 +24,19 @@ pub struct App {
     pub own: fn(&str) -> OwnStream,
     /// For `/own/{name}`.
     pub options: StreamOptions,
+    /// Before `/private`, which is `/events` for those with a token, and `/ticket`.
+    pub auth: Auth,
 }
 
 impl App {
     /// An application around a hub, whose own streams are empty.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, own: |_| Box::pin(futures_util::stream::empty()), options: StreamOptions::new() }
+        Self {
+            hub,
+            own: |_| Box::pin(futures_util::stream::empty()),
+            options: StreamOptions::new(),
+            auth: tokens::auth().build().expect("rules"),
+        }
     }
 }
 

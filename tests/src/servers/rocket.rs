@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Mutex};
 
 use futures_util::Stream;
-use rocket::{State, fairing::AdHoc, get, response::content::RawHtml, routes};
+use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes};
 use sse_core::Event;
-use sse_rocket::{Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
 use tokio::sync::oneshot;
 
 use super::App;
@@ -22,6 +22,16 @@ fn own(
     name: &str,
 ) -> Result<Sse<impl Stream<Item = Result<Event, String>> + use<>>, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options)?))
+}
+
+#[get("/private")]
+fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+}
+
+#[post("/ticket")]
+fn ticket(client: Authorized, app: &State<App>) -> Result<String, Error> {
+    Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
 }
 
 #[get("/blank")]
@@ -41,6 +51,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .merge(("shutdown.mercy", 1));
     let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&app.hub))
+        .attach(sse_rocket::with_auth(&app.auth))
         .attach(AdHoc::on_liftoff("address", move |rocket| {
             let addr = SocketAddr::new(rocket.config().address, rocket.config().port);
             let sender = addr_sender.lock().expect("not poisoned").take();
@@ -48,7 +59,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
-        .mount("/", routes![events, own, blank]);
+        .mount("/", routes![events, own, private, ticket, blank]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sse_warp::{Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
 use tokio::{net::TcpSocket, sync::oneshot};
 use warp::{Filter, Reply};
 
@@ -16,20 +16,34 @@ fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error>
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+fn private(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
+    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+}
+
+fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {
+    Ok(auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
     let request = sse_warp::request(&app.hub);
     let hub = sse_warp::with_hub(&app.hub);
+    let auth = app.auth.clone();
+    let client = sse_warp::authorized(&auth, &app.hub);
     let with_app = warp::any().map(move || app.clone());
     let read = warp::get().or(warp::head()).unify();
     let routes = warp::path!("events")
         .and(read)
         .and(request.clone())
-        .and(hub)
+        .and(hub.clone())
         .map(events)
         .or(warp::path!("own" / String).and(warp::get()).and(request).and(with_app).map(own))
-        .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())));
+        .or(warp::path!("private").and(warp::get()).and(client.clone()).and(hub).map(private))
+        .or(warp::path!("private").and(sse_warp::preflight(&auth)))
+        .or(warp::path!("ticket").and(warp::post()).and(client).and(sse_warp::with_auth(&auth)).map(ticket))
+        .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())))
+        .recover(sse_warp::recover);
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_nodelay(true).expect("an option of TCP");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");

@@ -2,6 +2,7 @@
 //! framework: `actix::…`, `rocket::…`, `warp::…`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
+mod auth;
 mod ends;
 mod only;
 mod resume;
@@ -54,6 +55,16 @@ conformance! {
         cut_anywhere_nothing_is_lost_or_repeated;
     slow:
         a_client_that_stops_reading_costs_the_log_and_no_more;
+    auth:
+        refusals_are_what_the_core_says
+        a_token_opens_what_it_grants_and_nothing_else
+        a_cookie_counts_from_our_own_pages_alone
+        listed_origins_can_read_every_answer
+        a_host_that_is_not_ours_is_turned_away
+        a_ticket_opens_once_and_its_cookie_again
+        an_expired_token_ends_its_stream
+        a_revoked_token_ends_its_stream_and_opens_no_other
+        a_lost_topic_is_not_replayed;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

@@ -52,7 +52,9 @@ struct State {
     ids: Table<Box<str>>,
     tokens: Table<[u8; 32]>,
     /// Tokens that were let in and are as old as a second, which `iat` cannot tell from this moment.
-    recent: Vec<Arc<Stamp>>,
+    recent: HashMap<[u8; 32], Arc<Stamp>>,
+    /// Look for older ones among them once there are as many.
+    sweep_at: usize,
     /// Some of them were not remembered, up to this `iat`.
     crowded: f64,
     /// Tokens issued up to then are refused, for it was forgotten which of them were revoked.
@@ -74,10 +76,10 @@ impl Revocations {
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_subject(&self, subject: &str) -> usize {
-        let entry = self.entry();
         let mut state = self.lock();
+        let entry = self.entry();
         let same = |stamp: &Arc<Stamp>| *stamp.subject == *subject;
-        let used: Vec<Arc<Stamp>> = state.recent.iter().filter(|stamp| same(stamp)).cloned().collect();
+        let used: Vec<Arc<Stamp>> = state.recent.values().filter(|stamp| same(stamp)).cloned().collect();
         for stamp in used {
             state.revoke(|state| &mut state.tokens, stamp.digest, entry);
         }
@@ -125,12 +127,14 @@ impl Revocations {
         let mut state = self.lock();
         state.check(stamp)?;
         let (iat, now) = (issued(stamp), self.now());
-        if iat + 2.0 > now && !state.recent.iter().any(|recent| recent.digest == stamp.digest) {
-            if state.recent.len() >= MAX_RECENT / 2 {
-                state.recent.retain(|recent| issued(recent) + 2.0 > now);
+        if iat + 2.0 > now && !state.recent.contains_key(&stamp.digest) {
+            // As many again as there were fresh ones, before it is worth looking for those that are not.
+            if state.recent.len() >= state.sweep_at.max(1024) {
+                state.recent.retain(|_, recent| issued(recent) + 2.0 > now);
+                state.sweep_at = (state.recent.len() * 2).min(MAX_RECENT);
             }
             if state.recent.len() < MAX_RECENT {
-                state.recent.push(Arc::clone(stamp));
+                state.recent.insert(stamp.digest, Arc::clone(stamp));
             } else {
                 state.crowded = state.crowded.max(iat);
             }

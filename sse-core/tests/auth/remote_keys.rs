@@ -144,7 +144,9 @@ async fn a_set_is_renewed_in_the_background_and_a_key_that_left_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_good_set_stays_for_a_day() {
-    let ten_megabytes = vec![b' '; 10 << 20];
+    // Good in itself, but for its size.
+    let mut ten_megabytes = DATA["late_set"].to_string().into_bytes();
+    ten_megabytes.resize(10 << 20, b' ');
     let secret = DATA["sets"]["short_oct"].to_string().into_bytes();
     let with_oct = format!("{{\"keys\":[{}]}}", DATA["sets"]["mixed"]["keys"][3]).into_bytes();
     let twice = DATA["sets"]["duplicate"].to_string().into_bytes();

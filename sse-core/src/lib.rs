@@ -1,4 +1,14 @@
 //! Server-Sent Events without a web framework.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `jwt-rust-crypto` or `jwt-aws-lc-rs`: authorised streams (`Auth`, `Verifier`, `Grants`, `Tickets`,
+//!   `Revocations`), with the cryptography of either. With both on, it is `aws-lc-rs`. The former brings the crate
+//!   `rsa`, of which RUSTSEC-2023-0071 says that signing and decrypting leak time; verifying does neither.
+//! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
+//! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "jwt")]

@@ -83,8 +83,9 @@ impl Revocations {
         for stamp in used {
             state.revoke(|state| &mut state.tokens, stamp.digest, entry);
         }
-        let moment =
-            if state.crowded >= entry.moment.floor() { entry.moment.floor() + 1.0 } else { entry.moment };
+        // Where some were not remembered, all of that time are refused.
+        let crowded = state.crowded >= entry.moment.floor();
+        let moment = if crowded { state.crowded.floor() + 1.0 } else { entry.moment };
         state.revoke(|state| &mut state.subjects, subject.into(), Entry { moment, ..entry });
         end(state, |open| *open.stamp.subject == *subject)
     }
@@ -295,6 +296,49 @@ impl<K: Eq + Hash> Table<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stamp(n: usize, issued_at: f64) -> Arc<Stamp> {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&n.to_be_bytes());
+        Arc::new(Stamp {
+            subject: "ada".into(),
+            id: None,
+            digest,
+            issued_at: Some(issued_at),
+            expires_at: SystemTime::UNIX_EPOCH,
+            ends_at: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    #[test]
+    fn a_crowded_second_is_refused_as_a_whole() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        for n in 0..MAX_RECENT {
+            revocations.check(&stamp(n, 1000.0)).unwrap();
+        }
+        revocations.revoke_subject("eve");
+        assert!(revocations.check(&stamp(0, 1000.0)).is_ok());
+        let forgotten = stamp(MAX_RECENT, 1000.0);
+        revocations.check(&forgotten).unwrap();
+        assert!(revocations.lock().recent.len() <= MAX_RECENT);
+        revocations.revoke_subject("ada");
+        for n in [0, MAX_RECENT - 1, MAX_RECENT, MAX_RECENT + 1] {
+            assert!(revocations.check(&stamp(n, 1000.0)).is_err(), "{n}");
+        }
+        assert!(revocations.check(&stamp(MAX_RECENT + 2, 1001.0)).is_ok());
+    }
+
+    #[test]
+    fn fractions_of_seconds_count_where_they_are_given() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        revocations.revoke_subject("ada");
+        assert!(revocations.check(&stamp(1, 1000.4)).is_err());
+        assert!(revocations.check(&stamp(2, 1000.6)).is_ok());
+        assert!(revocations.check(&stamp(3, 999.0)).is_err());
+        assert!(revocations.check(&stamp(4, 1000.0)).is_ok());
+    }
 
     #[test]
     fn a_full_table_forgets_the_oldest_and_says_so() {

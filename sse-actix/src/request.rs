@@ -1,6 +1,7 @@
 //! [`SseRequest`]: the extractor, and what it needs of the application.
 
 use std::{
+    borrow::Cow,
     future::{Ready, ready},
     net::SocketAddr,
     ops::Deref,
@@ -79,6 +80,11 @@ impl RequestHead for Head<'_> {
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
+    }
+
+    fn host(&self) -> Option<Cow<'_, str>> {
+        let header = self.header("host").map(String::from_utf8_lossy);
+        header.or_else(|| self.0.uri().authority().map(|authority| authority.as_str().into()))
     }
 
     fn query(&self) -> Option<&str> {

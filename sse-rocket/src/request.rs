@@ -1,6 +1,6 @@
 //! [`SseRequest`]: the request guard.
 
-use std::{convert::Infallible, net::SocketAddr, ops::Deref};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr, ops::Deref};
 
 use rocket::{
     Ignite, Rocket, Sentinel,
@@ -59,6 +59,10 @@ impl RequestHead for Head<'_, '_> {
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.0.headers().get(name).map(str::as_bytes).collect()
+    }
+
+    fn host(&self) -> Option<Cow<'_, str>> {
+        self.0.host().map(|host| host.to_string().into())
     }
 
     fn query(&self) -> Option<&str> {

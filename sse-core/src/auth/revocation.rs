@@ -330,6 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_revoked_between_asking_and_opening_does_not_open() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        let (news, other) = (Topic::new("news").unwrap(), Topic::new("other").unwrap());
+        revocations.revoke_topic(&news);
+        let stamp = stamp(1, 900.0);
+        assert!(revocations.register(&stamp, Some(&news.into())).is_err());
+        assert!(revocations.register(&stamp, Some(&other.into())).is_ok());
+        revocations.revoke_subject("ada");
+        assert!(revocations.register(&stamp, None).is_err());
+    }
+
+    #[test]
     fn fractions_of_seconds_count_where_they_are_given() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
         let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));

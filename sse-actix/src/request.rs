@@ -83,8 +83,8 @@ impl RequestHead for Head<'_> {
     }
 
     fn host(&self) -> Option<Cow<'_, str>> {
-        let authority = self.0.uri().authority().map(|authority| authority.as_str().into());
-        authority.or_else(|| self.header("host").map(String::from_utf8_lossy))
+        let header = self.header("host").map(String::from_utf8_lossy);
+        header.or_else(|| self.0.uri().authority().map(|authority| authority.as_str().into()))
     }
 
     fn query(&self) -> Option<&str> {

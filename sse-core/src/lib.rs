@@ -48,12 +48,28 @@
 //!
 //! An [`EventStream`] is the body of the answer: a first byte at once, keep-alives while nothing happens, a clean
 //! end. It is fed by a hub or by any stream of the application's own ([`EventStream::open`]). [`StreamOptions`]
-//! are its times. The answer's head is [`STREAM_HEADERS`]; an answer that is no stream is a [`Refusal`].
+//! are its times. The answer's head is [`EventStream::headers`]; an answer that is no stream is a [`Refusal`].
 //!
 //! # Stopping
 //!
 //! Servers wait for open bodies when they stop, or cut them; event streams have no end of their own. A
 //! [`Lifecycle`] knows the open streams and ends them first.
+//!
+//! # Who may see what
+//!
+//! With a feature for it, `Auth` lets a request in by its token and makes it an `Authorized` one, which
+//! [`Hub::open`] and [`EventStream::open`] take like any other: its stream has no topic that the token does not
+//! grant, and ends when the token expires or is revoked.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `jwt-rust-crypto` or `jwt-aws-lc-rs`: authorised streams (`Auth`, `Verifier`, `Grants`, `Tickets`,
+//!   `Revocations`), with the cryptography of either. With both on, it is `aws-lc-rs`. The former brings the crate
+//!   `rsa`, of which RUSTSEC-2023-0071 says that signing and decrypting leak time; verifying does neither.
+//! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
+//! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
 //!
 //! # Writing an adapter
 //!

@@ -96,6 +96,20 @@ impl Browser {
         &self.client
     }
 
+    /// Runs a script in the present page; what it returns.
+    pub async fn run(&self, script: &str) -> serde_json::Value {
+        self.client().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Waits until an expression is true in the present page, for half a minute.
+    pub async fn wait_for(&self, condition: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while self.run(&format!("return Boolean({condition})")).await != true {
+            assert!(tokio::time::Instant::now() < deadline, "never true: {condition}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     /// Ends the browser the regular way and waits until everything is gone.
     pub async fn close(self) {
         let Self { client, _driver: driver } = self;

@@ -82,17 +82,17 @@ async fn quickstart_survives_a_cut_in_a_browser(framework: Framework) {
     tab.goto(&url).await.unwrap();
     for window in [&second, &first] {
         tab.switch_to_window(window.clone()).await.unwrap();
-        wait_for(&browser, "document.getElementById('state').className === 'open'").await;
+        browser.wait_for("document.getElementById('state').className === 'open'").await;
     }
     id_of(example.addr, "/publish", b"before").await;
-    wait_for(&browser, "document.querySelectorAll('#log li').length === 1").await;
+    browser.wait_for("document.querySelectorAll('#log li').length === 1").await;
     proxy.cut_all();
     for n in 1..=3 {
         id_of(example.addr, "/publish", format!("missed {n}").as_bytes()).await;
     }
     for window in [&first, &second] {
         tab.switch_to_window(window.clone()).await.unwrap();
-        wait_for(&browser, "document.querySelectorAll('#log li').length >= 4").await;
+        browser.wait_for("document.querySelectorAll('#log li').length >= 4").await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let lines = "return [...document.querySelectorAll('#log li')].map(li => li.firstChild.data)";
         let lines = tab.execute(lines, Vec::new()).await.unwrap();
@@ -122,7 +122,7 @@ async fn tokens_arrive_whole_and_end(framework: Framework) {
     let browser = Browser::start().await.unwrap();
     browser.client().goto(&format!("http://{}/", example.addr)).await.unwrap();
     browser.client().execute("document.getElementById('ask').click()", Vec::new()).await.unwrap();
-    wait_for(&browser, "document.getElementById('state').textContent === 'done'").await;
+    browser.wait_for("document.getElementById('state').textContent === 'done'").await;
     let read = "return document.getElementById('answer').textContent";
     assert_eq!(browser.client().execute(read, Vec::new()).await.unwrap(), answer);
     browser.close().await;
@@ -160,18 +160,6 @@ async fn a_client_that_does_not_read_holds_nothing_up(framework: Framework) {
     }
     example.signal("TERM").await;
     assert_eq!(example.code(Duration::from_secs(10)).await, Some(0));
-}
-
-/// Waits until an expression is true in the page.
-async fn wait_for(browser: &Browser, condition: &str) {
-    for _ in 0..600 {
-        let truth = browser.client().execute(&format!("return {condition}"), Vec::new()).await.unwrap();
-        if truth == true {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never true: {condition}");
 }
 
 macro_rules! examples {

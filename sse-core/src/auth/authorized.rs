@@ -24,6 +24,15 @@ use crate::{
 /// - ends when the token expires, or when it is [revoked](Revocations),
 /// - bears the header fields of CORS and of a ticket's cookie.
 ///
+/// ```
+/// use sse_core::{Auth, EventStream, Hub, Refusal, RequestHead, Subscription};
+///
+/// async fn events(auth: Auth, hub: Hub, head: &dyn RequestHead) -> Result<EventStream<Subscription>, Refusal> {
+///     let client = auth.authorize(head, hub.lifecycle()).await?;
+///     hub.open(&client, client.granted_topics()?)
+/// }
+/// ```
+///
 /// In other handlers it is the proof of who asks.
 #[derive(Clone)]
 pub struct Authorized {

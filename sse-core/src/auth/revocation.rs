@@ -52,7 +52,9 @@ struct State {
     ids: Table<Box<str>>,
     tokens: Table<[u8; 32]>,
     /// Tokens that were let in and are as old as a second, which `iat` cannot tell from this moment.
-    recent: Vec<Arc<Stamp>>,
+    recent: HashMap<[u8; 32], Arc<Stamp>>,
+    /// Look for older ones among them once there are as many.
+    sweep_at: usize,
     /// Some of them were not remembered, up to this `iat`.
     crowded: f64,
     /// Tokens issued up to then are refused, for it was forgotten which of them were revoked.
@@ -74,15 +76,16 @@ impl Revocations {
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_subject(&self, subject: &str) -> usize {
-        let entry = self.entry();
         let mut state = self.lock();
+        let entry = self.entry();
         let same = |stamp: &Arc<Stamp>| *stamp.subject == *subject;
-        let used: Vec<Arc<Stamp>> = state.recent.iter().filter(|stamp| same(stamp)).cloned().collect();
+        let used: Vec<Arc<Stamp>> = state.recent.values().filter(|stamp| same(stamp)).cloned().collect();
         for stamp in used {
             state.revoke(|state| &mut state.tokens, stamp.digest, entry);
         }
-        let moment =
-            if state.crowded >= entry.moment.floor() { entry.moment.floor() + 1.0 } else { entry.moment };
+        // Where some were not remembered, all of that time are refused.
+        let crowded = state.crowded >= entry.moment.floor();
+        let moment = if crowded { state.crowded.floor() + 1.0 } else { entry.moment };
         state.revoke(|state| &mut state.subjects, subject.into(), Entry { moment, ..entry });
         end(state, |open| *open.stamp.subject == *subject)
     }
@@ -125,12 +128,14 @@ impl Revocations {
         let mut state = self.lock();
         state.check(stamp)?;
         let (iat, now) = (issued(stamp), self.now());
-        if iat + 2.0 > now && !state.recent.iter().any(|recent| recent.digest == stamp.digest) {
-            if state.recent.len() >= MAX_RECENT / 2 {
-                state.recent.retain(|recent| issued(recent) + 2.0 > now);
+        if iat + 2.0 > now && !state.recent.contains_key(&stamp.digest) {
+            // As many again as there were fresh ones, before it is worth looking for those that are not.
+            if state.recent.len() >= state.sweep_at.max(1024) {
+                state.recent.retain(|_, recent| issued(recent) + 2.0 > now);
+                state.sweep_at = (state.recent.len() * 2).min(MAX_RECENT);
             }
             if state.recent.len() < MAX_RECENT {
-                state.recent.push(Arc::clone(stamp));
+                state.recent.insert(stamp.digest, Arc::clone(stamp));
             } else {
                 state.crowded = state.crowded.max(iat);
             }
@@ -291,6 +296,62 @@ impl<K: Eq + Hash> Table<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stamp(n: usize, issued_at: f64) -> Arc<Stamp> {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&n.to_be_bytes());
+        Arc::new(Stamp {
+            subject: "ada".into(),
+            id: None,
+            digest,
+            issued_at: Some(issued_at),
+            expires_at: SystemTime::UNIX_EPOCH,
+            ends_at: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    #[test]
+    fn a_crowded_second_is_refused_as_a_whole() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        for n in 0..MAX_RECENT {
+            revocations.check(&stamp(n, 1000.0)).unwrap();
+        }
+        revocations.revoke_subject("eve");
+        assert!(revocations.check(&stamp(0, 1000.0)).is_ok());
+        let forgotten = stamp(MAX_RECENT, 1000.0);
+        revocations.check(&forgotten).unwrap();
+        assert!(revocations.lock().recent.len() <= MAX_RECENT);
+        revocations.revoke_subject("ada");
+        for n in [0, MAX_RECENT - 1, MAX_RECENT, MAX_RECENT + 1] {
+            assert!(revocations.check(&stamp(n, 1000.0)).is_err(), "{n}");
+        }
+        assert!(revocations.check(&stamp(MAX_RECENT + 2, 1001.0)).is_ok());
+    }
+
+    #[test]
+    fn what_is_revoked_between_asking_and_opening_does_not_open() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        let (news, other) = (Topic::new("news").unwrap(), Topic::new("other").unwrap());
+        revocations.revoke_topic(&news);
+        let stamp = stamp(1, 900.0);
+        assert!(revocations.register(&stamp, Some(&news.into())).is_err());
+        assert!(revocations.register(&stamp, Some(&other.into())).is_ok());
+        revocations.revoke_subject("ada");
+        assert!(revocations.register(&stamp, None).is_err());
+    }
+
+    #[test]
+    fn fractions_of_seconds_count_where_they_are_given() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
+        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        revocations.revoke_subject("ada");
+        assert!(revocations.check(&stamp(1, 1000.4)).is_err());
+        assert!(revocations.check(&stamp(2, 1000.6)).is_ok());
+        assert!(revocations.check(&stamp(3, 999.0)).is_err());
+        assert!(revocations.check(&stamp(4, 1000.0)).is_ok());
+    }
 
     #[test]
     fn a_full_table_forgets_the_oldest_and_says_so() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod grants;
+mod hostile;
 mod logs;
 mod origins;
 mod remote_keys;

@@ -83,9 +83,24 @@ async fn ten_thousand_unknown_ids_cause_two_fetches() {
     assert!(answers.iter().all(|status| *status == 401));
     assert!(issuer.asked() <= 2, "{}", issuer.asked());
     assert!(started.elapsed() < Duration::from_secs(1));
+    // Nor one after the other.
+    for n in 10_000..10_200 {
+        assert_eq!(answer(&authorize(&auth, &Head::bearer(&random_kid(n))).await).0, 401);
+    }
+    assert!(issuer.asked() <= 2, "{}", issuer.asked());
     // Good ones are served meanwhile, and afterwards.
     assert_eq!(status(&auth, "a").await, 200);
-    // Thirty seconds later, one more.
+    // What cannot be an id is not even asked for, however much time has passed.
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let asked = issuer.asked();
+    for case in DATA["cases"].as_array().unwrap() {
+        if matches!(case["name"].as_str(), Some("kid is line break" | "kid is NUL" | "kid is empty")) {
+            let head = Head::bearer(case["token"].as_str().unwrap());
+            assert_eq!(answer(&authorize(&auth, &head).await).0, 401);
+        }
+    }
+    assert_eq!(issuer.asked(), asked);
+    // Others cause one more by then.
     tokio::time::sleep(Duration::from_secs(31)).await;
     join_all((20_000..20_100).map(|n| {
         let auth = &auth;
@@ -144,7 +159,9 @@ async fn a_set_is_renewed_in_the_background_and_a_key_that_left_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_good_set_stays_for_a_day() {
-    let ten_megabytes = vec![b' '; 10 << 20];
+    // Good in itself, but for its size.
+    let mut ten_megabytes = DATA["late_set"].to_string().into_bytes();
+    ten_megabytes.resize(10 << 20, b' ');
     let secret = DATA["sets"]["short_oct"].to_string().into_bytes();
     let with_oct = format!("{{\"keys\":[{}]}}", DATA["sets"]["mixed"]["keys"][3]).into_bytes();
     let twice = DATA["sets"]["duplicate"].to_string().into_bytes();
@@ -174,6 +191,8 @@ async fn the_last_good_set_stays_for_a_day() {
         assert_eq!(refused.status(), 503);
         assert!(field(&refused, "retry-after").is_some());
         assert_eq!(field(&refused, "www-authenticate"), None);
+        // Also while it is too early to ask again.
+        assert_eq!(status(&auth, "r").await, 503);
         issuer.set(Ok(DATA["sets"]["mixed"].to_string().into()));
         tokio::time::sleep(Duration::from_secs(40)).await;
         assert_eq!(status(&auth, "r").await, 200);
@@ -208,6 +227,15 @@ async fn a_fetch_that_hangs_or_panics_has_failed() {
     let document = DATA["sets"]["mixed"].to_string();
     let keys = Keys::remote(move || std::future::ready(Ok::<_, String>(document.clone())));
     assert!(keys.warm_up().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_keys_with_one_id_neither_is_taken() {
+    let key = |set: &str, n: usize| DATA["sets"][set]["keys"][n].clone();
+    let keys = [key("duplicate", 0), key("two_rsa", 0), key("duplicate", 1)];
+    let auth = Issuer::new(serde_json::json!({ "keys": keys }).to_string()).auth();
+    assert_eq!(status(&auth, "a").await, 200);
+    assert_eq!(status(&auth, "r").await, 401);
 }
 
 #[tokio::test]

@@ -73,6 +73,11 @@ async fn a_ticket_opens_its_topics_once_and_its_cookie_again() {
         answer(&authorize(&auth, &Head::get().header("cookie", cookie.clone())).await),
         (401, "Bearer")
     );
+    let spent = self::ticket(&auth, "news").await;
+    let its_own = self::cookie(&authorize(&auth, &with(&spent)).await.unwrap()).unwrap();
+    let its_name = its_own.split_once('=').unwrap().0;
+    let swapped = with(&spent).header("cookie", format!("{its_name}={value}"));
+    assert_eq!(answer(&authorize(&auth, &swapped).await), INVALID);
     let guessed = with(&ticket).header("cookie", format!("{name}={}0", &value[1..]));
     assert_eq!(answer(&authorize(&auth, &guessed).await), INVALID);
     tokio::time::sleep(Duration::from_secs(700)).await;

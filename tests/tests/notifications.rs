@@ -1,0 +1,366 @@
+//! The notifications examples: their contract, and what a person sees of them in a browser.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use fantoccini::wd::WindowHandle;
+use serde_json::{Value, json};
+use sse_tests::{
+    browser::Browser,
+    clients::{self, Client},
+    examples::Example,
+    http::{self, Answer},
+    servers::Framework,
+    tokens::{self, Token},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+async fn start(framework: Framework) -> Example {
+    Example::start_with(framework, "notifications", &[("JWT_SECRET", tokens::SECRET)]).await
+}
+
+async fn post(addr: SocketAddr, path: &str, token: Option<&str>, body: &Value) -> Answer {
+    let bearer = token.map(|token| format!("Bearer {token}")).unwrap_or_default();
+    let mut headers = vec![("Content-Type", &b"application/json"[..])];
+    headers.extend(token.map(|_| ("Authorization", bearer.as_bytes())));
+    http::send(addr, "POST", path, &headers, body.to_string().as_bytes()).await
+}
+
+async fn sign_in(addr: SocketAddr, user: &str) -> String {
+    let mut answer = post(addr, "/login", None, &json!({ "user": user })).await;
+    assert_eq!(answer.status, 200);
+    let cookie = answer.header("set-cookie").unwrap().to_owned();
+    for part in ["sse_token=ey", "HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{part}");
+    }
+    let answer: Value = serde_json::from_str(&answer.rest().await).unwrap();
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+async fn open(addr: SocketAddr, token: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let mut answer = http::send(addr, "GET", "/events", &[("Authorization", bearer.as_bytes())], b"").await;
+    assert_eq!(answer.status, 200);
+    answer.until(|text| text.contains("\n\n")).await;
+    answer
+}
+
+async fn next(answer: &mut Answer) -> Value {
+    let text = answer.until(|text| text.contains("\n\n")).await;
+    let seen = http::events(&text);
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].kind, "notification");
+    serde_json::from_str(&seen[0].data).unwrap()
+}
+
+async fn the_contract_is_kept(framework: Framework) {
+    let mut example = start(framework).await;
+    let addr = example.addr;
+    let (ada, bob) = (sign_in(addr, "ada").await, sign_in(addr, "bob").await);
+    let mut of_ada = open(addr, &ada).await;
+    let mut of_bob = open(addr, &bob).await;
+
+    let note = json!({ "to": "ada", "title": "tea", "body": "now?" });
+    assert_eq!(post(addr, "/notify", Some(&bob), &note).await.status, 202);
+    let expected = json!({ "from": "bob", "to": "ada", "title": "tea", "body": "now?" });
+    assert_eq!(next(&mut of_ada).await, expected);
+    let all = json!({ "to": null, "title": "all", "body": "" });
+    let mut answer = post(addr, "/notify", Some(&ada), &all).await;
+    assert!(answer.rest().await.starts_with("{\"id\":\""));
+    assert_eq!(next(&mut of_ada).await["title"], "all");
+    assert_eq!(next(&mut of_bob).await["title"], "all", "what was for ada did not reach bob");
+
+    for (path, token, body, status) in [
+        ("/login", None, json!({ "user": "Ada\n" }), 400),
+        ("/login", None, json!({ "user": "" }), 400),
+        ("/notify", None, note.clone(), 401),
+        ("/notify", Some(&ada), json!({ "to": "../x", "title": "", "body": "" }), 400),
+        ("/ticket", None, json!({}), 401),
+        ("/logout", None, json!({}), 401),
+    ] {
+        let mut answer = post(addr, path, token.map(String::as_str), &body).await;
+        assert_eq!(answer.status, status, "{path} {body}");
+        assert!(answer.rest().await.ends_with('.'), "{path} {body}");
+    }
+    assert_eq!(http::get(addr, "/events").await.status, 401);
+    assert_eq!(http::get(addr, "/events?access_token=x").await.status, 401);
+
+    let mut answer = post(addr, "/ticket", Some(&bob), &json!({})).await;
+    let ticket: Value = serde_json::from_str(&answer.rest().await).unwrap();
+    assert_eq!(ticket["expires_in"], 30);
+    let path = format!("/events?ticket={}", ticket["ticket"].as_str().unwrap());
+    assert_eq!(http::get(addr, &path).await.status, 200);
+    assert_eq!(http::get(addr, &path).await.status, 401);
+
+    for (path, expected) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "sse_streams 2")] {
+        let mut answer = http::get(addr, path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let text = answer.rest().await;
+        assert!(
+            text.contains(expected) || path == "/metrics" && text.contains("sse_streams"),
+            "{path}: {text}"
+        );
+    }
+
+    let before = Instant::now();
+    assert_eq!(post(addr, "/logout", Some(&ada), &json!({})).await.status, 204);
+    of_ada.rest().await;
+    assert!(before.elapsed() < Duration::from_secs(1));
+    assert_eq!(post(addr, "/notify", Some(&ada), &note).await.status, 401);
+    // The same person can sign in again at once.
+    open(addr, &sign_in(addr, "ada").await).await;
+    assert!(of_bob.is_silent_for(Duration::from_millis(100)).await);
+
+    example.signal("TERM").await;
+    of_bob.rest().await;
+    assert_eq!(example.code(Duration::from_secs(10)).await, Some(0));
+}
+
+/// Keys of an identity provider, fetched over HTTP from this machine.
+async fn keys_can_be_fetched(framework: Framework) {
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks.json", provider.local_addr().unwrap());
+    let fetches = tokio::spawn(async move {
+        for _ in 0..10 {
+            let (mut socket, _) = provider.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await;
+            let keys = tokens::PROVIDER_KEYS;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{keys}",
+                keys.len()
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let example = Example::start_with(framework, "notifications", &[("JWKS_URL", &url)]).await;
+    let token = Token::new("ada", &["news"]).sign_by_provider();
+    open(example.addr, &token).await;
+    let ours = format!("Bearer {}", Token::new("ada", &["news"]).sign());
+    let answer = http::send(example.addr, "GET", "/events", &[("Authorization", ours.as_bytes())], b"").await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(post(example.addr, "/login", None, &json!({ "user": "ada" })).await.status, 404);
+    fetches.abort();
+}
+
+/// Two people in two tabs, side by side.
+async fn two_people_in_one_browser(framework: Framework) {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let example = start(framework).await;
+    let url = format!("http://{}/", example.addr);
+    browser.client().goto(&url).await.unwrap();
+    let ada = browser.client().window().await.unwrap();
+    let bob = browser.client().new_window(true).await.unwrap().handle;
+    to(&browser, &bob).await;
+    browser.client().goto(&url).await.unwrap();
+    enter(&browser, "bob").await;
+    to(&browser, &ada).await;
+    enter(&browser, "ada").await;
+
+    // For one, and for all.
+    to(&browser, &bob).await;
+    send(&browser, "ada", "only for ada").await;
+    send(&browser, "", "for everybody").await;
+    browser.wait_for("document.querySelectorAll('#inbox li').length === 1").await;
+    assert_eq!(titles(&browser).await, json!(["for everybody"]));
+    to(&browser, &ada).await;
+    browser.wait_for("document.querySelectorAll('#inbox li').length === 2").await;
+    assert_eq!(titles(&browser).await, json!(["for everybody", "only for ada"]));
+
+    // A cut: what was missed arrives, once, and says so.
+    browser.run("document.getElementById('cut').click()").await;
+    browser.wait_for("document.getElementById('state').dataset.state === 'cut'").await;
+    to(&browser, &bob).await;
+    send(&browser, "ada", "missed 1").await;
+    send(&browser, "ada", "missed 2").await;
+    to(&browser, &ada).await;
+    browser.wait_for("document.querySelectorAll('#inbox li').length >= 4").await;
+    assert_eq!(titles(&browser).await, json!(["missed 2", "missed 1", "for everybody", "only for ada"]));
+    assert_eq!(browser.run("return document.querySelectorAll('#inbox li.missed').length").await, 2);
+
+    // The cookie is that of who signed in last: ada. Native EventSource goes on where fetch was.
+    browser.run("document.getElementById('native').click()").await;
+    browser.wait_for("document.getElementById('state').dataset.state === 'open'").await;
+    send(&browser, "ada", "to myself").await;
+    browser.wait_for("document.querySelectorAll('#inbox li').length >= 5").await;
+    assert_eq!(titles(&browser).await[0], "to myself");
+
+    // Signing out ends the stream within a second, and it stays out.
+    let before = Instant::now();
+    browser.run("document.getElementById('logout').click()").await;
+    browser.wait_for("document.getElementById('state').dataset.state !== 'open'").await;
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    browser.wait_for("document.getElementById('state').dataset.state === 'closed'").await;
+    to(&browser, &bob).await;
+    send(&browser, "ada", "too late").await;
+    assert_eq!(browser.run("return document.getElementById('state').dataset.state").await, "open");
+    to(&browser, &ada).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(titles(&browser).await[0], "to myself");
+    browser.close().await;
+}
+
+/// A cookie that expires and is renewed in time: the browser's own reconnect loses nothing. One that is not: the
+/// browser stays away.
+async fn a_renewed_cookie_loses_nothing(framework: Framework) {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let example = start(framework).await;
+    browser.client().goto(&format!("http://{}/healthz", example.addr)).await.unwrap();
+    // Servers are thirty seconds late: seven are left.
+    set_cookie(&browser, &Token::new("ada", &["news"]).expires(-23).sign()).await;
+    browser
+        .run(
+            "window.titles = []; window.opens = 0; window.notices = 0;
+             window.events = new EventSource('/events');
+             events.onopen = () => { opens += 1; };
+             events.addEventListener('sse-auth', () => { notices += 1; });
+             events.addEventListener('notification', event => titles.push(JSON.parse(event.data).title));",
+        )
+        .await;
+    browser.wait_for("opens === 1 && notices === 1").await;
+    let bob = Token::new("bob", &[]).sign();
+    let mut sent = Vec::new();
+    let mut renewed = false;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while browser.run("return opens").await == 1 {
+        assert!(Instant::now() < deadline, "the stream does not end");
+        if !renewed && sent.len() == 20 {
+            set_cookie(&browser, &Token::new("ada", &["news"]).expires(-12).sign()).await;
+            renewed = true;
+        }
+        sent.push(publish(example.addr, &bob, sent.len()).await);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    sent.push(publish(example.addr, &bob, sent.len()).await);
+    browser.wait_for(&format!("titles.length >= {}", sent.len())).await;
+    assert_eq!(browser.run("return titles").await, json!(sent));
+
+    // Nobody renews it again.
+    browser.wait_for("events.readyState === EventSource.CLOSED").await;
+    assert_eq!(browser.run("return opens").await, 2);
+    browser.close().await;
+}
+
+/// A page of another site can neither read the stream nor open it with the cookie.
+async fn another_site_stays_outside(framework: Framework) {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let example = start(framework).await;
+    browser.client().goto(&format!("http://{}/healthz", example.addr)).await.unwrap();
+    set_cookie(&browser, &Token::new("ada", &["news"]).sign()).await;
+    browser.run("window.events = new EventSource('/events')").await;
+    browser.wait_for("events.readyState === EventSource.OPEN").await;
+    let before = streams(example.addr).await;
+
+    // The same machine under another name is another site. The first page stays open in its own tab.
+    let elsewhere = Example::start(Framework::Actix, "quickstart").await;
+    let other = browser.client().new_window(true).await.unwrap().handle;
+    to(&browser, &other).await;
+    browser.client().goto(&format!("http://localhost:{}/", elsewhere.addr.port())).await.unwrap();
+    let addr = example.addr;
+    browser
+        .run(&format!(
+            "window.opened = 0; window.failed = 0; window.read = '';
+             for (const credentials of ['include', 'omit'])
+               fetch('http://{addr}/events', {{ credentials }})
+                 .then(async answer => {{ read += await answer.text(); }}, () => {{ failed += 1; }});
+             fetch('http://{addr}/events', {{ credentials: 'include', mode: 'no-cors' }})
+               .then(answer => {{ failed += Number(answer.type === 'opaque'); }});
+             for (const withCredentials of [true, false]) {{
+               const events = new EventSource('http://{addr}/events', {{ withCredentials }});
+               events.onopen = () => {{ opened += 1; }};
+               events.onerror = () => {{ failed += Number(events.readyState === EventSource.CLOSED); }};
+             }}"
+        ))
+        .await;
+    browser.wait_for("failed === 5").await;
+    assert_eq!(browser.run("return [opened, read]").await, json!([0, ""]));
+    assert_eq!(streams(addr).await, before);
+    browser.close().await;
+}
+
+async fn streams(addr: SocketAddr) -> String {
+    let metrics = http::get(addr, "/metrics").await.rest().await;
+    metrics.lines().find(|line| line.starts_with("sse_streams")).unwrap().to_owned()
+}
+
+async fn browser() -> Option<Browser> {
+    if !clients::available().contains(&Client::Chromium) {
+        return None;
+    }
+    Some(Browser::start().await.unwrap())
+}
+
+async fn to(browser: &Browser, window: &WindowHandle) {
+    browser.client().switch_to_window(window.clone()).await.unwrap();
+}
+
+async fn enter(browser: &Browser, user: &str) {
+    let script = format!(
+        "const form = document.getElementById('login'); form.user.value = '{user}'; form.requestSubmit();"
+    );
+    browser.run(&script).await;
+    browser.wait_for("document.getElementById('state').dataset.state === 'open'").await;
+}
+
+async fn send(browser: &Browser, user: &str, title: &str) {
+    let script = format!(
+        "const form = document.getElementById('notify'); form.to.value = '{user}'; form.title.value = '{title}';
+         form.requestSubmit();"
+    );
+    browser.run(&script).await;
+    // The form is emptied when it was sent.
+    browser.wait_for("document.getElementById('notify').title.value === ''").await;
+}
+
+async fn titles(browser: &Browser) -> Value {
+    browser
+        .run("return [...document.querySelectorAll('#inbox strong')].map(title => title.textContent)")
+        .await
+}
+
+async fn set_cookie(browser: &Browser, token: &str) {
+    browser.run(&format!("document.cookie = 'sse_token={token}; path=/; SameSite=Strict'")).await;
+}
+
+async fn publish(addr: SocketAddr, token: &str, n: usize) -> String {
+    let title = n.to_string();
+    let note = json!({ "to": null, "title": title, "body": "" });
+    assert_eq!(post(addr, "/notify", Some(token), &note).await.status, 202);
+    title
+}
+
+macro_rules! notifications {
+    ($($case:ident)*) => {
+        notifications!(@framework actix Actix $($case)*);
+        notifications!(@framework rocket Rocket $($case)*);
+        notifications!(@framework warp Warp $($case)*);
+    };
+    (@framework $module:ident $framework:ident $($case:ident)*) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$case(sse_tests::servers::Framework::$framework).await;
+            })*
+        }
+    };
+}
+
+notifications! {
+    the_contract_is_kept
+    keys_can_be_fetched
+    two_people_in_one_browser
+    a_renewed_cookie_loses_nothing
+    another_site_stays_outside
+}

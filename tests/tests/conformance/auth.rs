@@ -41,6 +41,9 @@ async fn seen(server: &Server, answer: &mut Answer, topic: &str) -> Vec<Seen> {
     seen
 }
 
+/// What is sent, the status, and the challenge.
+type Refused<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, Option<String>);
+
 pub(crate) async fn refusals_are_what_the_core_says(framework: Framework) {
     let server = default(framework).await;
     let good = Token::new("ada", &["news"]).bearer();
@@ -49,7 +52,7 @@ pub(crate) async fn refusals_are_what_the_core_says(framework: Framework) {
     let other = Token::new("ada", &["other"]).bearer();
     let long = format!("Bearer {}", "x".repeat(9000));
     let challenge = |error: &str| Some(format!("Bearer error=\"{error}\""));
-    let cases: [(&str, &[(&str, &str)], u16, Option<String>); 8] = [
+    let cases: [Refused<'_>; 8] = [
         ("no token", &[], 401, Some("Bearer".into())),
         ("a bad signature", &[("Authorization", &bad)], 401, challenge("invalid_token")),
         ("an old token", &[("Authorization", &old)], 401, challenge("invalid_token")),

@@ -106,8 +106,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let config = rocket::Config::figment()
         .merge(("port", port))
-        // Rocket prints header values, tokens among them, at level debug: keep it above.
-        .merge(("log_level", "normal"))
+        // Below this level Rocket prints URIs, and at `debug` headers: tickets and tokens would stand in the log.
+        .merge(("log_level", "critical"))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");

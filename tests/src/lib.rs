@@ -14,6 +14,24 @@ pub mod proxy;
 pub mod servers;
 pub mod tokens;
 
+/// Makes a test of each of these functions for each framework: `actix::…`, `rocket::…`, `warp::…`.
+#[macro_export]
+macro_rules! on_each_framework {
+    ($($case:ident)*) => {
+        $crate::on_each_framework!(@framework actix Actix $($case)*);
+        $crate::on_each_framework!(@framework rocket Rocket $($case)*);
+        $crate::on_each_framework!(@framework warp Warp $($case)*);
+    };
+    (@framework $module:ident $framework:ident $($case:ident)*) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::servers::Framework::$framework).await;
+            })*
+        }
+    };
+}
+
 /// Compiles the code in the project's README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

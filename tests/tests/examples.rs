@@ -162,23 +162,7 @@ async fn a_client_that_does_not_read_holds_nothing_up(framework: Framework) {
     assert_eq!(example.code(Duration::from_secs(10)).await, Some(0));
 }
 
-macro_rules! examples {
-    ($($case:ident)*) => {
-        examples!(@framework actix Actix $($case)*);
-        examples!(@framework rocket Rocket $($case)*);
-        examples!(@framework warp Warp $($case)*);
-    };
-    (@framework $module:ident $framework:ident $($case:ident)*) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                crate::$case(sse_tests::servers::Framework::$framework).await;
-            })*
-        }
-    };
-}
-
-examples! {
+sse_tests::on_each_framework! {
     quickstart_keeps_its_contract
     quickstart_survives_a_cut_in_a_browser
     tokens_arrive_whole_and_end

@@ -341,23 +341,7 @@ async fn publish(addr: SocketAddr, token: &str, n: usize) -> String {
     title
 }
 
-macro_rules! notifications {
-    ($($case:ident)*) => {
-        notifications!(@framework actix Actix $($case)*);
-        notifications!(@framework rocket Rocket $($case)*);
-        notifications!(@framework warp Warp $($case)*);
-    };
-    (@framework $module:ident $framework:ident $($case:ident)*) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                crate::$case(sse_tests::servers::Framework::$framework).await;
-            })*
-        }
-    };
-}
-
-notifications! {
+sse_tests::on_each_framework! {
     the_contract_is_kept
     keys_can_be_fetched
     two_people_in_one_browser

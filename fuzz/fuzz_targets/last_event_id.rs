@@ -29,8 +29,8 @@ impl RequestHead for Head<'_> {
         "GET"
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.header.filter(|_| name == "last-event-id")
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.header.filter(|_| name == "last-event-id").into_iter().collect()
     }
 
     fn query(&self) -> Option<&str> {

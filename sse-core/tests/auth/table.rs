@@ -98,6 +98,7 @@ async fn tokens_minted_now_get_the_same_answers() {
                 |error| error.to_string(),
                 |missing| String::from_utf8_lossy(&missing.stderr).into_owned(),
             );
+            assert!(std::env::var_os("SSE_TESTS_REQUIRE_ALL").is_none(), "no tokens minted now: {reason}");
             // Past the capture of the test harness: a test that was left out is to be seen.
             let _ = writeln!(std::io::stderr(), "SKIPPED tokens minted now by {python}: {reason}");
             return;

@@ -7,11 +7,13 @@
     reason = "a benchmark may fail where it stands"
 )]
 
+mod args;
 mod channel;
 mod fan;
 mod process;
 mod report;
 
+pub use args::{Args, SERVERS};
 pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live};
 pub use fan::{Fan, MARK, body};
 pub use process::{Process, pin, programs};

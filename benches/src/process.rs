@@ -32,6 +32,8 @@ pub fn programs() -> PathBuf {
 pub struct Process {
     child: Child,
     pub addr: SocketAddr,
+    /// Where callgrind writes.
+    counts: Option<PathBuf>,
 }
 
 impl Process {
@@ -39,16 +41,25 @@ impl Process {
     ///
     /// The name is that of a program, or of a kind of `peer`.
     pub fn start(programs: &Path, name: &str) -> Self {
+        Self::run(command(programs, name), None)
+    }
+
+    /// [`start`](Self::start) under callgrind.
+    pub fn start_counted(programs: &Path, name: &str) -> Self {
+        let counted = command(programs, name);
+        let out = programs.join(format!("{name}.callgrind"));
+        let _ = std::fs::remove_file(&out);
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--tool=callgrind", &format!("--callgrind-out-file={}", out.display())])
+            .arg(counted.get_program())
+            .args(counted.get_args());
+        Self::run(command, Some(out))
+    }
+
+    fn run(mut command: Command, counts: Option<PathBuf>) -> Self {
         let addr =
             TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port");
-        let mut command = match name.strip_prefix("ours-") {
-            Some(_) => Command::new(programs.join(name)),
-            None => {
-                let mut command = Command::new(programs.join("peer"));
-                command.arg(name);
-                command
-            }
-        };
         pin(0);
         let child = command
             .env("PORT", addr.port().to_string())
@@ -57,11 +68,11 @@ impl Process {
             .spawn()
             .expect("a server");
         pin(1);
-        let mut process = Self { child, addr };
+        let mut process = Self { child, addr, counts };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(addr).is_err() {
-            assert!(Instant::now() < deadline, "{name} does not listen");
-            assert!(process.child.try_wait().expect("a child").is_none(), "{name} ended");
+            assert!(Instant::now() < deadline, "{command:?} does not listen");
+            assert!(process.child.try_wait().expect("a child").is_none(), "{command:?} ended");
             std::thread::sleep(Duration::from_millis(20));
         }
         process
@@ -75,6 +86,19 @@ impl Process {
             stat.split_whitespace().next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(nanos.sum())
+    }
+
+    /// Ends a server that was started under callgrind; how many instructions it executed.
+    pub fn instructions(mut self) -> u64 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a process");
+        self.child.wait().expect("a child");
+        let counts = std::fs::read_to_string(self.counts.as_ref().expect("counts")).expect("counts");
+        let line = counts
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
+        line.expect("a sum").trim().parse().expect("a number")
     }
 
     /// Resident memory, in KiB.
@@ -91,4 +115,13 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn command(programs: &Path, name: &str) -> Command {
+    if name.starts_with("ours-") {
+        return Command::new(programs.join(name));
+    }
+    let mut command = Command::new(programs.join("peer"));
+    command.arg(name);
+    command
 }

@@ -6,21 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sse_benches::{Fan, Process, Report, median, pin, programs};
-
-const SERVERS: [&str; 11] = [
-    "epoll",
-    "epoll-log",
-    "ours-actix",
-    "actix-floor",
-    "actix-own",
-    "ours-warp",
-    "warp-floor",
-    "warp-own",
-    "ours-rocket",
-    "rocket-floor",
-    "rocket-own",
-];
+use sse_benches::{Args, Fan, Process, Report, SERVERS, median, pin, programs};
 
 struct Contender {
     name: String,
@@ -37,19 +23,15 @@ struct Slice {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let number = |name: &str, default: usize| value(name).map_or(default, |n| n.parse().expect("a number"));
-    let clients = number("--clients", 1000);
-    let rounds = number("--rounds", 20);
-    let slice = Duration::from_millis(number("--slice-ms", 100) as u64);
-    let runs = number("--runs", 3);
-    let only: Option<Vec<&str>> = value("--only").map(|names| names.split(',').collect());
+    let args = Args::new();
+    let clients = args.number("--clients", 1000);
+    let rounds = args.number("--rounds", 20);
+    let slice = Duration::from_millis(args.number("--slice-ms", 100) as u64);
+    let runs = args.number("--runs", 3);
     let programs = programs();
     pin(1);
 
-    let names: Vec<&str> =
-        SERVERS.iter().copied().filter(|name| only.as_ref().is_none_or(|only| only.contains(name))).collect();
+    let names = args.servers(&SERVERS);
     // Of every run, for each mode, one figure per server.
     let mut all: Vec<[Vec<Figures>; 2]> = Vec::new();
     let mut latencies: Vec<Vec<[f64; 2]>> = Vec::new();

@@ -11,7 +11,7 @@
 //!   comes into being.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, vec_deque},
     time::{Duration, Instant},
 };
 
@@ -470,21 +470,58 @@ impl Log {
         self.due(members, from).next().is_some_and(|kept| kept.at.pos <= upto)
     }
 
-    /// The events of these topics behind `from`, in order, each once.
-    pub(super) fn due(&self, members: &[Member], from: Pos) -> Due<'_> {
-        let parts = members
+    /// Whether nothing of these topics was lost behind `from`. Where it holds, [`loss`](Self::loss) finds none
+    /// for a subscriber that stands there and was told of no loss ahead of it.
+    pub(super) fn is_whole(&self, members: &[Member], from: Pos) -> bool {
+        members.iter().all(|member| self.topics[member.key].mark.pos <= from.max(member.since))
+    }
+
+    /// The last event of these topics, where one lies behind `from`.
+    pub(super) fn last(&self, members: &[Member], from: Pos) -> Option<&Kept> {
+        members
             .iter()
             .filter_map(|member| {
-                let kept = &self.topics[member.key].kept;
-                let from = from.max(member.since);
-                // Most often a subscriber has all but the last few.
-                if kept.back().is_none_or(|last| last.at.pos <= from) {
-                    return None;
-                }
-                Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
+                let last = self.topics[member.key].kept.back()?;
+                (last.at.pos > from.max(member.since)).then_some(last)
             })
-            .collect();
-        Due { parts }
+            .max_by_key(|kept| kept.at.pos)
+    }
+
+    /// The event of these topics behind `from`, where there is exactly one.
+    pub(super) fn only(&self, members: &[Member], from: Pos) -> Option<&Kept> {
+        let mut due = self.due(members, from);
+        let first = due.next();
+        first.filter(|_| due.next().is_none())
+    }
+
+    /// Whether something could be too old by then.
+    pub(super) fn expires_by(&self, then: Instant) -> bool {
+        let oldest = self.order.front().and_then(|slot| slot.entry.as_ref());
+        oldest.is_some_and(|entry| then.saturating_duration_since(entry.since) >= self.limits.age)
+    }
+
+    /// The events of these topics behind `from`, in order, each once.
+    pub(super) fn due(&self, members: &[Member], from: Pos) -> Due<'_> {
+        match members {
+            [member] => match self.part(member, from) {
+                Some((kept, next)) => Due::One(kept.range(next..)),
+                None => Due::Many(Vec::new()),
+            },
+            _ => Due::Many(members.iter().filter_map(|member| self.part(member, from)).collect()),
+        }
+    }
+
+    /// A topic's index, and the first event in it that is behind `from`.
+    fn part(&self, member: &Member, from: Pos) -> Option<(&VecDeque<Kept>, usize)> {
+        let kept = &self.topics[member.key].kept;
+        let from = from.max(member.since);
+        // Most often a subscriber has all, or all but the last.
+        let behind = kept.iter().rev().take(2).take_while(|kept| kept.at.pos > from).count();
+        match behind {
+            0 => None,
+            1 => Some((kept, kept.len() - 1)),
+            _ => Some((kept, kept.partition_point(|kept| kept.at.pos <= from))),
+        }
     }
 
     /// The present values of those of these topics that keep only the latest, none behind `upto`.
@@ -503,20 +540,24 @@ impl Log {
     }
 }
 
-/// Merges the indexes of several topics.
-pub(super) struct Due<'a> {
-    /// An index, and the next of its events.
-    parts: Vec<(&'a VecDeque<Kept>, usize)>,
+/// The events of one topic, or the indexes of several merged.
+pub(super) enum Due<'a> {
+    One(vec_deque::Iter<'a, Kept>),
+    /// Each an index, and the next of its events.
+    Many(Vec<(&'a VecDeque<Kept>, usize)>),
 }
 
 impl<'a> Iterator for Due<'a> {
     type Item = &'a Kept;
 
     fn next(&mut self) -> Option<&'a Kept> {
-        let first =
-            self.parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
+        let parts = match self {
+            Self::One(kept) => return kept.next(),
+            Self::Many(parts) => parts,
+        };
+        let first = parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
         // An event of several topics stands in the index of each.
-        for (kept, next) in &mut self.parts {
+        for (kept, next) in parts {
             if kept.get(*next).is_some_and(|kept| kept.at.pos == first.at.pos) {
                 *next += 1;
             }

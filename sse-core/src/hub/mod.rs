@@ -6,6 +6,7 @@ mod log;
 mod model;
 mod shared;
 mod subscription;
+mod tail;
 mod wake;
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};

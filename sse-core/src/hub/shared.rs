@@ -14,6 +14,7 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use super::{
     cursor::Policy,
     log::Log,
+    tail::Tails,
     wake::{Slot, Wake},
 };
 use crate::{
@@ -29,6 +30,9 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) wake: Wake,
     pub(super) slots: Slab<Slot>,
+    pub(super) tails: Tails,
+    /// When the last event came: about now, for those who have just been woken for it.
+    pub(super) newest: Instant,
     pub(super) generation: u32,
 }
 
@@ -46,7 +50,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
         Self {
-            state: Mutex::new(State { log, wake: Wake::default(), slots: Slab::new(), generation: 0 }),
+            state: Mutex::new(State {
+                log,
+                wake: Wake::default(),
+                slots: Slab::new(),
+                tails: Tails::default(),
+                newest: Instant::now(),
+                generation: 0,
+            }),
             policy,
             positions,
             latest,
@@ -65,8 +76,11 @@ impl Shared {
 
     /// Gives the event its id, makes it visible and has its subscribers woken.
     pub(super) fn append(&self, topics: &Topics, draft: Draft) -> EventId {
-        let now = Instant::now().into_std();
         let mut state = self.lock();
+        // Read under the lock: the log's events are in the order of their times.
+        let now = Instant::now();
+        state.newest = now;
+        let now = now.into_std();
         let id = state.log.next_id();
         let frame = draft.seal(id);
         let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
@@ -86,19 +100,23 @@ impl Shared {
         if self.wake_task.load(Ordering::SeqCst) {
             self.news.notify_one();
         } else {
-            while self.wake_some() {}
+            self.wake_all();
         }
     }
 
+    fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        while self.wake_some(&mut wakers) {}
+    }
+
     /// Wakes a few; whether there are more.
-    fn wake_some(&self) -> bool {
-        let mut wakers: Vec<Waker> = Vec::new();
+    fn wake_some(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut guard = self.lock();
         let State { log, wake, slots, .. } = &mut *guard;
-        wake.next(log, slots, &mut wakers);
+        wake.next(log, slots, wakers);
         let more = !wake.is_idle();
         drop(guard);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.drain(..).for_each(Waker::wake);
         more
     }
 
@@ -128,8 +146,9 @@ struct WakeTask(Weak<Shared>);
 
 impl WakeTask {
     async fn run(self, news: Arc<Notify>) {
+        let mut wakers = Vec::new();
         loop {
-            let Some(more) = self.0.upgrade().map(|shared| shared.wake_some()) else {
+            let Some(more) = self.0.upgrade().map(|shared| shared.wake_some(&mut wakers)) else {
                 return;
             };
             if more {
@@ -146,7 +165,7 @@ impl Drop for WakeTask {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.wake_task.store(false, Ordering::SeqCst);
-            while shared.wake_some() {}
+            shared.wake_all();
         }
     }
 }

@@ -22,15 +22,17 @@ use crate::{batch::Batch, frame::Frame, hub::Start, source::Source, topic::Topic
 /// It holds a position in the hub's log and nothing else; dropping it frees everything.
 pub struct Subscription {
     shared: Arc<Shared>,
-    slot: usize,
+    slot: u32,
     generation: u32,
+    /// Whether it must be asked again at some time.
+    waits: bool,
 }
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Start) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
-        let State { log, wake, slots, generation } = &mut *guard;
+        let State { log, wake, slots, generation, .. } = &mut *guard;
         log.trim(now);
         let members: Vec<Member> = topics
             .iter()
@@ -44,14 +46,14 @@ impl Subscription {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self { shared: Arc::clone(shared), slot, generation }
+        Self { shared: Arc::clone(shared), slot: slot as u32, generation, waits: false }
     }
 
     /// A handle that changes the topics while the stream is open.
     pub fn handle(&self) -> SubscriptionHandle {
         SubscriptionHandle {
             shared: Arc::downgrade(&self.shared),
-            slot: self.slot,
+            slot: self.slot as usize,
             generation: self.generation,
         }
     }
@@ -62,29 +64,37 @@ impl Subscription {
         }
         let mut guard = self.shared.lock();
         let State { log, slots, .. } = &mut *guard;
-        slots[self.slot].cursor.position(log, opening)
+        slots[self.slot as usize].cursor.position(log, opening)
     }
 }
 
 impl Source for Subscription {
     const OWES: bool = true;
 
-    fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
-        let now = Instant::now().into_std();
-        let mut guard = self.shared.lock();
-        let State { log, slots, .. } = &mut *guard;
-        log.trim(now);
-        let slot = &mut slots[self.slot];
-        slot.cursor.take(log, &self.shared.policy, now, batch);
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        let this = &mut *self;
+        let mut guard = this.shared.lock();
+        let State { log, slots, tails, newest, .. } = &mut *guard;
+        let slot = &mut slots[this.slot as usize];
+        // The clock is read only where something may have expired since it was last looked.
+        if batch.before().is_none_or(|before| log.expires_by(before.into_std())) {
+            log.trim(batch.now().into_std());
+        }
+        let policy = &this.shared.policy;
+        if !slot.cursor.follow(log, policy, tails, batch) {
+            slot.cursor.take(log, policy, batch.now().into_std(), batch);
+        }
         if !batch.is_empty() || batch.is_ended() {
+            batch.hint(*newest);
             return Poll::Ready(());
         }
         match &mut slot.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+        this.waits = slot.cursor.wake_at().is_some();
         drop(guard);
-        self.shared.ensure_wake_task();
+        this.shared.ensure_wake_task();
         Poll::Pending
     }
 
@@ -97,13 +107,16 @@ impl Source for Subscription {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.shared.lock().slots[self.slot].cursor.wake_at().map(Instant::from_std)
+        if !self.waits {
+            return None;
+        }
+        self.shared.lock().slots[self.slot as usize].cursor.wake_at().map(Instant::from_std)
     }
 
     fn finish(self: Pin<&mut Self>) {
         let mut guard = self.shared.lock();
         let State { log, slots, .. } = &mut *guard;
-        slots[self.slot].cursor.finish(log);
+        slots[self.slot as usize].cursor.finish(log);
     }
 }
 
@@ -111,7 +124,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut guard = self.shared.lock();
         let State { log, wake, slots, .. } = &mut *guard;
-        let slot = slots.remove(self.slot);
+        let slot = slots.remove(self.slot as usize);
         for member in slot.cursor.members() {
             wake.leave(member.key, slots);
             log.leave(member.key);
@@ -148,7 +161,7 @@ impl SubscriptionHandle {
                     log.leave(key);
                     continue;
                 }
-                slots[slot].cursor.members_mut().push(Member { key, since });
+                slots[slot].cursor.add(Member { key, since });
                 wake.join(key, slot, generation);
             }
         })
@@ -159,14 +172,14 @@ impl SubscriptionHandle {
         self.change(|_, state, slot, generation| {
             let State { log, wake, slots, .. } = state;
             for topic in topics {
-                let members = slots[slot].cursor.members_mut();
                 let Some(key) = log.key(topic) else {
                     continue;
                 };
-                let Some(index) = members.iter().position(|member| member.key == key) else {
+                let cursor = &mut slots[slot].cursor;
+                if !cursor.members().iter().any(|member| member.key == key) {
                     continue;
-                };
-                members.swap_remove(index);
+                }
+                cursor.remove(key);
                 wake.leave_one(key, slot, generation);
                 log.leave(key);
             }

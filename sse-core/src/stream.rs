@@ -143,6 +143,10 @@ impl<S: Source> EventStream<S> {
         if stops && !std::mem::replace(this.stopping, true) {
             source.as_mut().finish();
         }
+        let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if calm.is_some() && registered && !stops && this.held.is_none() && source.is_asleep(cx.waker()) {
+            return Poll::Pending;
+        }
         // Over means: nothing more, whether or not the source has more.
         let mut over = calm.is_none() && Instant::now() >= *this.ends_at;
         let held = this.held.take().filter(|_| !over);
@@ -155,7 +159,6 @@ impl<S: Source> EventStream<S> {
             over = true;
         }
         if batch.is_empty() && !over && !batch.is_ended() {
-            let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if calm.is_some() && registered && source.wake_at().is_none() {
                 return Poll::Pending;
             }

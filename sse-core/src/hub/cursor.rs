@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    log::{Log, Loss, Mark, Member, Place, Pos, TopicKey},
+    log::{Ahead, Log, Loss, Mark, Member, Place, Pos, TopicKey},
     tail::Tails,
 };
 use crate::{batch::Batch, event::Event, frame::Frame, id::EventId, request::LastEventId, topic::Topic};
@@ -253,14 +253,16 @@ impl Cursor {
             return false;
         }
         self.more = None;
-        let Some(last) = log.last(members, from) else {
-            self.at = head;
-            return true;
-        };
-        let last = last.at;
-        let (bytes, upto) = match log.only(members, from) {
-            Some(kept) => (kept.frame.as_bytes().clone(), kept.at),
-            None => tails.get(log, members, from, last, batch.limit()),
+        let (bytes, upto, last) = match log.ahead(members, from) {
+            Ahead::Nothing => {
+                self.at = head;
+                return true;
+            }
+            Ahead::One(kept) => (kept.frame.as_bytes().clone(), kept.at, kept.at),
+            Ahead::Upto(last) => {
+                let (bytes, upto) = tails.get(log, members, from, last, batch.limit());
+                (bytes, upto, last)
+            }
         };
         batch.push(bytes);
         self.sent = upto.pos;

@@ -63,6 +63,8 @@ pub(super) struct Log {
     order: VecDeque<Slot>,
     live: usize,
     bytes: usize,
+    /// When the oldest of them will be too old.
+    expires: Option<Instant>,
     topics: Slab<TopicLog>,
     names: HashMap<Topic, TopicKey>,
     /// Topics without events and subscribers, by mark.
@@ -144,6 +146,7 @@ impl Log {
             order: VecDeque::new(),
             live: 0,
             bytes: 0,
+            expires: None,
             topics: Slab::new(),
             names: HashMap::new(),
             idle: BTreeSet::new(),
@@ -279,6 +282,8 @@ impl Log {
         if self.order.len() > 2 * self.live + 64 {
             self.order.retain(|slot| slot.entry.is_some());
         }
+        let oldest = self.order.front().and_then(|slot| slot.entry.as_ref());
+        self.expires = oldest.and_then(|entry| entry.since.checked_add(self.limits.age));
     }
 
     /// A topic got an event, so exactly one has ceased to be among its last N. It goes when that is so in all
@@ -476,28 +481,35 @@ impl Log {
         members.iter().all(|member| self.topics[member.key].mark.pos <= from.max(member.since))
     }
 
-    /// The last event of these topics, where one lies behind `from`.
-    pub(super) fn last(&self, members: &[Member], from: Pos) -> Option<&Kept> {
-        members
-            .iter()
-            .filter_map(|member| {
-                let last = self.topics[member.key].kept.back()?;
-                (last.at.pos > from.max(member.since)).then_some(last)
-            })
-            .max_by_key(|kept| kept.at.pos)
+    /// What lies behind `from` on these topics: most often nothing, or one event.
+    pub(super) fn ahead(&self, members: &[Member], from: Pos) -> Ahead<'_> {
+        let [member] = members else {
+            let mut due = self.due(members, from);
+            let first = due.next();
+            return match (first, due.last()) {
+                (None, _) => Ahead::Nothing,
+                (Some(kept), None) => Ahead::One(kept),
+                (_, Some(last)) => Ahead::Upto(last.at),
+            };
+        };
+        let kept = &self.topics[member.key].kept;
+        let from = from.max(member.since);
+        match kept.back() {
+            Some(last) if last.at.pos > from => {
+                let before = kept.len().checked_sub(2).map(|index| &kept[index]);
+                if before.is_none_or(|kept| kept.at.pos <= from) {
+                    Ahead::One(last)
+                } else {
+                    Ahead::Upto(last.at)
+                }
+            }
+            _ => Ahead::Nothing,
+        }
     }
 
-    /// The event of these topics behind `from`, where there is exactly one.
-    pub(super) fn only(&self, members: &[Member], from: Pos) -> Option<&Kept> {
-        let mut due = self.due(members, from);
-        let first = due.next();
-        first.filter(|_| due.next().is_none())
-    }
-
-    /// Whether something could be too old by then.
+    /// Whether something will be too old by then.
     pub(super) fn expires_by(&self, then: Instant) -> bool {
-        let oldest = self.order.front().and_then(|slot| slot.entry.as_ref());
-        oldest.is_some_and(|entry| then.saturating_duration_since(entry.since) >= self.limits.age)
+        self.expires.is_some_and(|expires| expires <= then)
     }
 
     /// The events of these topics behind `from`, in order, each once.
@@ -515,13 +527,9 @@ impl Log {
     fn part(&self, member: &Member, from: Pos) -> Option<(&VecDeque<Kept>, usize)> {
         let kept = &self.topics[member.key].kept;
         let from = from.max(member.since);
-        // Most often a subscriber has all, or all but the last.
-        let behind = kept.iter().rev().take(2).take_while(|kept| kept.at.pos > from).count();
-        match behind {
-            0 => None,
-            1 => Some((kept, kept.len() - 1)),
-            _ => Some((kept, kept.partition_point(|kept| kept.at.pos <= from))),
-        }
+        // Most often a subscriber has all but the last few.
+        kept.back().filter(|last| last.at.pos > from)?;
+        Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
     }
 
     /// The present values of those of these topics that keep only the latest, none behind `upto`.
@@ -538,6 +546,14 @@ impl Log {
         values.dedup_by_key(|kept| kept.at.pos);
         values
     }
+}
+
+/// What lies behind a position.
+pub(super) enum Ahead<'a> {
+    Nothing,
+    One(&'a Kept),
+    /// Several, the last of them here.
+    Upto(Mark),
 }
 
 /// The events of one topic, or the indexes of several merged.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     cursor::Policy,
-    log::Log,
+    log::{Log, Pos},
     tail::Tails,
     wake::{Slot, Wake},
 };
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) positions: bool,
     latest: Vec<TopicPattern>,
+    /// The log's head, to be looked at without the lock.
+    head: AtomicU64,
     wake_task: AtomicBool,
     /// Lives longer than the hub, so that the task that waits on it does not keep the hub alive.
     news: Arc<Notify>,
@@ -50,6 +52,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
         Self {
+            head: AtomicU64::new(log.head().pos),
             state: Mutex::new(State {
                 log,
                 wake: Wake::default(),
@@ -74,6 +77,14 @@ impl Shared {
         self.latest.iter().any(|pattern| pattern.matches(topic))
     }
 
+    pub(super) fn head(&self) -> Pos {
+        self.head.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_wake_task(&self) -> bool {
+        self.wake_task.load(Ordering::SeqCst)
+    }
+
     /// Gives the event its id, makes it visible and has its subscribers woken.
     pub(super) fn append(&self, topics: &Topics, draft: Draft) -> EventId {
         let mut state = self.lock();
@@ -84,6 +95,7 @@ impl Shared {
         let id = state.log.next_id();
         let frame = draft.seal(id);
         let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
+        self.head.store(state.log.head().pos, Ordering::Release);
         for &key in &keys {
             state.wake.mark(key);
         }

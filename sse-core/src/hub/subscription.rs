@@ -4,14 +4,14 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::time::Instant;
 
 use super::{
     cursor::Cursor,
-    log::Member,
+    log::{Member, Pos},
     shared::{Shared, State},
     wake::Slot,
 };
@@ -26,6 +26,24 @@ pub struct Subscription {
     generation: u32,
     /// Whether it must be asked again at some time.
     waits: bool,
+    /// Where it stood when it last fell asleep at the head, and who sleeps.
+    asleep_at: Pos,
+    waker_id: (usize, usize),
+}
+
+/// No head stands here.
+const NEVER: Pos = 0;
+
+fn arm(sleeper: &mut Option<Waker>, waker: &Waker) {
+    match sleeper {
+        Some(sleeper) => sleeper.clone_from(waker),
+        none => *none = Some(waker.clone()),
+    }
+}
+
+/// Tells wakers apart as long as one of them is kept: the slot keeps it until there is news.
+fn id(waker: &Waker) -> (usize, usize) {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
 }
 
 impl Subscription {
@@ -46,7 +64,14 @@ impl Subscription {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self { shared: Arc::clone(shared), slot: slot as u32, generation, waits: false }
+        Self {
+            shared: Arc::clone(shared),
+            slot: slot as u32,
+            generation,
+            waits: false,
+            asleep_at: NEVER,
+            waker_id: (0, 0),
+        }
     }
 
     /// A handle that changes the topics while the stream is open.
@@ -84,18 +109,32 @@ impl Source for Subscription {
         if !slot.cursor.follow(log, policy, tails, batch) {
             slot.cursor.take(log, policy, batch.now().into_std(), batch);
         }
-        if !batch.is_empty() || batch.is_ended() {
+        let due = !batch.is_empty() || batch.is_ended();
+        if due {
             batch.hint(*newest);
+        }
+        // At the head it falls asleep in the same look, so that the poll that follows need not look again.
+        if slot.cursor.pos() == log.head().pos && !batch.is_ended() {
+            arm(&mut slot.waker, cx.waker());
+            this.asleep_at = slot.cursor.pos();
+            this.waker_id = id(cx.waker());
+        } else {
+            this.asleep_at = NEVER;
+            if !due {
+                arm(&mut slot.waker, cx.waker());
+                this.waits = slot.cursor.wake_at().is_some();
+            }
+        }
+        drop(guard);
+        if due {
             return Poll::Ready(());
         }
-        match &mut slot.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        this.waits = slot.cursor.wake_at().is_some();
-        drop(guard);
         this.shared.ensure_wake_task();
         Poll::Pending
+    }
+
+    fn is_asleep(&self, waker: &Waker) -> bool {
+        self.asleep_at == self.shared.head() && self.waker_id == id(waker) && self.shared.has_wake_task()
     }
 
     fn greeting(self: Pin<&mut Self>) -> Option<Frame> {

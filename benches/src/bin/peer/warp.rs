@@ -52,6 +52,8 @@ where
         socket.set_reuseaddr(true).expect("an option");
         socket.set_nodelay(true).expect("an option");
         socket.bind(([127, 0, 0, 1], port).into()).expect("a free port");
-        warp::serve(routes).incoming(socket.listen(1024).expect("a listener")).run().await;
+        // Served as ours is, so that the body alone makes the difference.
+        let server = warp::serve(routes).incoming(socket.listen(1024).expect("a listener"));
+        server.graceful(std::future::pending()).run().await;
     });
 }

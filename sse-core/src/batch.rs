@@ -24,6 +24,7 @@ impl Batch {
 
     /// A batch that is filled before this moment, where one is known. Then the clock need not be read for most
     /// events: that costs as much as all the rest of the hub does for one.
+    #[inline]
     pub(crate) fn earlier_than(before: Option<Instant>, limit: usize, held: Option<Bytes>) -> Self {
         let mut batch =
             Self { chunk: Chunk::default(), limit, held: None, full: false, ended: false, now: None, before };
@@ -34,44 +35,53 @@ impl Batch {
     }
 
     /// The time, read once.
+    #[inline]
     pub(crate) fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(Instant::now)
     }
 
     /// A moment that is not yet reached, where one is known.
+    #[inline]
     pub(crate) fn before(&self) -> Option<Instant> {
         self.before
     }
 
     /// Tells about what time it is, for those who can do with that.
+    #[inline]
     pub(crate) fn hint(&mut self, about: Instant) {
         self.now.get_or_insert(about);
     }
 
+    #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.chunk.len() == 0
     }
 
     /// Nothing more is to be added to this chunk.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Nothing more will come, in this chunk or after it.
+    #[inline]
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
     }
 
     /// Whether as many bytes may still be added. The first event always may.
+    #[inline]
     pub(crate) fn fits(&self, len: usize) -> bool {
         self.is_empty() || self.chunk.len() + len <= self.limit
     }
 
     /// Adds an event; one that does not fit is held back for the next chunk.
+    #[inline]
     pub(crate) fn push(&mut self, frame: Bytes) {
         if self.fits(frame.len()) {
             self.chunk.append(frame);
@@ -88,16 +98,19 @@ impl Batch {
     }
 
     /// More is due than this chunk takes.
+    #[inline]
     pub(crate) fn fill(&mut self) {
         self.full = true;
     }
 
+    #[inline]
     pub(crate) fn end(&mut self) {
         self.ended = true;
         self.full = true;
     }
 
     /// The chunk, and the event that did not fit.
+    #[inline]
     pub(crate) fn into_parts(self) -> (Chunk, Option<Bytes>) {
         (self.chunk, self.held)
     }
@@ -112,10 +125,12 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.one.len() + self.many.len()
     }
 
+    #[inline]
     pub(crate) fn append(&mut self, tail: Bytes) {
         if self.len() == 0 {
             self.one = tail;
@@ -136,6 +151,7 @@ impl Chunk {
         self.many.extend_from_slice(&tail);
     }
 
+    #[inline]
     pub(crate) fn into_bytes(self) -> Bytes {
         if self.many.is_empty() { self.one } else { self.many.into() }
     }

@@ -77,10 +77,12 @@ impl Shared {
         self.latest.iter().any(|pattern| pattern.matches(topic))
     }
 
+    #[inline]
     pub(super) fn head(&self) -> Pos {
         self.head.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(super) fn has_wake_task(&self) -> bool {
         self.wake_task.load(Ordering::SeqCst)
     }

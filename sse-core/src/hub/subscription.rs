@@ -133,6 +133,7 @@ impl Source for Subscription {
         Poll::Pending
     }
 
+    #[inline]
     fn is_asleep(&self, waker: &Waker) -> bool {
         self.asleep_at == self.shared.head() && self.waker_id == id(waker) && self.shared.has_wake_task()
     }
@@ -145,6 +146,7 @@ impl Source for Subscription {
         self.position(false)
     }
 
+    #[inline]
     fn wake_at(&self) -> Option<Instant> {
         if !self.waits {
             return None;

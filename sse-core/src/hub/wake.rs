@@ -93,33 +93,32 @@ impl Wake {
 
     /// The next few sleepers, for the caller to wake outside the lock. Topics take turns.
     pub(super) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
-        for _ in 0..LOOK_AT_ONCE {
-            if wakers.len() >= WAKE_AT_ONCE {
+        let mut looks = LOOK_AT_ONCE;
+        while let Some(&key) = self.marked.front() {
+            let ring = &mut self.rings[key];
+            let news = log.news(key);
+            while ring.pending > 0 && looks > 0 && wakers.len() < WAKE_AT_ONCE {
+                ring.pending -= 1;
+                looks -= 1;
+                let Some(member) = ring.members.pop_front() else {
+                    ring.pending = 0;
+                    break;
+                };
+                let (slot, generation) = member;
+                match slots.get_mut(slot as usize) {
+                    Some(slot) if slot.generation == generation => {
+                        ring.members.push_back(member);
+                        if slot.cursor.pos() < news {
+                            wakers.extend(slot.waker.take());
+                        }
+                    }
+                    _ => ring.gone = ring.gone.saturating_sub(1),
+                }
+            }
+            if ring.pending > 0 {
                 break;
             }
-            let Some(&key) = self.marked.front() else {
-                return;
-            };
-            let ring = &mut self.rings[key];
-            if ring.pending == 0 {
-                self.marked.pop_front();
-                continue;
-            }
-            ring.pending -= 1;
-            let Some(member) = ring.members.pop_front() else {
-                ring.pending = 0;
-                continue;
-            };
-            let (slot, generation) = member;
-            match slots.get_mut(slot as usize) {
-                Some(slot) if slot.generation == generation => {
-                    ring.members.push_back(member);
-                    if slot.cursor.pos() < log.news(key) {
-                        wakers.extend(slot.waker.take());
-                    }
-                }
-                _ => ring.gone = ring.gone.saturating_sub(1),
-            }
+            self.marked.pop_front();
         }
         if self.marked.len() > 1 {
             self.marked.rotate_left(1);

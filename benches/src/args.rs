@@ -39,3 +39,9 @@ impl Args {
         all.iter().copied().filter(|name| only.as_ref().is_none_or(|only| only.contains(name))).collect()
     }
 }
+
+/// Which framework a server belongs to.
+pub fn framework(server: &str) -> &str {
+    let parts = server.split('-').find(|part| !matches!(*part, "ours" | "own" | "floor"));
+    parts.unwrap_or_default()
+}

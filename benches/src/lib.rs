@@ -13,7 +13,7 @@ mod fan;
 mod process;
 mod report;
 
-pub use args::{Args, SERVERS};
+pub use args::{Args, SERVERS, framework};
 pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live};
 pub use fan::{Fan, MARK, body};
 pub use process::{Process, pin, programs};

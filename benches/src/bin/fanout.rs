@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sse_benches::{Args, Fan, Process, Report, SERVERS, median, pin, programs};
+use sse_benches::{Args, Fan, Process, Report, SERVERS, framework, median, pin, programs};
 
 struct Contender {
     name: String,
@@ -73,9 +73,7 @@ fn main() {
                     let high = values.iter().copied().fold(0.0, f64::max);
                     format!("{:.3} ({low:.3}–{high:.3})", median(values))
                 };
-                let framework =
-                    names[server].split('-').find(|part| !matches!(*part, "ours" | "own" | "floor"));
-                let framework = framework.unwrap_or_default();
+                let framework = framework(names[server]);
                 vec![
                     names[server].to_owned(),
                     ratio(&format!("{framework}-floor")),

@@ -19,6 +19,8 @@ struct Shape {
     data: String,
     /// Of the encoded event.
     len: usize,
+    event: Event,
+    warp: warp::sse::Event,
 }
 
 const ID: &str = "0123456789abcdef-12345";
@@ -31,9 +33,8 @@ fn shapes() -> [Shape; 3] {
         ("64 KiB on one line", None, "x".repeat(64 << 10)),
     ]
     .map(|(title, name, data)| {
-        let mut shape = Shape { title, name, data, len: 0 };
-        shape.len = ours(&shape).len();
-        shape
+        let (event, warp) = (event(name, &data), warp_event(name, &data));
+        Shape { title, name, data, len: Frame::from(&event).len(), event, warp }
     })
 }
 
@@ -47,20 +48,29 @@ fn repeat(way: impl Fn(&Shape) -> Bytes) -> impl Fn(&Shape, usize) {
     }
 }
 
-const WAYS: [(&str, Way); 5] = [
+const WAYS: [(&str, Way); 6] = [
     ("ours", |shape, times| repeat(ours)(shape, times)),
+    ("ours, with building the event", |shape, times| repeat(ours_built)(shape, times)),
     ("minimum", |shape, times| repeat(minimum)(shape, times)),
     ("memcpy", |shape, times| repeat(copy)(shape, times)),
-    ("actix-web-lab", actix),
+    ("actix-web-lab, with building the event", actix),
     ("warp", |shape, times| repeat(warp)(shape, times)),
 ];
 
-fn ours(shape: &Shape) -> Bytes {
-    let mut event = Event::new(shape.data.as_str());
-    if let Some(name) = shape.name {
+fn event(name: Option<&'static str>, data: &str) -> Event {
+    let mut event = Event::new(data);
+    if let Some(name) = name {
         event = event.name(name).expect("a name");
     }
-    Frame::from(event.id(ID).expect("an id")).into_bytes()
+    event.id(ID).expect("an id")
+}
+
+fn ours(shape: &Shape) -> Bytes {
+    Frame::from(&shape.event).into_bytes()
+}
+
+fn ours_built(shape: &Shape) -> Bytes {
+    Frame::from(&event(shape.name, &shape.data)).into_bytes()
 }
 
 /// One allocation of the size that is known beforehand, and one pass.
@@ -116,12 +126,16 @@ fn actix(shape: &Shape, times: usize) {
     }
 }
 
-fn warp(shape: &Shape) -> Bytes {
-    let mut event = warp::sse::Event::default().data(shape.data.as_str()).id(ID);
-    if let Some(name) = shape.name {
-        event = event.event(name);
+fn warp_event(name: Option<&'static str>, data: &str) -> warp::sse::Event {
+    let event = warp::sse::Event::default().data(data).id(ID);
+    match name {
+        Some(name) => event.event(name),
+        None => event,
     }
-    event.to_string().into()
+}
+
+fn warp(shape: &Shape) -> Bytes {
+    shape.warp.to_string().into()
 }
 
 fn main() {
@@ -149,7 +163,7 @@ fn main() {
             .iter()
             .enumerate()
             .map(|(way, (name, _))| {
-                let ratio = nanos[way].iter().zip(&nanos[1]).map(|(own, minimum)| own / minimum).collect();
+                let ratio = nanos[way].iter().zip(&nanos[2]).map(|(own, minimum)| own / minimum).collect();
                 vec![
                     (*name).to_owned(),
                     format!("{:.0}", median(nanos[way].clone())),

@@ -6,10 +6,15 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use slab::Slab;
-use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     cursor::Policy,
@@ -42,6 +47,7 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) positions: bool,
     latest: Vec<TopicPattern>,
+    linger: Option<Duration>,
     /// The log's head, to be looked at without the lock.
     head: AtomicU64,
     wake_task: AtomicBool,
@@ -50,12 +56,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
+    pub(super) fn new(
+        log: Log,
+        policy: Policy,
+        positions: bool,
+        latest: Vec<TopicPattern>,
+        linger: Option<Duration>,
+    ) -> Self {
         Self {
             head: AtomicU64::new(log.head().pos),
             state: Mutex::new(State {
                 log,
-                wake: Wake::default(),
+                wake: Wake::new(linger.is_some()),
                 slots: Slab::new(),
                 tails: Tails::default(),
                 newest: Instant::now(),
@@ -64,6 +76,7 @@ impl Shared {
             policy,
             positions,
             latest,
+            linger,
             wake_task: AtomicBool::new(false),
             news: Arc::default(),
         }
@@ -120,6 +133,7 @@ impl Shared {
 
     fn wake_all(&self) {
         let mut wakers = Vec::new();
+        self.lock().wake.release();
         while self.wake_some(&mut wakers) {}
     }
 
@@ -128,7 +142,7 @@ impl Shared {
         let mut guard = self.lock();
         let State { log, wake, slots, .. } = &mut *guard;
         wake.next(log, slots, wakers);
-        let more = !wake.is_idle();
+        let more = !wake.is_done();
         drop(guard);
         wakers.drain(..).for_each(Waker::wake);
         more
@@ -161,13 +175,31 @@ struct WakeTask(Weak<Shared>);
 impl WakeTask {
     async fn run(self, news: Arc<Notify>) {
         let mut wakers = Vec::new();
+        // When the last pass began. The first event goes out at once; those that follow within the time for
+        // which the hub lingers are one pass, and one write each.
+        let mut began: Option<Instant> = None;
         loop {
-            let Some(more) = self.0.upgrade().map(|shared| shared.wake_some(&mut wakers)) else {
+            let Some(shared) = self.0.upgrade() else {
                 return;
             };
-            if more {
+            if shared.wake_some(&mut wakers) {
+                drop(shared);
                 tokio::task::yield_now().await;
+                continue;
+            }
+            let Some(linger) = shared.linger else {
+                drop(shared);
+                news.notified().await;
+                continue;
+            };
+            let until = began.map(|began| began + linger).filter(|until| *until > Instant::now());
+            if let Some(until) = until {
+                drop(shared);
+                sleep_until(until).await;
+            } else if shared.lock().wake.release() {
+                began = Some(Instant::now());
             } else {
+                drop(shared);
                 news.notified().await;
             }
         }

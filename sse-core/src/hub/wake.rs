@@ -39,6 +39,8 @@ pub(super) struct Wake {
     rings: Vec<Ring>,
     /// Topics with somebody left to wake.
     marked: VecDeque<TopicKey>,
+    /// Topics with news that are not to be told yet: the hub lingers.
+    held: Option<Vec<TopicKey>>,
 }
 
 /// A topic's subscribers, in the order in which they were last woken.
@@ -49,9 +51,28 @@ struct Ring {
     pending: usize,
     /// How many of the members have gone.
     gone: usize,
+    /// Whether its news is held back.
+    held: bool,
 }
 
 impl Wake {
+    /// With `linger`, what is marked waits for [`release`](Self::release).
+    pub(super) fn new(linger: bool) -> Self {
+        Self { held: linger.then(Vec::new), ..Self::default() }
+    }
+
+    /// Those that were held back are to be told now. Whether there were any.
+    pub(super) fn release(&mut self) -> bool {
+        let Some(held) = self.held.as_mut().map(std::mem::take) else {
+            return false;
+        };
+        for &key in &held {
+            self.rings[key].held = false;
+            self.start(key);
+        }
+        !held.is_empty()
+    }
+
     pub(super) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
         if self.rings.len() <= key {
             self.rings.resize_with(key + 1, Ring::default);
@@ -78,6 +99,16 @@ impl Wake {
 
     /// The topic has news for its subscribers.
     pub(super) fn mark(&mut self, key: TopicKey) {
+        let (Some(held), Some(ring)) = (&mut self.held, self.rings.get_mut(key)) else {
+            return self.start(key);
+        };
+        if !ring.held && !ring.members.is_empty() {
+            ring.held = true;
+            held.push(key);
+        }
+    }
+
+    fn start(&mut self, key: TopicKey) {
         let Some(ring) = self.rings.get_mut(key) else {
             return;
         };
@@ -87,7 +118,13 @@ impl Wake {
         ring.pending = ring.members.len();
     }
 
+    /// Whether there is nobody to wake, now or later.
     pub(super) fn is_idle(&self) -> bool {
+        self.marked.is_empty() && self.held.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Whether there is nobody to wake now.
+    pub(super) fn is_done(&self) -> bool {
         self.marked.is_empty()
     }
 

@@ -1,6 +1,7 @@
 //! [`Batch`]: the events that go out in one chunk.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use tokio::time::Instant;
 
 /// What a source puts its due events into, up to a limit.
 #[doc(hidden)]
@@ -11,37 +12,76 @@ pub struct Batch {
     held: Option<Bytes>,
     full: bool,
     ended: bool,
+    now: Option<Instant>,
+    before: Option<Instant>,
 }
 
 impl Batch {
+    #[cfg(test)]
     pub(crate) fn new(limit: usize, held: Option<Bytes>) -> Self {
-        let mut batch = Self { chunk: Chunk::default(), limit, held: None, full: false, ended: false };
+        Self::earlier_than(None, limit, held)
+    }
+
+    /// A batch that is filled before this moment, where one is known. Then the clock need not be read for most
+    /// events: that costs as much as all the rest of the hub does for one.
+    #[inline]
+    pub(crate) fn earlier_than(before: Option<Instant>, limit: usize, held: Option<Bytes>) -> Self {
+        let mut batch =
+            Self { chunk: Chunk::default(), limit, held: None, full: false, ended: false, now: None, before };
         if let Some(bytes) = held {
             batch.push(bytes);
         }
         batch
     }
 
+    /// The time, read once.
+    #[inline]
+    pub(crate) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
+    /// A moment that is not yet reached, where one is known.
+    #[inline]
+    pub(crate) fn before(&self) -> Option<Instant> {
+        self.before
+    }
+
+    /// Tells about what time it is, for those who can do with that.
+    #[inline]
+    pub(crate) fn hint(&mut self, about: Instant) {
+        self.now.get_or_insert(about);
+    }
+
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.chunk.len() == 0
     }
 
     /// Nothing more is to be added to this chunk.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Nothing more will come, in this chunk or after it.
+    #[inline]
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
     }
 
     /// Whether as many bytes may still be added. The first event always may.
+    #[inline]
     pub(crate) fn fits(&self, len: usize) -> bool {
         self.is_empty() || self.chunk.len() + len <= self.limit
     }
 
     /// Adds an event; one that does not fit is held back for the next chunk.
+    #[inline]
     pub(crate) fn push(&mut self, frame: Bytes) {
         if self.fits(frame.len()) {
             self.chunk.append(frame);
@@ -58,16 +98,19 @@ impl Batch {
     }
 
     /// More is due than this chunk takes.
+    #[inline]
     pub(crate) fn fill(&mut self) {
         self.full = true;
     }
 
+    #[inline]
     pub(crate) fn end(&mut self) {
         self.ended = true;
         self.full = true;
     }
 
     /// The chunk, and the event that did not fit.
+    #[inline]
     pub(crate) fn into_parts(self) -> (Chunk, Option<Bytes>) {
         (self.chunk, self.held)
     }
@@ -78,21 +121,24 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     one: Bytes,
-    many: BytesMut,
+    many: Vec<u8>,
 }
 
 impl Chunk {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.one.len() + self.many.len()
     }
 
+    #[inline]
     pub(crate) fn append(&mut self, tail: Bytes) {
         if self.len() == 0 {
             self.one = tail;
             return;
         }
         if self.many.is_empty() {
-            self.many.reserve(self.one.len() + tail.len());
+            // A third and a fourth often follow.
+            self.many.reserve(2 * (self.one.len() + tail.len()));
             self.many.extend_from_slice(&std::mem::take(&mut self.one));
         }
         self.many.extend_from_slice(&tail);
@@ -100,12 +146,13 @@ impl Chunk {
 
     pub(crate) fn prepend(&mut self, head: &[u8]) {
         let tail = std::mem::take(self).into_bytes();
-        self.many.reserve(head.len() + tail.len());
+        self.many.reserve_exact(head.len() + tail.len());
         self.many.extend_from_slice(head);
         self.many.extend_from_slice(&tail);
     }
 
+    #[inline]
     pub(crate) fn into_bytes(self) -> Bytes {
-        if self.many.is_empty() { self.one } else { self.many.freeze() }
+        if self.many.is_empty() { self.one } else { self.many.into() }
     }
 }

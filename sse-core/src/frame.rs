@@ -35,7 +35,7 @@ impl Frame {
     /// It ends with one newline, not two: a blank line after a comment makes some clients report an empty
     /// message.
     pub fn comment(text: &str) -> Self {
-        let mut out = Vec::with_capacity(lines(text).map(|line| line.len() + 3).sum());
+        let mut out = Vec::new();
         write_comment(&mut out, text);
         Self { bytes: out.into(), id: None }
     }
@@ -63,7 +63,8 @@ impl Frame {
         };
         let mut out = Vec::with_capacity(at + EventId::MAX_LEN + END.len());
         out.extend_from_slice(&self.bytes[..at]);
-        write_text(&mut out, format_args!("{id}{END}"));
+        id.write(&mut out);
+        out.extend_from_slice(END);
         Self { bytes: out.into(), id: Some(at) }
     }
 }
@@ -71,17 +72,15 @@ impl Frame {
 impl From<&Event> for Frame {
     fn from(event: &Event) -> Self {
         let Some(id) = &event.id else {
-            let mut out = Vec::with_capacity(body_len(event) + 1);
-            write_body(&mut out, event);
+            let mut out = write_body(event, 1);
             out.push(b'\n');
             return Self { bytes: out.into(), id: None };
         };
-        let mut out = Vec::with_capacity(body_len(event) + ID.len() + id.len() + END.len());
-        write_body(&mut out, event);
+        let mut out = write_body(event, ID.len() + id.len() + END.len());
         out.extend_from_slice(ID);
         let at = out.len();
         out.extend_from_slice(id.as_bytes());
-        out.extend_from_slice(END.as_bytes());
+        out.extend_from_slice(END);
         Self { bytes: out.into(), id: Some(at) }
     }
 }
@@ -101,8 +100,7 @@ pub(crate) struct Draft(Vec<u8>);
 
 impl Draft {
     pub(crate) fn new(event: &Event) -> Self {
-        let mut out = Vec::with_capacity(body_len(event) + ID.len() + EventId::MAX_LEN + END.len());
-        write_body(&mut out, event);
+        let mut out = write_body(event, ID.len() + EventId::MAX_LEN + END.len());
         out.extend_from_slice(ID);
         Self(out)
     }
@@ -110,7 +108,8 @@ impl Draft {
     pub(crate) fn seal(self, id: EventId) -> Frame {
         let Self(mut out) = self;
         let at = out.len();
-        write_text(&mut out, format_args!("{id}{END}"));
+        id.write(&mut out);
+        out.extend_from_slice(END);
         Frame { bytes: out.into(), id: Some(at) }
     }
 }
@@ -118,31 +117,43 @@ impl Draft {
 const ID: &[u8] = b"id: ";
 
 /// The end of the id's line, and the blank line that ends the block.
-const END: &str = "\n\n";
+const END: &[u8] = b"\n\n";
 
-/// Everything but the id and the blank line.
-fn write_body(out: &mut Vec<u8>, event: &Event) {
+/// Everything but the id and the blank line, for which there is `room` behind it.
+///
+/// The data is searched for line breaks once: what is on one line is allocated as large as it gets, other data
+/// with room for lines of 64 bytes, of which the rest is given back.
+fn write_body(event: &Event, room: usize) -> Vec<u8> {
+    let lines = lines(&event.data);
+    let slack = if lines.is_one() { 0 } else { DATA.len() * (2 + event.data.len() / 64) };
+    let mut out = Vec::with_capacity(head_len(event) + DATA.len() + event.data.len() + 1 + slack + room);
     if let Some(comment) = &event.comment {
-        write_comment(out, comment);
+        write_comment(&mut out, comment);
     }
     if let Some(retry) = event.retry {
-        write_text(out, format_args!("retry: {}\n", retry.as_millis()));
+        write_text(&mut out, format_args!("retry: {}\n", retry.as_millis()));
     }
     if let Some(name) = &event.name {
-        write_line(out, b"event: ", name);
+        write_line(&mut out, b"event: ", name);
     }
-    for line in lines(&event.data) {
-        write_line(out, b"data: ", line);
+    for line in lines {
+        write_line(&mut out, DATA, line);
     }
+    if slack > 0 {
+        out.reserve_exact(room);
+        out.shrink_to(out.len() + room);
+    }
+    out
 }
 
-fn body_len(event: &Event) -> usize {
-    let comment =
-        event.comment.as_deref().map_or(0, |text| lines(text).map(|line| ": \n".len() + line.len()).sum());
+const DATA: &[u8] = b"data: ";
+
+/// What stands in front of the data, in most cases exactly.
+fn head_len(event: &Event) -> usize {
+    let comment = event.comment.as_deref().map_or(0, |text| ": \n".len() + text.len());
     let retry = event.retry.map_or(0, |_| "retry: 86400000\n".len());
     let name = event.name.as_deref().map_or(0, |name| "event: \n".len() + name.len());
-    let data: usize = lines(&event.data).map(|line| "data: \n".len() + line.len()).sum();
-    comment + retry + name + data
+    comment + retry + name
 }
 
 fn write_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
@@ -166,18 +177,41 @@ fn write_line(out: &mut Vec<u8>, field: &[u8], line: &str) {
 /// The lines of a text, ended by CR, LF or CRLF as
 /// [HTML §9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream) ends
 /// them; a text that ends with a line break ends with an empty line.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let Some(end) = memchr2(b'\r', b'\n', text.as_bytes()) else {
-            rest = None;
+fn lines(text: &str) -> Lines<'_> {
+    Lines { rest: Some(text), end: line_break(text) }
+}
+
+struct Lines<'a> {
+    rest: Option<&'a str>,
+    /// Where the next line ends, unless it is the last.
+    end: Option<usize>,
+}
+
+fn line_break(text: &str) -> Option<usize> {
+    memchr2(b'\r', b'\n', text.as_bytes())
+}
+
+impl Lines<'_> {
+    fn is_one(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.rest?;
+        let Some(end) = self.end else {
+            self.rest = None;
             return Some(text);
         };
         let break_len = if text[end..].starts_with("\r\n") { 2 } else { 1 };
-        rest = Some(&text[end + break_len..]);
+        let rest = &text[end + break_len..];
+        self.rest = Some(rest);
+        self.end = line_break(rest);
         Some(&text[..end])
-    })
+    }
 }
 
 #[cfg(test)]
@@ -220,10 +254,18 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_allocated_once() {
-        let event = Event::new("a\nb\r\nc".repeat(50)).comment("x\ny").name("name").unwrap();
-        let expected = Frame::from(&event).len();
-        assert_eq!(body_len(&event) + 1, expected);
+    fn a_frame_is_allocated_as_large_as_it_is() {
+        for data in ["", "one line", &"one\ntwo\r\nthree\r".repeat(50), &"\n".repeat(1000)] {
+            let event = Event::new(data).comment("c").retry(Duration::from_secs(2)).name("name").unwrap();
+            let out = write_body(&event, 7);
+            assert!(out.capacity() >= out.len() + 7);
+            assert!(
+                out.capacity() <= out.len() + 7 + "86400000".len(),
+                "{} of {}",
+                out.len(),
+                out.capacity()
+            );
+        }
     }
 
     #[test]

@@ -19,6 +19,27 @@ impl EventId {
     /// The longest an id is as text, in bytes.
     pub(crate) const MAX_LEN: usize = 16 + 1 + 20;
 
+    /// Appends what [`Display`](fmt::Display) writes, in a fraction of the time: hubs do it under their lock.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        let mut text = [b'-'; Self::MAX_LEN];
+        for (index, digit) in text[..16].iter_mut().enumerate() {
+            let nibble = (self.epoch >> (60 - 4 * index) & 0xf) as usize;
+            *digit = b"0123456789abcdef"[nibble];
+        }
+        out.extend_from_slice(&text[..17]);
+        let mut rest = self.seq;
+        let mut first = text.len();
+        loop {
+            first -= 1;
+            text[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.extend_from_slice(&text[first..]);
+    }
+
     /// The position before the first event of a new epoch.
     pub(crate) fn start() -> Self {
         Self { epoch: rand::random(), seq: 0 }
@@ -90,6 +111,9 @@ mod tests {
         ] {
             let text = id.to_string();
             assert!(text.len() <= EventId::MAX_LEN);
+            let mut written = Vec::new();
+            id.write(&mut written);
+            assert_eq!(written, text.as_bytes());
             assert_eq!(text.parse(), Ok(id));
         }
         let wide = format!("{}-18446744073709551616", "0".repeat(16));

@@ -55,6 +55,7 @@ impl Lifecycle {
     }
 
     /// Whether [`stop`](Self::stop) was called.
+    #[inline]
     pub fn is_stopping(&self) -> bool {
         self.0.stopping.load(Ordering::SeqCst)
     }
@@ -163,6 +164,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.lifecycle.is_stopping()
     }

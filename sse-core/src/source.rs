@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_core::Stream;
@@ -23,6 +23,13 @@ pub trait Source {
     /// Puts what is due into the batch. Pending where nothing is, with the task registered.
     #[doc(hidden)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
+
+    /// Whether [`poll_batch`](Self::poll_batch) would surely have nothing, and this task is registered already:
+    /// servers poll once more after each event.
+    #[doc(hidden)]
+    fn is_asleep(&self, _: &Waker) -> bool {
+        false
+    }
 
     /// What to open with when nothing is due.
     #[doc(hidden)]

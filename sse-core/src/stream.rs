@@ -162,15 +162,23 @@ impl<S: Source> EventStream<S> {
             return Poll::Ready(None);
         };
 
-        let now = Instant::now();
+        // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
+        let calm = this.timer.as_ref().filter(|timer| *this.opened && !timer.is_elapsed());
+        let calm = calm.map(|timer| timer.deadline());
         let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
         if stops && !std::mem::replace(this.stopping, true) {
             source.as_mut().finish();
         }
+        let revoked = this.lease.as_ref().is_some_and(|lease| lease.is_over());
+        let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let quiet = calm.is_some() && registered && !stops && !revoked;
+        if quiet && this.held.is_none() && source.is_asleep(cx.waker()) {
+            return Poll::Pending;
+        }
         // Over means: nothing more, whether or not the source has more.
-        let mut over = now >= *this.ends_at || this.lease.as_mut().is_some_and(|lease| lease.is_over());
+        let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || revoked;
         let held = this.held.take().filter(|_| !over);
-        let mut batch = Batch::new(limit, held);
+        let mut batch = Batch::earlier_than(calm, limit, held);
         if !over && !batch.is_full() {
             let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
             over = stops && idle;
@@ -187,6 +195,10 @@ impl<S: Source> EventStream<S> {
             batch.force(notice.into_bytes());
         }
         if batch.is_empty() && !over && !batch.is_ended() {
+            if calm.is_some() && registered && source.wake_at().is_none() {
+                return Poll::Pending;
+            }
+            let now = batch.now();
             let tick = if !*this.opened {
                 Some(source.as_mut().greeting())
             } else if now >= *this.last_traffic + this.options.keep_alive_after() {
@@ -207,7 +219,6 @@ impl<S: Source> EventStream<S> {
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
                     let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
-                    let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                     // The timer stays where it was while events flow: one that fires early is set anew then.
                     let moved = timer.is_elapsed() || target < timer.deadline();
                     if moved {
@@ -232,6 +243,7 @@ impl<S: Source> EventStream<S> {
 
         let ended = over || batch.is_ended();
         *this.paused = batch.is_full() && !ended;
+        *this.last_traffic = batch.now();
         let (mut chunk, held) = batch.into_parts();
         *this.held = held;
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
@@ -249,7 +261,6 @@ impl<S: Source> EventStream<S> {
             *this.lease = None;
             *this.timer = None;
         }
-        *this.last_traffic = now;
         Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
     }
 

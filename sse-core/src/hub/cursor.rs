@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::log::{Log, Loss, Mark, Member, Place, Pos, TopicKey};
+use super::{
+    log::{Ahead, Log, Loss, Mark, Member, Place, Pos, TopicKey},
+    tail::Tails,
+};
 use crate::{batch::Batch, event::Event, frame::Frame, id::EventId, request::LastEventId, topic::Topic};
 
 /// How long a client whose id is ahead of the log is held until the log is there.
@@ -84,13 +87,21 @@ struct Gap<'a> {
     topics: Vec<&'a str>,
 }
 
+/// Small: there is one for every subscriber, and all of them are looked at for one event. What only a few need
+/// stands apart.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    members: Vec<Member>,
+    members: Members,
     /// Everything on the topics up to here was given out.
     at: Mark,
     /// The last position that the client was given as an id.
     sent: Pos,
+    more: Option<Box<More>>,
+}
+
+/// The state of a subscriber that does not simply follow the head. All of it at its default means nothing.
+#[derive(Debug, Default)]
+struct More {
     /// Losses up to here were told.
     told: Pos,
     /// How many events of each topic were still kept behind the cursor and not behind `told`, when it was last
@@ -103,6 +114,35 @@ pub(super) struct Cursor {
     /// Where it ends, once the server stops.
     until: Option<Pos>,
     ended: bool,
+}
+
+/// The topics of a subscription, most often one.
+#[derive(Debug)]
+enum Members {
+    One(Member),
+    Any(Vec<Member>),
+}
+
+impl Members {
+    fn new(members: Vec<Member>) -> Self {
+        match members[..] {
+            [member] => Self::One(member),
+            _ => Self::Any(members),
+        }
+    }
+
+    fn as_slice(&self) -> &[Member] {
+        match self {
+            Self::One(member) => std::slice::from_ref(member),
+            Self::Any(members) => members,
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Member>)) {
+        let mut members = self.as_slice().to_vec();
+        change(&mut members);
+        *self = Self::new(members);
+    }
 }
 
 /// What is still to be done before events are given out.
@@ -118,7 +158,7 @@ enum Opening {
     Fresh,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Replay {
     upto: Pos,
     events: usize,
@@ -144,31 +184,29 @@ impl Cursor {
             Start::Oldest => head.pos,
             _ => 0,
         };
-        Self {
-            members,
-            at,
-            sent: at.pos,
+        let more = More {
             told,
-            owed: Vec::new(),
             opening: Some(opening),
-            values: Vec::new(),
             replay: Replay { upto: head.pos, events: 0, bytes: 0 },
-            until: None,
-            ended: false,
-        }
+            ..More::default()
+        };
+        Self { members: Members::new(members), at, sent: at.pos, more: Some(Box::new(more)) }
     }
 
     pub(super) fn members(&self) -> &[Member] {
-        &self.members
+        self.members.as_slice()
     }
 
-    pub(super) fn members_mut(&mut self) -> &mut Vec<Member> {
-        &mut self.members
+    pub(super) fn add(&mut self, member: Member) {
+        self.members.change(|members| members.push(member));
     }
 
-    /// Nothing of this topic is owed any more.
-    pub(super) fn disown(&mut self, key: TopicKey) {
-        self.owed.retain(|&(owed, _)| owed != key);
+    /// Takes a topic away; nothing of it is owed any more.
+    pub(super) fn remove(&mut self, key: TopicKey) {
+        self.members.change(|members| members.retain(|member| member.key != key));
+        if let Some(more) = &mut self.more {
+            more.owed.retain(|&(owed, _)| owed != key);
+        }
     }
 
     pub(super) fn pos(&self) -> Pos {
@@ -177,96 +215,141 @@ impl Cursor {
 
     /// Nothing more than what is due now.
     pub(super) fn finish(&mut self, log: &Log) {
-        self.until = Some(log.head().pos);
+        self.more.get_or_insert_default().until = Some(log.head().pos);
     }
 
     /// When it must be asked again at the latest.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        match self.opening {
+        match self.more.as_ref()?.opening {
             Some(Opening::Ahead(_, until)) => Some(until),
             _ => None,
         }
     }
 
+    /// [`take`](Self::take) for a subscriber that simply follows the head, behind which nothing was lost. Whether
+    /// it was one.
+    ///
+    /// A crowd that has missed the same events is given the same bytes.
+    pub(super) fn follow(
+        &mut self,
+        log: &Log,
+        policy: &Policy,
+        tails: &mut Tails,
+        batch: &mut Batch,
+    ) -> bool {
+        let members = self.members.as_slice();
+        let from = self.at.pos;
+        let follows = match &self.more {
+            None => true,
+            Some(more) => {
+                more.is_idle_at(from, policy) && matches!(more.opening, None | Some(Opening::Resumed))
+            }
+        };
+        if !follows || !batch.is_empty() {
+            return false;
+        }
+        let head = log.head();
+        if from == head.pos {
+            self.more = None;
+            return true;
+        }
+        if !log.is_whole(members, from) {
+            return false;
+        }
+        self.more = None;
+        let (bytes, upto, last) = match log.ahead(members, from) {
+            Ahead::Nothing => {
+                self.at = head;
+                return true;
+            }
+            Ahead::One(kept) => (kept.frame.as_bytes().clone(), kept.at, kept.at),
+            Ahead::Upto(last) => {
+                let (bytes, upto) = tails.get(log, members, from, last, batch.limit());
+                (bytes, upto, last)
+            }
+        };
+        batch.push(bytes);
+        self.sent = upto.pos;
+        self.at = if upto.pos == last.pos { head } else { upto };
+        if upto.pos < last.pos {
+            batch.fill();
+        }
+        true
+    }
+
     /// Puts what is due into the batch, as much as fits. Leaves it empty where nothing is due.
     pub(super) fn take(&mut self, log: &Log, policy: &Policy, now: Instant, batch: &mut Batch) {
-        if let Some(Opening::Ahead(id, until)) = self.opening {
-            match log.place(id, &self.members) {
-                Place::At(pos) => {
-                    self.at = Mark { pos, id };
-                    self.sent = pos;
-                    self.opening = Some(Opening::Resumed);
-                }
-                // What comes meanwhile lies in front of the client's position: it has it.
-                Place::Ahead if now < until && log.head().id.epoch == id.epoch => {
-                    if self.until.is_some() {
-                        batch.end();
-                    }
-                    return;
-                }
-                Place::Ahead => self.opening = Some(Opening::Lost(Reason::Unknown, Some(id))),
-                Place::Elsewhere => self.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
-            }
+        let mut more = self.more.take().unwrap_or_default();
+        let waits = !more.arrive(self, log, now, batch);
+        if !waits {
+            self.take_on(&mut more, log, policy, batch);
         }
-        let resumed = match self.opening.take() {
+        if !more.is_idle_at(self.at.pos, policy) || more.opening.is_some() {
+            self.more = Some(more);
+        }
+    }
+
+    fn take_on(&mut self, more: &mut More, log: &Log, policy: &Policy, batch: &mut Batch) {
+        let resumed = match more.opening.take() {
             Some(Opening::Lost(reason, after)) => {
-                self.restart(log, policy, reason, after, batch);
+                self.restart(more, log, policy, reason, after, batch);
                 false
             }
             Some(Opening::Fresh) => {
-                self.take_values(log);
+                self.take_values(more, log);
                 false
             }
             Some(Opening::Resumed) => true,
             Some(Opening::Ahead(..)) | None => false,
         };
-        if let Some(loss) = log.loss(&self.members, self.at.pos, self.told, &self.owed) {
-            self.tell(log, policy, resumed, &loss, batch);
+        if let Some(loss) = log.loss(self.members(), self.at.pos, more.told, &more.owed) {
+            self.tell(more, log, policy, resumed, &loss, batch);
         }
-        if !self.ended {
-            self.give(log, policy, batch);
+        if !more.ended {
+            self.give(more, log, policy, batch);
         }
-        self.owed.clear();
-        if self.at.pos < self.told {
+        more.owed.clear();
+        if self.at.pos < more.told {
             // What lies in front of its joining is not owed.
             let kept = |member: &Member| {
-                (member.key, log.count(member.key, self.at.pos.max(member.since), self.told))
+                (member.key, log.count(member.key, self.at.pos.max(member.since), more.told))
             };
-            self.owed.extend(self.members.iter().map(kept));
+            let owed: Vec<_> = self.members().iter().map(kept).collect();
+            more.owed = owed;
         }
-        if self.ended {
+        if more.ended {
             batch.end();
         }
     }
 
     /// The events between the cursor and the head.
-    fn give(&mut self, log: &Log, policy: &Policy, batch: &mut Batch) {
-        while let Some(value) = self.values.pop_if(|value| batch.fits(value.len())) {
+    fn give(&mut self, more: &mut More, log: &Log, policy: &Policy, batch: &mut Batch) {
+        while let Some(value) = more.values.pop_if(|value| batch.fits(value.len())) {
             self.sent = self.at.pos;
             batch.push(value);
         }
-        if !self.values.is_empty() {
+        if !more.values.is_empty() {
             batch.fill();
         }
         if batch.is_full() {
             return;
         }
-        for kept in log.due(&self.members, self.at.pos) {
-            if self.until.is_some_and(|until| kept.at.pos > until) {
+        for kept in log.due(self.members.as_slice(), self.at.pos) {
+            if more.until.is_some_and(|until| kept.at.pos > until) {
                 break;
             }
             if !batch.fits(kept.frame.len()) {
                 batch.fill();
                 return;
             }
-            let past = kept.at.pos <= self.replay.upto;
-            if past && self.replay.events > 0 && self.replay.is_over(policy.replay, kept.frame.len()) {
-                self.ended = true;
+            let past = kept.at.pos <= more.replay.upto;
+            if past && more.replay.events > 0 && more.replay.is_over(policy.replay, kept.frame.len()) {
+                more.ended = true;
                 return;
             }
             if past {
-                self.replay.events += 1;
-                self.replay.bytes += kept.frame.len();
+                more.replay.events += 1;
+                more.replay.bytes += kept.frame.len();
             }
             self.at = kept.at;
             self.sent = kept.at.pos;
@@ -275,8 +358,8 @@ impl Cursor {
                 return;
             }
         }
-        match self.until {
-            Some(_) => self.ended = true,
+        match more.until {
+            Some(_) => more.ended = true,
             None => self.at = log.head(),
         }
     }
@@ -284,6 +367,7 @@ impl Cursor {
     /// Begins anew where the client's position means nothing.
     fn restart(
         &mut self,
+        more: &mut More,
         log: &Log,
         policy: &Policy,
         reason: Reason,
@@ -292,25 +376,33 @@ impl Cursor {
     ) {
         // What a log that was born empty holds is all new to a client of an earlier life.
         let anew = reason == Reason::Restarted && log.born_empty() && policy.on_gap == OnGap::Continue;
-        let topics = log.names(&self.members);
+        let topics = log.names(self.members());
         self.at = if anew { log.epoch_start() } else { log.head() };
         let mut upto = self.at;
-        if anew && let Some(loss) = log.loss(&self.members, self.at.pos, 0, &[]) {
+        if anew && let Some(loss) = log.loss(self.members(), self.at.pos, 0, &[]) {
             upto = loss.upto;
-            if !log.keeps(&self.members, self.at.pos, upto.pos) {
+            if !log.keeps(self.members(), self.at.pos, upto.pos) {
                 self.at = upto;
             }
         }
-        self.told = upto.pos.max(self.at.pos);
+        more.told = upto.pos.max(self.at.pos);
         self.push_gap(reason, after, upto.id, &topics, batch);
-        self.ended = policy.on_gap == OnGap::Close;
+        more.ended = policy.on_gap == OnGap::Close;
         if !anew {
-            self.take_values(log);
+            self.take_values(more, log);
         }
     }
 
     /// Tells of a loss behind a position that is known.
-    fn tell(&mut self, log: &Log, policy: &Policy, resumed: bool, loss: &Loss, batch: &mut Batch) {
+    fn tell(
+        &mut self,
+        more: &mut More,
+        log: &Log,
+        policy: &Policy,
+        resumed: bool,
+        loss: &Loss,
+        batch: &mut Batch,
+    ) {
         let reason = if log.last_seam() > self.at.pos {
             Reason::Restarted
         } else if resumed || log.last_hole() > self.at.pos {
@@ -322,15 +414,15 @@ impl Cursor {
         let now = policy.on_gap != OnGap::Continue;
         if now {
             self.at = log.head();
-        } else if !log.keeps(&self.members, self.at.pos, loss.upto.pos) {
+        } else if !log.keeps(self.members(), self.at.pos, loss.upto.pos) {
             self.at = loss.upto;
         }
         // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
-        self.told = self.told.max(loss.upto.pos).max(self.at.pos);
+        more.told = more.told.max(loss.upto.pos).max(self.at.pos);
         self.push_gap(reason, Some(after), loss.upto.id, &loss.topics, batch);
-        self.ended = policy.on_gap == OnGap::Close;
+        more.ended = policy.on_gap == OnGap::Close;
         if now {
-            self.take_values(log);
+            self.take_values(more, log);
         }
     }
 
@@ -349,9 +441,9 @@ impl Cursor {
     }
 
     /// The present values of *latest value* topics, out of order: under the subscription's own position.
-    fn take_values(&mut self, log: &Log) {
-        let values = log.values(&self.members, self.at.pos);
-        self.values = values.iter().rev().map(|kept| kept.frame.with_id(self.at.id).into_bytes()).collect();
+    fn take_values(&self, more: &mut More, log: &Log) {
+        let values = log.values(self.members(), self.at.pos);
+        more.values = values.iter().rev().map(|kept| kept.frame.with_id(self.at.id).into_bytes()).collect();
     }
 
     fn own(&mut self, name: &'static str, data: String) -> Frame {
@@ -366,11 +458,46 @@ impl Cursor {
     /// At the opening always, so that nobody is without one; later when the client's own is about to fall out
     /// of the log.
     pub(super) fn position(&mut self, log: &Log, opening: bool) -> Option<Frame> {
-        if matches!(self.opening, Some(Opening::Ahead(..))) {
+        if self.wake_at().is_some() {
             return None;
         }
         let due = opening || (self.at.pos > self.sent && log.oldest() > self.sent);
         due.then(|| self.own("sse-position", "{}".to_owned()))
+    }
+}
+
+impl More {
+    /// Whether a cursor that stands at `pos` could do without, but for how it opens.
+    fn is_idle_at(&self, pos: Pos, policy: &Policy) -> bool {
+        self.told <= pos
+            && self.values.is_empty()
+            && self.until.is_none()
+            && !self.ended
+            && (policy.replay.is_none() || self.replay.upto <= pos)
+    }
+
+    /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
+    fn arrive(&mut self, cursor: &mut Cursor, log: &Log, now: Instant, batch: &mut Batch) -> bool {
+        let Some(Opening::Ahead(id, until)) = self.opening else {
+            return true;
+        };
+        match log.place(id, cursor.members()) {
+            Place::At(pos) => {
+                cursor.at = Mark { pos, id };
+                cursor.sent = pos;
+                self.opening = Some(Opening::Resumed);
+            }
+            // What comes meanwhile lies in front of the client's position: it has it.
+            Place::Ahead if now < until && log.head().id.epoch == id.epoch => {
+                if self.until.is_some() {
+                    batch.end();
+                }
+                return false;
+            }
+            Place::Ahead => self.opening = Some(Opening::Lost(Reason::Unknown, Some(id))),
+            Place::Elsewhere => self.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
+        }
+        true
     }
 }
 

@@ -11,7 +11,7 @@
 //!   comes into being.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, vec_deque},
     time::{Duration, Instant},
 };
 
@@ -63,6 +63,8 @@ pub(super) struct Log {
     order: VecDeque<Slot>,
     live: usize,
     bytes: usize,
+    /// When the oldest of them will be too old.
+    expires: Option<Instant>,
     topics: Slab<TopicLog>,
     names: HashMap<Topic, TopicKey>,
     /// Topics without events and subscribers, by mark.
@@ -144,6 +146,7 @@ impl Log {
             order: VecDeque::new(),
             live: 0,
             bytes: 0,
+            expires: None,
             topics: Slab::new(),
             names: HashMap::new(),
             idle: BTreeSet::new(),
@@ -279,6 +282,8 @@ impl Log {
         if self.order.len() > 2 * self.live + 64 {
             self.order.retain(|slot| slot.entry.is_some());
         }
+        let oldest = self.order.front().and_then(|slot| slot.entry.as_ref());
+        self.expires = oldest.and_then(|entry| entry.since.checked_add(self.limits.age));
     }
 
     /// A topic got an event, so exactly one has ceased to be among its last N. It goes when that is so in all
@@ -471,21 +476,61 @@ impl Log {
         self.due(members, from).next().is_some_and(|kept| kept.at.pos <= upto)
     }
 
+    /// Whether nothing of these topics was lost behind `from`. Where it holds, [`loss`](Self::loss) finds none
+    /// for a subscriber that stands there and was told of no loss ahead of it.
+    pub(super) fn is_whole(&self, members: &[Member], from: Pos) -> bool {
+        members.iter().all(|member| self.topics[member.key].mark.pos <= from.max(member.since))
+    }
+
+    /// What lies behind `from` on these topics: most often nothing, or one event.
+    pub(super) fn ahead(&self, members: &[Member], from: Pos) -> Ahead<'_> {
+        let [member] = members else {
+            let mut due = self.due(members, from);
+            let first = due.next();
+            return match (first, due.last()) {
+                (None, _) => Ahead::Nothing,
+                (Some(kept), None) => Ahead::One(kept),
+                (_, Some(last)) => Ahead::Upto(last.at),
+            };
+        };
+        let kept = &self.topics[member.key].kept;
+        let from = from.max(member.since);
+        match kept.back() {
+            Some(last) if last.at.pos > from => {
+                let before = kept.len().checked_sub(2).map(|index| &kept[index]);
+                if before.is_none_or(|kept| kept.at.pos <= from) {
+                    Ahead::One(last)
+                } else {
+                    Ahead::Upto(last.at)
+                }
+            }
+            _ => Ahead::Nothing,
+        }
+    }
+
+    /// Whether something will be too old by then.
+    pub(super) fn expires_by(&self, then: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= then)
+    }
+
     /// The events of these topics behind `from`, in order, each once.
     pub(super) fn due(&self, members: &[Member], from: Pos) -> Due<'_> {
-        let parts = members
-            .iter()
-            .filter_map(|member| {
-                let kept = &self.topics[member.key].kept;
-                let from = from.max(member.since);
-                // Most often a subscriber has all but the last few.
-                if kept.back().is_none_or(|last| last.at.pos <= from) {
-                    return None;
-                }
-                Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
-            })
-            .collect();
-        Due { parts }
+        match members {
+            [member] => match self.part(member, from) {
+                Some((kept, next)) => Due::One(kept.range(next..)),
+                None => Due::Many(Vec::new()),
+            },
+            _ => Due::Many(members.iter().filter_map(|member| self.part(member, from)).collect()),
+        }
+    }
+
+    /// A topic's index, and the first event in it that is behind `from`.
+    fn part(&self, member: &Member, from: Pos) -> Option<(&VecDeque<Kept>, usize)> {
+        let kept = &self.topics[member.key].kept;
+        let from = from.max(member.since);
+        // Most often a subscriber has all but the last few.
+        kept.back().filter(|last| last.at.pos > from)?;
+        Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
     }
 
     /// The present values of those of these topics that keep only the latest, none behind `upto`.
@@ -504,20 +549,32 @@ impl Log {
     }
 }
 
-/// Merges the indexes of several topics.
-pub(super) struct Due<'a> {
-    /// An index, and the next of its events.
-    parts: Vec<(&'a VecDeque<Kept>, usize)>,
+/// What lies behind a position.
+pub(super) enum Ahead<'a> {
+    Nothing,
+    One(&'a Kept),
+    /// Several, the last of them here.
+    Upto(Mark),
+}
+
+/// The events of one topic, or the indexes of several merged.
+pub(super) enum Due<'a> {
+    One(vec_deque::Iter<'a, Kept>),
+    /// Each an index, and the next of its events.
+    Many(Vec<(&'a VecDeque<Kept>, usize)>),
 }
 
 impl<'a> Iterator for Due<'a> {
     type Item = &'a Kept;
 
     fn next(&mut self) -> Option<&'a Kept> {
-        let first =
-            self.parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
+        let parts = match self {
+            Self::One(kept) => return kept.next(),
+            Self::Many(parts) => parts,
+        };
+        let first = parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
         // An event of several topics stands in the index of each.
-        for (kept, next) in &mut self.parts {
+        for (kept, next) in parts {
             if kept.get(*next).is_some_and(|kept| kept.at.pos == first.at.pos) {
                 *next += 1;
             }

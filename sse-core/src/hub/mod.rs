@@ -6,6 +6,7 @@ mod log;
 mod model;
 mod shared;
 mod subscription;
+mod tail;
 mod wake;
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
@@ -204,6 +205,7 @@ pub struct HubBuilder {
     policy: Policy,
     positions: bool,
     latest: Vec<TopicPattern>,
+    linger: Option<Duration>,
     options: StreamOptions,
     lifecycle: Lifecycle,
 }
@@ -222,6 +224,7 @@ impl Default for HubBuilder {
             policy: Policy { on_gap: OnGap::default(), replay: None },
             positions: true,
             latest: Vec::new(),
+            linger: None,
             options: StreamOptions::new(),
             lifecycle: Lifecycle::new(),
         }
@@ -303,6 +306,19 @@ impl HubBuilder {
         self
     }
 
+    /// Merges events into fewer writes (default: off): the first goes out at once, and those that follow within
+    /// this time go out together at its end. At most one second.
+    ///
+    /// For dashboards: at 500 events a second to 200 clients, 5 ms about halve the server's work and cost each
+    /// event 2.5 ms in the mean. Where events are further apart than this, nothing is merged and they only come
+    /// later. Under load events merge by themselves, without it.
+    #[must_use]
+    pub fn linger(mut self, within: Duration) -> Self {
+        let within = within.min(Duration::from_secs(1));
+        self.linger = (!within.is_zero()).then_some(within);
+        self
+    }
+
     /// Keep-alive, reconnection time and age of this hub's streams.
     #[must_use]
     pub fn stream_options(mut self, options: StreamOptions) -> Self {
@@ -321,7 +337,7 @@ impl HubBuilder {
     pub fn build(self) -> Hub {
         let log = Log::new(self.limits, EventId::start(), false, true);
         Hub {
-            shared: Arc::new(Shared::new(log, self.policy, self.positions, self.latest)),
+            shared: Arc::new(Shared::new(log, self.policy, self.positions, self.latest, self.linger)),
             lifecycle: self.lifecycle,
             options: self.options,
             max_event_bytes: self.max_event_bytes,

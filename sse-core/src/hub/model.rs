@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::{
     cursor::{Cursor, OnGap, Policy, ReplayCap, Start},
     log::{Limits, Log, Member},
+    tail::Tails,
 };
 use crate::{batch::Batch, event::Event, frame::Draft, id::EventId, topic::Topic};
 
@@ -99,6 +100,7 @@ struct Node {
     held: BTreeSet<usize>,
     /// What it is known to have lost whole: everything in front of this.
     breaks: Vec<usize>,
+    tails: Tails,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -281,10 +283,12 @@ impl World {
             return;
         };
         let node = *node;
-        let log = &mut self.nodes[node].log;
+        let Node { log, tails, .. } = &mut self.nodes[node];
         log.trim(self.now);
         let mut batch = Batch::new(limit, None);
-        cursor.take(log, &self.setup.policy, self.now, &mut batch);
+        if !cursor.follow(log, &self.setup.policy, tails, &mut batch) {
+            cursor.take(log, &self.setup.policy, self.now, &mut batch);
+        }
         let mut ended = batch.is_ended();
         if batch.is_empty() && !ended {
             let position = cursor.position(log, !client.opened);
@@ -412,6 +416,7 @@ impl Node {
             mirrored,
             held: BTreeSet::new(),
             breaks: if setup.fed && mirrored > 0 { vec![mirrored] } else { Vec::new() },
+            tails: Tails::default(),
         }
     }
 

@@ -3,17 +3,23 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use slab::Slab;
-use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     cursor::Policy,
-    log::Log,
+    log::{Log, Pos},
+    tail::Tails,
     wake::{Slot, Wake},
 };
 use crate::{
@@ -29,6 +35,9 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) wake: Wake,
     pub(super) slots: Slab<Slot>,
+    pub(super) tails: Tails,
+    /// When the last event came: about now, for those who have just been woken for it.
+    pub(super) newest: Instant,
     pub(super) generation: u32,
 }
 
@@ -38,18 +47,36 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) positions: bool,
     latest: Vec<TopicPattern>,
+    linger: Option<Duration>,
+    /// The log's head, to be looked at without the lock.
+    head: AtomicU64,
     wake_task: AtomicBool,
     /// Lives longer than the hub, so that the task that waits on it does not keep the hub alive.
     news: Arc<Notify>,
 }
 
 impl Shared {
-    pub(super) fn new(log: Log, policy: Policy, positions: bool, latest: Vec<TopicPattern>) -> Self {
+    pub(super) fn new(
+        log: Log,
+        policy: Policy,
+        positions: bool,
+        latest: Vec<TopicPattern>,
+        linger: Option<Duration>,
+    ) -> Self {
         Self {
-            state: Mutex::new(State { log, wake: Wake::default(), slots: Slab::new(), generation: 0 }),
+            head: AtomicU64::new(log.head().pos),
+            state: Mutex::new(State {
+                log,
+                wake: Wake::new(linger.is_some()),
+                slots: Slab::new(),
+                tails: Tails::default(),
+                newest: Instant::now(),
+                generation: 0,
+            }),
             policy,
             positions,
             latest,
+            linger,
             wake_task: AtomicBool::new(false),
             news: Arc::default(),
         }
@@ -63,13 +90,27 @@ impl Shared {
         self.latest.iter().any(|pattern| pattern.matches(topic))
     }
 
+    #[inline]
+    pub(super) fn head(&self) -> Pos {
+        self.head.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(super) fn has_wake_task(&self) -> bool {
+        self.wake_task.load(Ordering::SeqCst)
+    }
+
     /// Gives the event its id, makes it visible and has its subscribers woken.
     pub(super) fn append(&self, topics: &Topics, draft: Draft) -> EventId {
-        let now = Instant::now().into_std();
         let mut state = self.lock();
+        // Read under the lock: the log's events are in the order of their times.
+        let now = Instant::now();
+        state.newest = now;
+        let now = now.into_std();
         let id = state.log.next_id();
         let frame = draft.seal(id);
         let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
+        self.head.store(state.log.head().pos, Ordering::Release);
         for &key in &keys {
             state.wake.mark(key);
         }
@@ -86,19 +127,24 @@ impl Shared {
         if self.wake_task.load(Ordering::SeqCst) {
             self.news.notify_one();
         } else {
-            while self.wake_some() {}
+            self.wake_all();
         }
     }
 
+    fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        self.lock().wake.release();
+        while self.wake_some(&mut wakers) {}
+    }
+
     /// Wakes a few; whether there are more.
-    fn wake_some(&self) -> bool {
-        let mut wakers: Vec<Waker> = Vec::new();
+    fn wake_some(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut guard = self.lock();
         let State { log, wake, slots, .. } = &mut *guard;
-        wake.next(log, slots, &mut wakers);
-        let more = !wake.is_idle();
+        wake.next(log, slots, wakers);
+        let more = !wake.is_done();
         drop(guard);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.drain(..).for_each(Waker::wake);
         more
     }
 
@@ -128,13 +174,32 @@ struct WakeTask(Weak<Shared>);
 
 impl WakeTask {
     async fn run(self, news: Arc<Notify>) {
+        let mut wakers = Vec::new();
+        // When the last pass began. The first event goes out at once; those that follow within the time for
+        // which the hub lingers are one pass, and one write each.
+        let mut began: Option<Instant> = None;
         loop {
-            let Some(more) = self.0.upgrade().map(|shared| shared.wake_some()) else {
+            let Some(shared) = self.0.upgrade() else {
                 return;
             };
-            if more {
+            if shared.wake_some(&mut wakers) {
+                drop(shared);
                 tokio::task::yield_now().await;
+                continue;
+            }
+            let Some(linger) = shared.linger else {
+                drop(shared);
+                news.notified().await;
+                continue;
+            };
+            let until = began.map(|began| began + linger).filter(|until| *until > Instant::now());
+            if let Some(until) = until {
+                drop(shared);
+                sleep_until(until).await;
+            } else if shared.lock().wake.release() {
+                began = Some(Instant::now());
             } else {
+                drop(shared);
                 news.notified().await;
             }
         }
@@ -146,7 +211,7 @@ impl Drop for WakeTask {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.wake_task.store(false, Ordering::SeqCst);
-            while shared.wake_some() {}
+            shared.wake_all();
         }
     }
 }

@@ -4,14 +4,14 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::time::Instant;
 
 use super::{
     cursor::Cursor,
-    log::Member,
+    log::{Member, Pos},
     shared::{Shared, State},
     wake::Slot,
 };
@@ -22,15 +22,35 @@ use crate::{batch::Batch, frame::Frame, hub::Start, source::Source, stream::Even
 /// It holds a position in the hub's log and nothing else; dropping it frees everything.
 pub struct Subscription {
     shared: Arc<Shared>,
-    slot: usize,
+    slot: u32,
     generation: u32,
+    /// Whether it must be asked again at some time.
+    waits: bool,
+    /// Where it stood when it last fell asleep at the head, and who sleeps.
+    asleep_at: Pos,
+    waker_id: (usize, usize),
+}
+
+/// No head stands here.
+const NEVER: Pos = 0;
+
+fn arm(sleeper: &mut Option<Waker>, waker: &Waker) {
+    match sleeper {
+        Some(sleeper) => sleeper.clone_from(waker),
+        none => *none = Some(waker.clone()),
+    }
+}
+
+/// Tells wakers apart as long as one of them is kept: the slot keeps it until there is news.
+fn id(waker: &Waker) -> (usize, usize) {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
 }
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Start) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
-        let State { log, wake, slots, generation } = &mut *guard;
+        let State { log, wake, slots, generation, .. } = &mut *guard;
         log.trim(now);
         let members: Vec<Member> = topics
             .iter()
@@ -44,14 +64,21 @@ impl Subscription {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self { shared: Arc::clone(shared), slot, generation }
+        Self {
+            shared: Arc::clone(shared),
+            slot: slot as u32,
+            generation,
+            waits: false,
+            asleep_at: NEVER,
+            waker_id: (0, 0),
+        }
     }
 
     /// A handle that changes the topics while the stream is open.
     pub fn handle(&self) -> SubscriptionHandle {
         SubscriptionHandle {
             shared: Arc::downgrade(&self.shared),
-            slot: self.slot,
+            slot: self.slot as usize,
             generation: self.generation,
         }
     }
@@ -62,7 +89,7 @@ impl Subscription {
         }
         let mut guard = self.shared.lock();
         let State { log, slots, .. } = &mut *guard;
-        slots[self.slot].cursor.position(log, opening)
+        slots[self.slot as usize].cursor.position(log, opening)
     }
 }
 
@@ -80,23 +107,46 @@ impl EventStream<Subscription> {
 impl Source for Subscription {
     const OWES: bool = true;
 
-    fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
-        let now = Instant::now().into_std();
-        let mut guard = self.shared.lock();
-        let State { log, slots, .. } = &mut *guard;
-        log.trim(now);
-        let slot = &mut slots[self.slot];
-        slot.cursor.take(log, &self.shared.policy, now, batch);
-        if !batch.is_empty() || batch.is_ended() {
-            return Poll::Ready(());
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        let this = &mut *self;
+        let mut guard = this.shared.lock();
+        let State { log, slots, tails, newest, .. } = &mut *guard;
+        let slot = &mut slots[this.slot as usize];
+        // The clock is read only where something may have expired since it was last looked.
+        if batch.before().is_none_or(|before| log.expires_by(before.into_std())) {
+            log.trim(batch.now().into_std());
         }
-        match &mut slot.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+        let policy = &this.shared.policy;
+        if !slot.cursor.follow(log, policy, tails, batch) {
+            slot.cursor.take(log, policy, batch.now().into_std(), batch);
+        }
+        let due = !batch.is_empty() || batch.is_ended();
+        if due {
+            batch.hint(*newest);
+        }
+        // At the head it falls asleep in the same look, so that the poll that follows need not look again.
+        if slot.cursor.pos() == log.head().pos && !batch.is_ended() {
+            arm(&mut slot.waker, cx.waker());
+            this.asleep_at = slot.cursor.pos();
+            this.waker_id = id(cx.waker());
+        } else {
+            this.asleep_at = NEVER;
+            if !due {
+                arm(&mut slot.waker, cx.waker());
+                this.waits = slot.cursor.wake_at().is_some();
+            }
         }
         drop(guard);
-        self.shared.ensure_wake_task();
+        if due {
+            return Poll::Ready(());
+        }
+        this.shared.ensure_wake_task();
         Poll::Pending
+    }
+
+    #[inline]
+    fn is_asleep(&self, waker: &Waker) -> bool {
+        self.asleep_at == self.shared.head() && self.waker_id == id(waker) && self.shared.has_wake_task()
     }
 
     fn greeting(self: Pin<&mut Self>) -> Option<Frame> {
@@ -107,14 +157,18 @@ impl Source for Subscription {
         self.position(false)
     }
 
+    #[inline]
     fn wake_at(&self) -> Option<Instant> {
-        self.shared.lock().slots[self.slot].cursor.wake_at().map(Instant::from_std)
+        if !self.waits {
+            return None;
+        }
+        self.shared.lock().slots[self.slot as usize].cursor.wake_at().map(Instant::from_std)
     }
 
     fn finish(self: Pin<&mut Self>) {
         let mut guard = self.shared.lock();
         let State { log, slots, .. } = &mut *guard;
-        slots[self.slot].cursor.finish(log);
+        slots[self.slot as usize].cursor.finish(log);
     }
 }
 
@@ -122,7 +176,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut guard = self.shared.lock();
         let State { log, wake, slots, .. } = &mut *guard;
-        let slot = slots.remove(self.slot);
+        let slot = slots.remove(self.slot as usize);
         for member in slot.cursor.members() {
             wake.leave(member.key, slots);
             log.leave(member.key);
@@ -160,7 +214,7 @@ impl SubscriptionHandle {
                     log.leave(key);
                     continue;
                 }
-                slots[slot].cursor.members_mut().push(Member { key, since });
+                slots[slot].cursor.add(Member { key, since });
                 wake.join(key, slot, generation);
             }
         })
@@ -171,15 +225,14 @@ impl SubscriptionHandle {
         self.change(|_, state, slot, generation| {
             let State { log, wake, slots, .. } = state;
             for topic in topics {
-                let members = slots[slot].cursor.members_mut();
                 let Some(key) = log.key(topic) else {
                     continue;
                 };
-                let Some(index) = members.iter().position(|member| member.key == key) else {
+                let cursor = &mut slots[slot].cursor;
+                if !cursor.members().iter().any(|member| member.key == key) {
                     continue;
-                };
-                members.swap_remove(index);
-                slots[slot].cursor.disown(key);
+                }
+                cursor.remove(key);
                 wake.leave_one(key, slot, generation);
                 log.leave(key);
             }

@@ -39,6 +39,8 @@ pub(super) struct Wake {
     rings: Vec<Ring>,
     /// Topics with somebody left to wake.
     marked: VecDeque<TopicKey>,
+    /// Topics with news that are not to be told yet: the hub lingers.
+    held: Option<Vec<TopicKey>>,
 }
 
 /// A topic's subscribers, in the order in which they were last woken.
@@ -49,9 +51,28 @@ struct Ring {
     pending: usize,
     /// How many of the members have gone.
     gone: usize,
+    /// Whether its news is held back.
+    held: bool,
 }
 
 impl Wake {
+    /// With `linger`, what is marked waits for [`release`](Self::release).
+    pub(super) fn new(linger: bool) -> Self {
+        Self { held: linger.then(Vec::new), ..Self::default() }
+    }
+
+    /// Those that were held back are to be told now. Whether there were any.
+    pub(super) fn release(&mut self) -> bool {
+        let Some(held) = self.held.as_mut().map(std::mem::take) else {
+            return false;
+        };
+        for &key in &held {
+            self.rings[key].held = false;
+            self.start(key);
+        }
+        !held.is_empty()
+    }
+
     pub(super) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
         if self.rings.len() <= key {
             self.rings.resize_with(key + 1, Ring::default);
@@ -78,6 +99,16 @@ impl Wake {
 
     /// The topic has news for its subscribers.
     pub(super) fn mark(&mut self, key: TopicKey) {
+        let (Some(held), Some(ring)) = (&mut self.held, self.rings.get_mut(key)) else {
+            return self.start(key);
+        };
+        if !ring.held && !ring.members.is_empty() {
+            ring.held = true;
+            held.push(key);
+        }
+    }
+
+    fn start(&mut self, key: TopicKey) {
         let Some(ring) = self.rings.get_mut(key) else {
             return;
         };
@@ -87,39 +118,44 @@ impl Wake {
         ring.pending = ring.members.len();
     }
 
+    /// Whether there is nobody to wake, now or later.
     pub(super) fn is_idle(&self) -> bool {
+        self.marked.is_empty() && self.held.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Whether there is nobody to wake now.
+    pub(super) fn is_done(&self) -> bool {
         self.marked.is_empty()
     }
 
     /// The next few sleepers, for the caller to wake outside the lock. Topics take turns.
     pub(super) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
-        for _ in 0..LOOK_AT_ONCE {
-            if wakers.len() >= WAKE_AT_ONCE {
+        let mut looks = LOOK_AT_ONCE;
+        while let Some(&key) = self.marked.front() {
+            let ring = &mut self.rings[key];
+            let news = log.news(key);
+            while ring.pending > 0 && looks > 0 && wakers.len() < WAKE_AT_ONCE {
+                ring.pending -= 1;
+                looks -= 1;
+                let Some(member) = ring.members.pop_front() else {
+                    ring.pending = 0;
+                    break;
+                };
+                let (slot, generation) = member;
+                match slots.get_mut(slot as usize) {
+                    Some(slot) if slot.generation == generation => {
+                        ring.members.push_back(member);
+                        if slot.cursor.pos() < news {
+                            wakers.extend(slot.waker.take());
+                        }
+                    }
+                    _ => ring.gone = ring.gone.saturating_sub(1),
+                }
+            }
+            if ring.pending > 0 {
                 break;
             }
-            let Some(&key) = self.marked.front() else {
-                return;
-            };
-            let ring = &mut self.rings[key];
-            if ring.pending == 0 {
-                self.marked.pop_front();
-                continue;
-            }
-            ring.pending -= 1;
-            let Some(member) = ring.members.pop_front() else {
-                ring.pending = 0;
-                continue;
-            };
-            let (slot, generation) = member;
-            match slots.get_mut(slot as usize) {
-                Some(slot) if slot.generation == generation => {
-                    ring.members.push_back(member);
-                    if slot.cursor.pos() < log.news(key) {
-                        wakers.extend(slot.waker.take());
-                    }
-                }
-                _ => ring.gone = ring.gone.saturating_sub(1),
-            }
+            self.marked.pop_front();
         }
         if self.marked.len() > 1 {
             self.marked.rotate_left(1);

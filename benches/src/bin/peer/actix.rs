@@ -1,0 +1,46 @@
+//! actix-web: a streaming body, and actix-web-lab's `sse`.
+
+use std::{convert::Infallible, time::Duration};
+
+use actix_web::{App, HttpResponse, HttpServer, Route, web};
+use actix_web_lab::sse;
+use futures_util::StreamExt;
+use sse_benches::{Encoded, Published, Text, channel, live};
+
+pub(crate) fn serve(port: u16, routes: fn() -> (Route, Route)) -> std::io::Result<()> {
+    let (encoded, text) = (channel::<Encoded>(), channel::<Text>());
+    actix_web::rt::System::new().block_on(async move {
+        let app = move || {
+            let (get, post) = routes();
+            App::new()
+                .app_data(web::Data::new(encoded.clone()))
+                .app_data(web::Data::new(text.clone()))
+                .route("/events", get)
+                .route("/publish", post)
+        };
+        let server =
+            HttpServer::new(app).h1_allow_half_closed(false).tcp_nodelay(true).bind(("127.0.0.1", port))?;
+        server.run().await
+    })
+}
+
+async fn publish<E: Published>(channel: web::Data<sse_benches::Channel<E>>, body: String) -> HttpResponse {
+    channel.publish(&body);
+    HttpResponse::Accepted().finish()
+}
+
+pub(crate) fn floor() -> (Route, Route) {
+    async fn events(channel: web::Data<sse_benches::Channel<Encoded>>) -> HttpResponse {
+        let body = live(&channel).map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
+        HttpResponse::Ok().content_type("text/event-stream").streaming(body)
+    }
+    (web::get().to(events), web::post().to(publish::<Encoded>))
+}
+
+pub(crate) fn own() -> (Route, Route) {
+    async fn events(channel: web::Data<sse_benches::Channel<Text>>) -> impl actix_web::Responder {
+        let events = live(&channel).map(|event| sse::Event::Data(sse::Data::new(event.data).id(event.id)));
+        sse::Sse::from_infallible_stream(events).with_keep_alive(Duration::from_secs(15))
+    }
+    (web::get().to(events), web::post().to(publish::<Text>))
+}

@@ -1,0 +1,25 @@
+//! What ours is measured against, one server per run: `peer actix-floor` and so on. `PORT` is where it listens.
+//!
+//! All take `GET /events` and `POST /publish`. The *floor* is the framework's bare streaming body of bytes that
+//! were encoded once; *own* is the framework's own events, encoded for every client as it does that.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
+
+mod actix;
+mod epoll;
+mod rocket;
+mod warp;
+
+fn main() {
+    let port: u16 = std::env::var("PORT").expect("PORT").parse().expect("a port");
+    match std::env::args().nth(1).as_deref() {
+        Some("actix-floor") => actix::serve(port, actix::floor).expect("a server"),
+        Some("actix-own") => actix::serve(port, actix::own).expect("a server"),
+        Some("rocket-floor") => rocket::serve(port, rocket::floor()),
+        Some("rocket-own") => rocket::serve(port, rocket::own()),
+        Some("warp-floor") => warp::floor(port),
+        Some("warp-own") => warp::own(port),
+        Some("epoll") => epoll::serve(port, epoll::Writes::EachEvent).expect("a server"),
+        Some("epoll-log") => epoll::serve(port, epoll::Writes::AllDue).expect("a server"),
+        other => eprintln!("peer: unknown server {other:?}"),
+    }
+}

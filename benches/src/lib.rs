@@ -1,0 +1,20 @@
+//! Shared parts of the benchmarks: what the servers publish, and one process that plays all clients.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark may fail where it stands"
+)]
+
+mod args;
+mod channel;
+mod fan;
+mod process;
+mod report;
+
+pub use args::{Args, SERVERS, framework};
+pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live};
+pub use fan::{Fan, MARK, body};
+pub use process::{Process, pin, programs};
+pub use report::{Report, median};

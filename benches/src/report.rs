@@ -1,0 +1,42 @@
+//! [`Report`]: Markdown, to the terminal and to a file under `benches/results/`.
+
+use std::{fmt::Write, path::Path};
+
+#[derive(Debug, Default)]
+pub struct Report(String);
+
+impl Report {
+    pub fn new(title: &str) -> Self {
+        Self(format!("# {title}\n"))
+    }
+
+    pub fn text(&mut self, text: &str) {
+        let _ = writeln!(self.0, "\n{text}");
+    }
+
+    pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
+        let mut line = |cells: Vec<&str>| {
+            let _ = writeln!(self.0, "| {} |", cells.join(" | "));
+        };
+        line(head.to_vec());
+        line(vec!["---"; head.len()]);
+        for row in rows {
+            line(row.iter().map(String::as_str).collect());
+        }
+    }
+
+    /// Prints it, and writes it to `benches/results/<name>.md`.
+    pub fn finish(self, name: &str) {
+        print!("{}", self.0);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(format!("{name}.md"));
+        std::fs::write(&path, &self.0).expect("a file");
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    assert!(!values.is_empty());
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}

@@ -1,0 +1,76 @@
+//! [`Tails`]: events that a whole crowd has missed, put together once.
+
+use bytes::Bytes;
+
+use super::log::{Log, Mark, Member, Pos, TopicKey};
+
+/// How many are kept. With no more than [`LARGEST`] bytes each they take a quarter of a MiB at the most.
+const PLACES: usize = 16;
+
+/// The largest that is kept.
+const LARGEST: usize = 16 << 10;
+
+/// The newest few concatenations, each in the place that its topics have.
+#[derive(Debug, Default)]
+pub(super) struct Tails {
+    places: [Option<Tail>; PLACES],
+}
+
+/// What followed one position on some topics.
+#[derive(Debug)]
+struct Tail {
+    topics: Box<[TopicKey]>,
+    from: Pos,
+    /// The newest event of the topics, whether or not it had room.
+    last: Pos,
+    limit: usize,
+    /// The last event in it.
+    upto: Mark,
+    bytes: Bytes,
+}
+
+impl Tails {
+    /// The events of these topics behind `from`, as many as fit into `limit` and at least one, and the last of
+    /// them. `last` is the newest that there is.
+    ///
+    /// Nothing behind `from` may have been lost: then what was put together for the same question is still the
+    /// answer, as positions are never given twice.
+    pub(super) fn get(
+        &mut self,
+        log: &Log,
+        members: &[Member],
+        from: Pos,
+        last: Mark,
+        limit: usize,
+    ) -> (Bytes, Mark) {
+        let place = members.iter().fold(0, |sum: usize, member| sum.wrapping_add(member.key)) % PLACES;
+        let shared = members.iter().all(|member| member.since <= from);
+        if let Some(tail) = &self.places[place]
+            && shared
+            && (tail.from, tail.last, tail.limit) == (from, last.pos, limit)
+            && tail.topics.iter().eq(members.iter().map(|member| &member.key))
+        {
+            return (tail.bytes.clone(), tail.upto);
+        }
+        let mut upto = last;
+        let mut len = 0;
+        for kept in log.due(members, from) {
+            if len > 0 && len + kept.frame.len() > limit {
+                break;
+            }
+            len += kept.frame.len();
+            upto = kept.at;
+        }
+        let mut bytes = Vec::with_capacity(len);
+        for kept in log.due(members, from).take_while(|kept| kept.at.pos <= upto.pos) {
+            bytes.extend_from_slice(kept.frame.as_bytes());
+        }
+        let bytes = Bytes::from(bytes);
+        if shared && bytes.len() <= LARGEST {
+            let topics = members.iter().map(|member| member.key).collect();
+            let tail = Tail { topics, from, last: last.pos, limit, upto, bytes: bytes.clone() };
+            self.places[place] = Some(tail);
+        }
+        (bytes, upto)
+    }
+}

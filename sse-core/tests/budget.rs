@@ -1,0 +1,88 @@
+//! What a delivered event may cost, in things that can be counted: allocations, and the size of what there is
+//! one of for every subscriber.
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+#![allow(missing_docs, reason = "a test")]
+
+use std::{alloc::System, cell::Cell, future::poll_fn, mem::size_of, net::SocketAddr, rc::Rc};
+
+use sse_core::{EventStream, Hub, Request, RequestHead, Subscription};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::task::{LocalSet, yield_now};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SUBSCRIBERS: usize = 200;
+
+struct Get;
+
+impl RequestHead for Get {
+    fn method(&self) -> &'static str {
+        "GET"
+    }
+
+    fn headers(&self, _: &str) -> Vec<&[u8]> {
+        Vec::new()
+    }
+
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// Publishes `rounds` times so many events at once to all subscribers; the allocations for each that is
+/// delivered, publishing included.
+async fn allocations(rounds: usize, at_once: usize) -> f64 {
+    let hub = Hub::new();
+    let got = Rc::new(Cell::new(0));
+    for _ in 0..SUBSCRIBERS {
+        let mut stream = Box::pin(hub.open(&Request::new(&Get, hub.lifecycle()), "news").unwrap());
+        let got = Rc::clone(&got);
+        tokio::task::spawn_local(async move {
+            while let Some(chunk) = poll_fn(|cx| stream.as_mut().poll_chunk(cx, 4096)).await {
+                let events = chunk.windows(7).filter(|window| window == b"data: x").count();
+                got.set(got.get() + events);
+            }
+        });
+    }
+    let publish = async |rounds: usize| {
+        for _ in 0..rounds {
+            let expected = got.get() + at_once * SUBSCRIBERS;
+            for _ in 0..at_once {
+                hub.publish("news", "x").await.unwrap();
+            }
+            while got.get() < expected {
+                yield_now().await;
+            }
+        }
+    };
+    // The log's and the queues' first growth is paid once.
+    publish(8).await;
+    let region = Region::new(ALLOCATOR);
+    publish(rounds).await;
+    let change = region.change();
+    (change.allocations + change.reallocations) as f64 / (rounds * at_once * SUBSCRIBERS) as f64
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn delivering_allocates_nothing() {
+    LocalSet::new()
+        .run_until(async {
+            let single = allocations(50, 1).await;
+            assert!(single < 0.06, "{single} allocations for a delivered event");
+            // A crowd that is behind shares what it has missed.
+            let behind = allocations(50, 16).await;
+            assert!(behind < 0.06, "{behind} allocations for a delivered event, 16 at once");
+        })
+        .await;
+}
+
+#[test]
+fn subscribers_are_small() {
+    let stream = size_of::<EventStream<Subscription>>();
+    assert!(stream <= 240, "a stream of a subscription has {stream} bytes");
+}

@@ -102,7 +102,11 @@ impl Lease {
     /// Whether nothing more may be sent. The wall clock is asked every time: the one that timers go by stands
     /// still while a machine sleeps.
     pub(crate) fn is_over(&self) -> bool {
-        self.signal.revoked.load(Ordering::SeqCst) || self.clock.now() >= self.ends_at
+        self.is_revoked() || self.clock.now() >= self.ends_at
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.signal.revoked.load(Ordering::SeqCst)
     }
 
     /// The event that announces the end, when it is due, once.

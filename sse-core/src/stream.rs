@@ -169,14 +169,15 @@ impl<S: Source> EventStream<S> {
         if stops && !std::mem::replace(this.stopping, true) {
             source.as_mut().finish();
         }
-        let revoked = this.lease.as_ref().is_some_and(|lease| lease.is_over());
+        let revoked = this.lease.as_ref().is_some_and(|lease| lease.is_revoked());
         let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         let quiet = calm.is_some() && registered && !stops && !revoked;
         if quiet && this.held.is_none() && source.is_asleep(cx.waker()) {
             return Poll::Pending;
         }
         // Over means: nothing more, whether or not the source has more.
-        let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || revoked;
+        let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
+        let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || expired;
         let held = this.held.take().filter(|_| !over);
         let mut batch = Batch::earlier_than(calm, limit, held);
         if !over && !batch.is_full() {

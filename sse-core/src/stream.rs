@@ -48,11 +48,12 @@ pin_project! {
         stopping: bool,
         paused: bool,
         // An event that did not fit into the last chunk.
-        held: Option<Bytes>,
+        held: Option<Box<Bytes>>,
         last_traffic: Instant,
         ends_at: Instant,
         // Made at the first poll: only there a runtime is certain.
-        timer: Option<Pin<Box<Sleep>>>,
+        #[pin]
+        timer: Option<Sleep>,
         // Who was registered with the timer and the lifecycle.
         waker: Option<Waker>,
     }
@@ -137,7 +138,7 @@ impl<S: Source> EventStream<S> {
         };
 
         // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
-        let calm = this.timer.as_ref().filter(|timer| *this.opened && !timer.is_elapsed());
+        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| *this.opened && !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());
         let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
         if stops && !std::mem::replace(this.stopping, true) {
@@ -149,7 +150,7 @@ impl<S: Source> EventStream<S> {
         }
         // Over means: nothing more, whether or not the source has more.
         let mut over = calm.is_none() && Instant::now() >= *this.ends_at;
-        let held = this.held.take().filter(|_| !over);
+        let held = this.held.take().filter(|_| !over).map(|held| *held);
         let mut batch = Batch::earlier_than(calm, limit, held);
         if !over && !batch.is_full() {
             let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
@@ -181,7 +182,12 @@ impl<S: Source> EventStream<S> {
                         source.wake_at(),
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
-                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
+                    if this.timer.is_none() {
+                        this.timer.set(Some(sleep_until(target)));
+                    }
+                    let Some(mut timer) = this.timer.as_pin_mut() else {
+                        return Poll::Pending;
+                    };
                     // The timer stays where it was while events flow: one that fires early is set anew then.
                     let moved = timer.is_elapsed() || target < timer.deadline();
                     if moved {
@@ -205,7 +211,7 @@ impl<S: Source> EventStream<S> {
         *this.paused = batch.is_full() && !ended;
         *this.last_traffic = batch.now();
         let (mut chunk, held) = batch.into_parts();
-        *this.held = held;
+        *this.held = held.map(Box::new);
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
         // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
         let retry_line = || format!("retry: {}\n", this.options.jittered_retry().as_millis());
@@ -218,7 +224,7 @@ impl<S: Source> EventStream<S> {
         if ended {
             this.source.set(None);
             *this.seat = None;
-            *this.timer = None;
+            this.timer.set(None);
         }
         Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
     }

@@ -4,6 +4,6 @@
 mod request;
 mod response;
 
-pub use request::{SseRequest, request, with_hub};
+pub use request::{PeerAddr, SseRequest, request, with_hub};
 pub use response::{Error, Sse};
 pub use sse_core::*;

@@ -22,13 +22,22 @@ pub fn request<T: AsRef<Lifecycle>>(
 ) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
     let lifecycle = lifecycle.as_ref().clone();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method().and(warp::header::headers_cloned()).and(query).and(warp::addr::remote()).map(
+    let peer = warp::ext::optional::<PeerAddr>().and(warp::addr::remote());
+    let peer = peer.map(|own: Option<PeerAddr>, warps| own.map(|PeerAddr(addr)| addr).or(warps));
+    warp::method().and(warp::header::headers_cloned()).and(query).and(peer).map(
         move |method, headers, query, peer| {
             let head = Head { method, headers, query, peer };
             SseRequest(Request::new(&head, &lifecycle))
         },
     )
 }
+
+/// The client's address, as an extension of a request that reaches warp through `warp::service`.
+///
+/// `warp::serve` knows the address, but behind a server of one's own nobody tells warp: insert this into the
+/// request's extensions there, and [`request`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
 
 /// What the [`request`] filter extracts.
 #[derive(Clone, Debug)]

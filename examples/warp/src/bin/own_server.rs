@@ -1,7 +1,7 @@
 //! The quickstart's stream on warp behind a hyper server of one's own, which sends an event with less work:
 //! `cargo run -p example-warp --bin own_server`
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use hyper::{server::conn::http1, service::Service};
@@ -63,8 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let service = service.clone();
         let with_peer = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
             request.extensions_mut().insert(PeerAddr(peer)); // warp's own is private
-            let response = service.call(request);
-            async move { Ok::<_, Infallible>(response.await?) }
+            service.call(request)
         });
         let connection = http.serve_connection(TokioIo::new(socket), with_peer);
         tokio::spawn(connections.watch(connection));

@@ -1,13 +1,14 @@
 //! [`Args`]: what all benchmarks are told in the same way.
 
 /// Every server, by program.
-pub const SERVERS: [&str; 11] = [
+pub const SERVERS: [&str; 12] = [
     "epoll",
     "epoll-log",
     "ours-actix",
     "actix-floor",
     "actix-own",
     "ours-warp",
+    "ours-warp-own-server",
     "warp-floor",
     "warp-own",
     "ours-rocket",
@@ -42,6 +43,5 @@ impl Args {
 
 /// Which framework a server belongs to.
 pub fn framework(server: &str) -> &str {
-    let parts = server.split('-').find(|part| !matches!(*part, "ours" | "own" | "floor"));
-    parts.unwrap_or_default()
+    ["actix", "rocket", "warp"].into_iter().find(|name| server.contains(name)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! [`Frame`]: an event encoded once, sent to any number of clients.
 
-use std::{fmt, io};
+use std::{fmt, io, num::NonZeroUsize};
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -26,7 +26,7 @@ use crate::{event::Event, id::EventId};
 pub struct Frame {
     bytes: Bytes,
     /// Where the id's text begins; it is the last field.
-    id: Option<usize>,
+    id: Option<NonZeroUsize>,
 }
 
 impl Frame {
@@ -61,8 +61,8 @@ impl Frame {
         let Some(at) = self.id else {
             return self.clone();
         };
-        let mut out = Vec::with_capacity(at + EventId::MAX_LEN + END.len());
-        out.extend_from_slice(&self.bytes[..at]);
+        let mut out = Vec::with_capacity(at.get() + EventId::MAX_LEN + END.len());
+        out.extend_from_slice(&self.bytes[..at.get()]);
         id.write(&mut out);
         out.extend_from_slice(END);
         Self { bytes: out.into(), id: Some(at) }
@@ -81,7 +81,7 @@ impl From<&Event> for Frame {
         let at = out.len();
         out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(END);
-        Self { bytes: out.into(), id: Some(at) }
+        Self { bytes: out.into(), id: NonZeroUsize::new(at) }
     }
 }
 
@@ -110,7 +110,7 @@ impl Draft {
         let at = out.len();
         id.write(&mut out);
         out.extend_from_slice(END);
-        Frame { bytes: out.into(), id: Some(at) }
+        Frame { bytes: out.into(), id: NonZeroUsize::new(at) }
     }
 }
 

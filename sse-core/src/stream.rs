@@ -1,7 +1,6 @@
 //! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
 
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -49,17 +48,18 @@ pin_project! {
         seat: Option<Seat>,
         // Of an authorised request: until when, and who may end it.
         lease: Option<Box<Lease>>,
-        headers: Vec<(&'static str, Cow<'static, str>)>,
+        extra: Option<Box<ExtraHeaders>>,
         options: StreamOptions,
         opened: bool,
         stopping: bool,
         paused: bool,
         // An event that did not fit into the last chunk.
-        held: Option<Bytes>,
+        held: Option<Box<Bytes>>,
         last_traffic: Instant,
         ends_at: Instant,
         // Made at the first poll: only there a runtime is certain.
-        timer: Option<Pin<Box<Sleep>>>,
+        #[pin]
+        timer: Option<Sleep>,
         // Who was registered with the timer and the lifecycle.
         waker: Option<Waker>,
     }
@@ -124,10 +124,7 @@ impl<S: Source> EventStream<S> {
             source,
             seat,
             lease,
-            headers: request
-                .response_headers()
-                .map(|(name, value)| (name, Cow::Owned(value.to_owned())))
-                .collect(),
+            extra: ExtraHeaders::of(request),
             options,
             opened: false,
             stopping: false,
@@ -148,8 +145,8 @@ impl<S: Source> EventStream<S> {
     /// The header fields of the `200` that sends it: [`STREAM_HEADERS`], and what authorisation adds (CORS, a
     /// cookie).
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let extra = self.headers.iter().map(|(name, value)| (*name, value.as_ref()));
-        STREAM_HEADERS.into_iter().chain(extra)
+        let extra = self.extra.iter().flat_map(|extra| &extra.0);
+        STREAM_HEADERS.into_iter().chain(extra.map(|(name, value)| (*name, value.as_str())))
     }
 
     /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
@@ -163,7 +160,7 @@ impl<S: Source> EventStream<S> {
         };
 
         // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
-        let calm = this.timer.as_ref().filter(|timer| *this.opened && !timer.is_elapsed());
+        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| *this.opened && !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());
         let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
         if stops && !std::mem::replace(this.stopping, true) {
@@ -178,7 +175,7 @@ impl<S: Source> EventStream<S> {
         // Over means: nothing more, whether or not the source has more.
         let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
         let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || expired;
-        let held = this.held.take().filter(|_| !over);
+        let held = this.held.take().filter(|_| !over).map(|held| *held);
         let mut batch = Batch::earlier_than(calm, limit, held);
         if !over && !batch.is_full() {
             let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
@@ -219,7 +216,12 @@ impl<S: Source> EventStream<S> {
                         this.lease.as_mut().map(|lease| lease.wake_at(now)),
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
-                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(target)));
+                    if this.timer.is_none() {
+                        this.timer.set(Some(sleep_until(target)));
+                    }
+                    let Some(mut timer) = this.timer.as_pin_mut() else {
+                        return Poll::Pending;
+                    };
                     // The timer stays where it was while events flow: one that fires early is set anew then.
                     let moved = timer.is_elapsed() || target < timer.deadline();
                     if moved {
@@ -246,7 +248,7 @@ impl<S: Source> EventStream<S> {
         *this.paused = batch.is_full() && !ended;
         *this.last_traffic = batch.now();
         let (mut chunk, held) = batch.into_parts();
-        *this.held = held;
+        *this.held = held.map(Box::new);
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
         // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
         let retry_line = || format!("retry: {}\n", this.options.jittered_retry().as_millis());
@@ -260,7 +262,7 @@ impl<S: Source> EventStream<S> {
             this.source.set(None);
             *this.seat = None;
             *this.lease = None;
-            *this.timer = None;
+            this.timer.set(None);
         }
         Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
     }
@@ -281,6 +283,17 @@ impl<S: Source> Stream for EventStream<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.poll_turn(cx, CHUNK)
+    }
+}
+
+/// Header fields beyond those of every stream. Few streams have any, and all of them are counted in bytes.
+struct ExtraHeaders(Vec<(&'static str, String)>);
+
+impl ExtraHeaders {
+    fn of(request: &Request) -> Option<Box<Self>> {
+        let headers = request.response_headers().map(|(name, value)| (name, value.to_owned()));
+        let headers: Vec<_> = headers.collect();
+        (!headers.is_empty()).then(|| Box::new(Self(headers)))
     }
 }
 

@@ -9,6 +9,6 @@ mod response;
 
 #[cfg(feature = "jwt")]
 pub use auth::{Authorized, authorized, preflight, recover, with_auth};
-pub use request::{SseRequest, request, with_hub};
+pub use request::{PeerAddr, SseRequest, request, with_hub};
 pub use response::{Error, Sse};
 pub use sse_core::*;

@@ -29,13 +29,22 @@ pub(crate) fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clo
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     // It refuses a host that cannot be read; that is not for us to say.
     let host = warp::host::optional().or(warp::any().map(|| None)).unify();
+    let peer = warp::ext::optional::<PeerAddr>().and(warp::addr::remote());
+    let peer = peer.map(|own: Option<PeerAddr>, warps| own.map(|PeerAddr(addr)| addr).or(warps));
     warp::method()
         .and(warp::header::headers_cloned())
         .and(query)
         .and(host)
-        .and(warp::addr::remote())
+        .and(peer)
         .map(|method, headers, query, host, peer| Head { method, headers, query, host, peer })
 }
+
+/// The client's address, as an extension of a request that reaches warp through `warp::service`.
+///
+/// `warp::serve` knows the address, but behind a server of one's own nobody tells warp: insert this into the
+/// request's extensions there, and [`request`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
 
 /// What the [`request`] filter extracts.
 #[derive(Clone, Debug)]

@@ -11,14 +11,8 @@ use sse_benches::{Args, Fan, Process, Report, median, pin, programs};
 const ALL: usize = usize::MAX;
 
 /// Who, and how many connect at a time. Each is compared with the bare loop that connects alike.
-const CASES: [(&str, usize); 6] = [
-    ("epoll-log", ALL),
-    ("ours-actix", ALL),
-    ("ours-warp", ALL),
-    ("epoll-log", 64),
-    ("ours-rocket", 64),
-    ("ours-warp-own", 64),
-];
+const CASES: [(&str, usize); 5] =
+    [("epoll-log", ALL), ("ours-actix", ALL), ("ours-warp", ALL), ("epoll-log", 64), ("ours-rocket", 64)];
 
 fn main() {
     let args = Args::new();

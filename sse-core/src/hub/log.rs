@@ -218,6 +218,10 @@ impl Log {
         for &key in &keys {
             let topic = &mut self.topics[key];
             topic.news = at.pos;
+            if topic.kept.capacity() == 0 {
+                // Many a topic never has more than one.
+                topic.kept.reserve_exact(1);
+            }
             topic.kept.push_back(Kept { at, frame: frame.clone() });
         }
         for &key in &keys {

@@ -24,15 +24,16 @@ pub struct Subscription {
     shared: Arc<Shared>,
     slot: u32,
     generation: u32,
-    /// Whether it must be asked again at some time.
-    waits: bool,
     /// Where it stood when it last fell asleep at the head, and who sleeps.
     asleep_at: Pos,
     waker_id: (usize, usize),
 }
 
-/// No head stands here.
+/// No head stands here: it did not fall asleep.
 const NEVER: Pos = 0;
+
+/// Nor here: it must be asked again at some time.
+const WAITS: Pos = Pos::MAX;
 
 fn arm(sleeper: &mut Option<Waker>, waker: &Waker) {
     match sleeper {
@@ -64,14 +65,7 @@ impl Subscription {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self {
-            shared: Arc::clone(shared),
-            slot: slot as u32,
-            generation,
-            waits: false,
-            asleep_at: NEVER,
-            waker_id: (0, 0),
-        }
+        Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER, waker_id: (0, 0) }
     }
 
     /// A handle that changes the topics while the stream is open.
@@ -133,7 +127,9 @@ impl Source for Subscription {
             this.asleep_at = NEVER;
             if !due {
                 arm(&mut slot.waker, cx.waker());
-                this.waits = slot.cursor.wake_at().is_some();
+                if slot.cursor.wake_at().is_some() {
+                    this.asleep_at = WAITS;
+                }
             }
         }
         drop(guard);
@@ -159,7 +155,7 @@ impl Source for Subscription {
 
     #[inline]
     fn wake_at(&self) -> Option<Instant> {
-        if !self.waits {
+        if self.asleep_at != WAITS {
             return None;
         }
         self.shared.lock().slots[self.slot as usize].cursor.wake_at().map(Instant::from_std)

@@ -179,3 +179,13 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeper_is_small() {
+        assert!(size_of::<Slot>() <= 88, "{}", size_of::<Slot>());
+    }
+}

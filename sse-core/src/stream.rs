@@ -145,8 +145,15 @@ impl<S: Source> EventStream<S> {
             source.as_mut().finish();
         }
         let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if calm.is_some() && registered && !stops && this.held.is_none() && source.is_asleep(cx.waker()) {
-            return Poll::Pending;
+        if let Some(before) = calm.filter(|_| !stops && this.held.is_none()) {
+            if registered && source.is_asleep(cx.waker()) {
+                return Poll::Pending;
+            }
+            if let Some(live) = source.as_mut().poll_live(cx, limit, before) {
+                *this.paused = live.more;
+                *this.last_traffic = live.at;
+                return Poll::Ready(Some(live.bytes));
+            }
         }
         // Over means: nothing more, whether or not the source has more.
         let mut over = calm.is_none() && Instant::now() >= *this.ends_at;

@@ -110,6 +110,8 @@ pub use lifecycle::Lifecycle;
 pub use options::StreamOptions;
 pub use request::{LastEventId, Request, RequestHead};
 pub use response::{Refusal, STREAM_HEADERS};
+#[doc(hidden)]
+pub use source::Live;
 pub use source::{Item, Source};
 pub use stream::EventStream;
 pub use topic::{MAX_TOPIC_BYTES, MAX_TOPICS_PER_QUERY, Topic, TopicError, TopicPattern, Topics};

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::Instant;
 
@@ -23,6 +24,13 @@ pub trait Source {
     /// Puts what is due into the batch. Pending where nothing is, with the task registered.
     #[doc(hidden)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
+
+    /// [`poll_batch`](Self::poll_batch) for the usual case: a stream that has opened, is sent what has just
+    /// happened, and for which it is certainly earlier than `before`. `None` says that this is not it.
+    #[doc(hidden)]
+    fn poll_live(self: Pin<&mut Self>, _: &mut Context<'_>, _limit: usize, _before: Instant) -> Option<Live> {
+        None
+    }
 
     /// Whether [`poll_batch`](Self::poll_batch) would surely have nothing, and this task is registered already:
     /// servers poll once more after each event.
@@ -76,6 +84,17 @@ where
         }
         Poll::Ready(())
     }
+}
+
+/// A chunk of events that have just happened.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Live {
+    pub(crate) bytes: Bytes,
+    /// When the last of them happened.
+    pub(crate) at: Instant,
+    /// More is due than this chunk takes.
+    pub(crate) more: bool,
 }
 
 /// What an application's own stream may yield: [`Event`], [`Frame`], or a `Result` of them.

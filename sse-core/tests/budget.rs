@@ -1,7 +1,6 @@
 //! What a delivered event may cost, in things that can be counted: allocations, and the size of what there is
 //! one of for every subscriber.
-#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test: a failure is a failed test")]
 
 use std::{alloc::System, cell::Cell, future::poll_fn, mem::size_of, net::SocketAddr, rc::Rc};
 

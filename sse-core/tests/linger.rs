@@ -1,5 +1,5 @@
 //! A hub that lingers: the first event at once, those that follow in one piece.
-#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+#![allow(clippy::unwrap_used, reason = "a test: a failure is a failed test")]
 
 use std::{
     future::poll_fn,

@@ -75,9 +75,12 @@ impl Example {
     }
 }
 
+/// A free port below those that the system gives to clients: nobody else takes it before the example does, and a
+/// client that knocks too early cannot end up connected to itself.
 fn free_addr() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address")
+    let port = || rand::random_range(20_000..32_000);
+    let addrs = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], port())));
+    addrs.take(1000).find(|addr| TcpListener::bind(addr).is_ok()).expect("a free port")
 }
 
 /// Builds one example and keeps a copy: the three frameworks' examples have the same names, so that cargo puts

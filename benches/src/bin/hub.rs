@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sse_benches::{Args, Report, median};
+use sse_benches::{Args, MARK, Report, median};
 use sse_warp::{EventStream, Hub, Lifecycle, Request, RequestHead, Subscription};
 
 struct Get;
@@ -45,14 +45,16 @@ fn open(hub: &Hub, topic: &str) -> Stream {
     Box::pin(hub.open(&Request::new(&Get, lifecycle), topic).expect("a stream"))
 }
 
-/// Subscribers as tasks of a runtime with one thread; `got` counts the chunks that they were given.
+/// Subscribers as tasks of a runtime with one thread; `got` counts the greetings and events that they were
+/// given.
 fn crowd(hub: &Hub, runtime: &tokio::runtime::Runtime, topics: &[String], got: &Arc<AtomicUsize>) {
     for topic in topics {
         let mut stream = open(hub, topic);
         let got = Arc::clone(got);
         runtime.spawn(async move {
-            while poll_fn(|cx| stream.as_mut().poll_chunk(cx, 4096)).await.is_some() {
-                got.fetch_add(1, Ordering::Relaxed);
+            while let Some(chunk) = poll_fn(|cx| stream.as_mut().poll_chunk(cx, 4096)).await {
+                let events = memchr::memchr_iter(MARK, &chunk).count();
+                got.fetch_add(events.max(1), Ordering::Relaxed);
             }
         });
     }
@@ -155,7 +157,7 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
     let rounds = if topics.len() > 10_000 { 40 } else { 200 };
     let (mut micros, mut within, mut served) = (Vec::new(), Vec::new(), Vec::new());
     let mut expected = topics.len();
-    let body = "x".repeat(66);
+    let body = String::from_utf8(sse_benches::body()).expect("text");
     for round in 0..rounds {
         let topic = topics.get(round * 7919 % topics.len().max(1)).map_or("news", String::as_str);
         let crowd = topics.iter().filter(|other| *other == topic).count();
@@ -166,15 +168,17 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
             let (hub, topic) = (hub.clone(), topic.to_owned());
             move || {
                 let start = Instant::now();
-                hub.publish_blocking(topic.as_str(), event).expect("an event");
+                hub.publish_blocking(topic.as_str(), event.as_str()).expect("an event");
                 start.elapsed().as_nanos() as f64 / 1e3
             }
         };
         if round % 2 == 0 {
             micros.push(call());
         } else {
-            let task = runtime.spawn(async move { call() });
-            within.push(runtime.block_on(task).expect("a task"));
+            // Ten in a row, during which nobody is served: all find the whole crowd waiting.
+            let task = runtime.spawn(async move { [(); 10].map(|()| call()) });
+            within.extend(runtime.block_on(task).expect("a task"));
+            expected += 9 * crowd;
         }
         expected += crowd;
         wait(&got, expected);

@@ -99,6 +99,16 @@ pub(super) struct Cursor {
     more: Option<Box<More>>,
 }
 
+/// What there is for a subscriber that follows the head.
+#[derive(Debug)]
+pub(super) enum Followed {
+    Nothing,
+    /// All that is due.
+    All(Bytes),
+    /// As much of it as fits.
+    Part(Bytes),
+}
+
 /// The state of a subscriber that does not simply follow the head. All of it at its default means nothing.
 #[derive(Debug, Default)]
 struct More {
@@ -226,8 +236,8 @@ impl Cursor {
         }
     }
 
-    /// [`take`](Self::take) for a subscriber that simply follows the head, behind which nothing was lost. Whether
-    /// it was one.
+    /// [`take`](Self::take) for a subscriber that simply follows the head, behind which nothing was lost; `None`
+    /// where it is not one.
     ///
     /// A crowd that has missed the same events is given the same bytes.
     pub(super) fn follow(
@@ -235,8 +245,8 @@ impl Cursor {
         log: &Log,
         policy: &Policy,
         tails: &mut Tails,
-        batch: &mut Batch,
-    ) -> bool {
+        limit: usize,
+    ) -> Option<Followed> {
         let members = self.members.as_slice();
         let from = self.at.pos;
         let follows = match &self.more {
@@ -245,36 +255,37 @@ impl Cursor {
                 more.is_idle_at(from, policy) && matches!(more.opening, None | Some(Opening::Resumed))
             }
         };
-        if !follows || !batch.is_empty() {
-            return false;
+        if !follows {
+            return None;
         }
         let head = log.head();
         if from == head.pos {
             self.more = None;
-            return true;
+            return Some(Followed::Nothing);
         }
         if !log.is_whole(members, from) {
-            return false;
+            return None;
         }
         self.more = None;
         let (bytes, upto, last) = match log.ahead(members, from) {
             Ahead::Nothing => {
                 self.at = head;
-                return true;
+                return Some(Followed::Nothing);
             }
             Ahead::One(kept) => (kept.frame.as_bytes().clone(), kept.at, kept.at),
             Ahead::Upto(last) => {
-                let (bytes, upto) = tails.get(log, members, from, last, batch.limit());
+                let (bytes, upto) = tails.get(log, members, from, last, limit);
                 (bytes, upto, last)
             }
         };
-        batch.push(bytes);
         self.sent = upto.pos;
-        self.at = if upto.pos == last.pos { head } else { upto };
         if upto.pos < last.pos {
-            batch.fill();
+            self.at = upto;
+            Some(Followed::Part(bytes))
+        } else {
+            self.at = head;
+            Some(Followed::All(bytes))
         }
-        true
     }
 
     /// Puts what is due into the batch, as much as fits. Leaves it empty where nothing is due.

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    cursor::{Cursor, OnGap, Policy, ReplayCap, Start},
+    cursor::{Cursor, Followed, OnGap, Policy, ReplayCap, Start},
     log::{Limits, Log, Member},
     tail::Tails,
 };
@@ -286,8 +286,10 @@ impl World {
         let Node { log, tails, .. } = &mut self.nodes[node];
         log.trim(self.now);
         let mut batch = Batch::new(limit, None);
-        if !cursor.follow(log, &self.setup.policy, tails, &mut batch) {
-            cursor.take(log, &self.setup.policy, self.now, &mut batch);
+        match cursor.follow(log, &self.setup.policy, tails, limit) {
+            None => cursor.take(log, &self.setup.policy, self.now, &mut batch),
+            Some(Followed::Nothing) => {}
+            Some(Followed::All(bytes) | Followed::Part(bytes)) => batch.push(bytes),
         }
         let mut ended = batch.is_ended();
         if batch.is_empty() && !ended {

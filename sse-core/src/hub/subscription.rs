@@ -10,12 +10,19 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    cursor::Cursor,
+    cursor::{Cursor, Followed},
     log::{Member, Pos},
     shared::{Shared, State},
     wake::Slot,
 };
-use crate::{batch::Batch, frame::Frame, hub::Start, source::Source, stream::EventStream, topic::Topics};
+use crate::{
+    batch::Batch,
+    frame::Frame,
+    hub::Start,
+    source::{Live, Source},
+    stream::EventStream,
+    topic::Topics,
+};
 
 /// A subscriber to some topics of a [`Hub`](crate::Hub): the source of an [`EventStream`](crate::EventStream).
 ///
@@ -111,14 +118,19 @@ impl Source for Subscription {
             log.trim(batch.now().into_std());
         }
         let policy = &this.shared.policy;
-        if !slot.cursor.follow(log, policy, tails, batch) {
-            slot.cursor.take(log, policy, batch.now().into_std(), batch);
+        match slot.cursor.follow(log, policy, tails, batch.limit()) {
+            None => slot.cursor.take(log, policy, batch.now().into_std(), batch),
+            Some(Followed::Nothing) => {}
+            Some(Followed::All(bytes)) => batch.push(bytes),
+            Some(Followed::Part(bytes)) => {
+                batch.push(bytes);
+                batch.fill();
+            }
         }
         let due = !batch.is_empty() || batch.is_ended();
         if due {
             batch.hint(*newest);
         }
-        // At the head it falls asleep in the same look, so that the poll that follows need not look again.
         if slot.cursor.pos() == log.head().pos && !batch.is_ended() {
             arm(&mut slot.waker, cx.waker());
             this.asleep_at = slot.cursor.pos();
@@ -138,6 +150,36 @@ impl Source for Subscription {
         }
         this.shared.ensure_wake_task();
         Poll::Pending
+    }
+
+    fn poll_live(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        limit: usize,
+        before: Instant,
+    ) -> Option<Live> {
+        let this = &mut *self;
+        let mut guard = this.shared.lock();
+        let State { log, slots, tails, newest, .. } = &mut *guard;
+        if log.expires_by(before.into_std()) {
+            return None;
+        }
+        let slot = &mut slots[this.slot as usize];
+        let at = *newest;
+        match slot.cursor.follow(log, &this.shared.policy, tails, limit)? {
+            Followed::Nothing => None,
+            Followed::Part(bytes) => {
+                this.asleep_at = NEVER;
+                Some(Live { bytes, at, more: true })
+            }
+            Followed::All(bytes) => {
+                // At the head it falls asleep in the same look, so that the poll that follows need not look.
+                arm(&mut slot.waker, cx.waker());
+                this.asleep_at = slot.cursor.pos();
+                this.waker_id = id(cx.waker());
+                Some(Live { bytes, at, more: false })
+            }
+        }
     }
 
     #[inline]

@@ -21,7 +21,17 @@ async fn id_of(addr: std::net::SocketAddr, path: &str, body: &[u8]) -> String {
 }
 
 async fn quickstart_keeps_its_contract(framework: Framework) {
-    let example = Example::start(framework, "quickstart").await;
+    contract(framework, "quickstart").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn warp_behind_an_own_server_keeps_the_contract() {
+    contract(Framework::Warp, "own_server").await;
+    ends_with_zero(Framework::Warp, "own_server", "TERM").await;
+}
+
+async fn contract(framework: Framework, bin: &str) {
+    let example = Example::start(framework, bin).await;
     let addr = example.addr;
     let mut page = http::get(addr, "/").await;
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
@@ -130,20 +140,24 @@ async fn tokens_arrive_whole_and_end(framework: Framework) {
 
 async fn signals_end_with_zero(framework: Framework) {
     for (bin, signal) in [("quickstart", "TERM"), ("quickstart", "INT"), ("tokens", "TERM")] {
-        let mut example = Example::start(framework, bin).await;
-        let mut streams = Vec::new();
-        for _ in 0..3 {
-            let mut stream = http::get(example.addr, "/events").await;
-            stream.until(|text| text.contains("retry")).await;
-            streams.push(stream);
-        }
-        example.signal(signal).await;
-        // A cut stream would fail here.
-        for stream in &mut streams {
-            assert!(stream.rest().await.ends_with('\n'));
-        }
-        assert_eq!(example.code(Duration::from_secs(10)).await, Some(0), "{bin} {signal}");
+        ends_with_zero(framework, bin, signal).await;
     }
+}
+
+async fn ends_with_zero(framework: Framework, bin: &str, signal: &str) {
+    let mut example = Example::start(framework, bin).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = http::get(example.addr, "/events").await;
+        stream.until(|text| text.contains("retry")).await;
+        streams.push(stream);
+    }
+    example.signal(signal).await;
+    // A cut stream would fail here.
+    for stream in &mut streams {
+        assert!(stream.rest().await.ends_with('\n'));
+    }
+    assert_eq!(example.code(Duration::from_secs(10)).await, Some(0), "{bin} {signal}");
 }
 
 async fn a_client_that_does_not_read_holds_nothing_up(framework: Framework) {

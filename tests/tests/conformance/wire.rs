@@ -27,9 +27,9 @@ fn own(name: &str) -> OwnStream {
         }),
         "silent" => Box::pin(futures_util::stream::pending()),
         "busy" => Box::pin(stream! {
-            for n in 0..8 {
+            for n in 0..20 {
                 yield Ok(Event::new(n.to_string()));
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }),
         "sizes" => Box::pin(stream! {
@@ -138,7 +138,7 @@ pub(crate) async fn chunks_hold_whole_events(framework: Framework) {
 }
 
 pub(crate) async fn silence_is_kept_alive_and_traffic_is_not(framework: Framework) {
-    let options = StreamOptions::new().keep_alive(Duration::from_millis(250));
+    let options = StreamOptions::new().keep_alive(Duration::from_millis(500));
     let hub = Hub::builder().stream_options(options).build();
     let server = framework.serve(App { options, ..app(hub) }).await;
     for path in ["/own/silent", "/events"] {

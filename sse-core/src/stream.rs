@@ -168,20 +168,21 @@ impl<S: Source> EventStream<S> {
         }
         let revoked = this.lease.as_ref().is_some_and(|lease| lease.is_revoked());
         let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if let Some(before) = calm.filter(|_| !stops && !revoked && this.held.is_none()) {
-            if registered && source.is_asleep(cx.waker()) {
-                return Poll::Pending;
-            }
-            // The wall clock decides over a token, and is looked at before anything is taken.
-            let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
-            if !expired && let Some(live) = source.as_mut().poll_live(cx, limit, before) {
-                *this.paused = live.more;
-                *this.last_traffic = live.at;
-                return Poll::Ready(Some(live.bytes));
-            }
+        let undisturbed = calm.filter(|_| !stops && !revoked && this.held.is_none());
+        if undisturbed.is_some() && registered && source.is_asleep(cx.waker()) {
+            return Poll::Pending;
+        }
+        // The wall clock decides over a token, and is looked at before anything is taken.
+        let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
+        if let Some(before) = undisturbed
+            && !expired
+            && let Some(live) = source.as_mut().poll_live(cx, limit, before)
+        {
+            *this.paused = live.more;
+            *this.last_traffic = live.at;
+            return Poll::Ready(Some(live.bytes));
         }
         // Over means: nothing more, whether or not the source has more.
-        let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
         let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || expired;
         let held = this.held.take().filter(|_| !over).map(|held| *held);
         let mut batch = Batch::earlier_than(calm, limit, held);

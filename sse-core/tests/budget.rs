@@ -2,36 +2,20 @@
 //! one of for every subscriber.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test: a failure is a failed test")]
 
-use std::{alloc::System, cell::Cell, future::poll_fn, mem::size_of, net::SocketAddr, rc::Rc};
+mod get;
 
-use sse_core::{EventStream, Hub, Request, RequestHead, Subscription};
+use std::{alloc::System, cell::Cell, future::poll_fn, mem::size_of, rc::Rc};
+
+use sse_core::{EventStream, Hub, Request, Subscription};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::task::{LocalSet, yield_now};
+
+use get::Get;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SUBSCRIBERS: usize = 200;
-
-struct Get;
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers(&self, _: &str) -> Vec<&[u8]> {
-        Vec::new()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
 
 /// Publishes `rounds` times so many events at once to all subscribers; the allocations for each that is
 /// delivered, publishing included.

@@ -1,36 +1,19 @@
 //! A hub that lingers: the first event at once, those that follow in one piece.
 #![allow(clippy::unwrap_used, reason = "a test: a failure is a failed test")]
 
+mod get;
+
 use std::{
     future::poll_fn,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use sse_core::{EventStream, Hub, Request, RequestHead, Subscription};
+use sse_core::{EventStream, Hub, Request, Subscription};
 use tokio::time::{Instant, sleep};
 
-struct Get;
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers(&self, _: &str) -> Vec<&[u8]> {
-        Vec::new()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
+use get::Get;
 
 /// When a client was sent how many events.
 type Log = Arc<Mutex<Vec<(Instant, usize)>>>;

@@ -66,10 +66,6 @@ impl RequestHead for Head {
         self.method
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers(name).first().copied()
-    }
-
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| value.as_slice()).collect()
     }

@@ -33,7 +33,7 @@ impl<S: Source + 'static> Responder for Sse<S> {
     fn respond_to(self, _: &HttpRequest) -> HttpResponse<Body<S>> {
         let mut response = HttpResponse::new(StatusCode::OK).drop_body();
         for (name, value) in self.0.headers() {
-            insert(&mut response, name, value);
+            insert(&mut response, name, &value);
         }
         // What keeps the `Compress` middleware away, which would hold events back.
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));

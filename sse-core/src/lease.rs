@@ -6,7 +6,6 @@
 
 use std::{
     any::Any,
-    borrow::Cow,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -18,7 +17,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{event::Event, frame::Frame, response::Refusal, topic::Topics};
+use crate::{
+    event::Event,
+    frame::Frame,
+    response::{Field, Refusal},
+    topic::Topics,
+};
 
 /// What an authorised request brings to the opening of a stream.
 pub(crate) trait Terms: fmt::Debug + Send + Sync {
@@ -26,10 +30,10 @@ pub(crate) trait Terms: fmt::Debug + Send + Sync {
     fn admit(&self, topics: &Topics) -> Result<(), Refusal>;
 
     /// Takes note of a stream of these topics that is about to open. Refuses what was revoked meanwhile.
-    fn lease(&self, topics: Option<&Topics>) -> Result<Box<Lease>, Refusal>;
+    fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal>;
 
     /// Header fields for every answer.
-    fn headers(&self) -> &[(&'static str, Cow<'static, str>)];
+    fn headers(&self) -> &[Field];
 }
 
 /// The wall clock, which tests replace. Tokens are dated by it.

@@ -7,7 +7,7 @@ use crate::{
     lease::{Lease, Terms},
     lifecycle::{Lifecycle, Seat},
     options::StreamOptions,
-    response::Refusal,
+    response::{Field, Refusal},
     topic::{TopicError, Topics, query_values},
 };
 
@@ -115,7 +115,11 @@ impl Request {
     /// Header fields that every answer to this request bears: those of CORS and a cookie, where authorisation
     /// calls for them. Streams and the refusals of this crate have them already.
     pub fn response_headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.terms.iter().flat_map(|terms| terms.headers()).map(|(name, value)| (*name, &**value))
+        self.fields().iter().map(|(name, value)| (*name, &**value))
+    }
+
+    pub(crate) fn fields(&self) -> &[Field] {
+        self.terms.as_ref().map_or(&[], |terms| terms.headers())
     }
 
     /// A refusal that a page of another origin can read too, if that origin is allowed.
@@ -143,7 +147,7 @@ impl Request {
     }
 
     /// How long a stream of these topics may be open; nothing where there is no authorisation.
-    pub(crate) fn lease(&self, topics: Option<&Topics>) -> Result<Option<Box<Lease>>, Refusal> {
+    pub(crate) fn lease(&self, topics: Option<&Topics>) -> Result<Option<Lease>, Refusal> {
         let lease = self.terms.as_ref().map(|terms| terms.lease(topics)).transpose();
         lease.map_err(|refusal| self.refuse(refusal))
     }

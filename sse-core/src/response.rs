@@ -2,6 +2,9 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+/// A header field: its name in lower case, and its value.
+pub(crate) type Field = (&'static str, Cow<'static, str>);
+
 /// The header fields of the `200` that opens a stream.
 ///
 /// The media type bears no `charset` (Chromium drops a stream over an unusual spelling of it), nothing may
@@ -20,7 +23,7 @@ pub const STREAM_HEADERS: [(&str, &str); 4] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     status: u16,
-    headers: Vec<(&'static str, Cow<'static, str>)>,
+    headers: Vec<Field>,
     body: Cow<'static, str>,
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -32,10 +32,10 @@ pub trait Source {
         None
     }
 
-    /// Whether [`poll_batch`](Self::poll_batch) would surely have nothing, and this task is registered already:
-    /// servers poll once more after each event.
+    /// Whether there is surely nothing, and the task of the last poll is registered: servers poll once more after
+    /// each event.
     #[doc(hidden)]
-    fn is_asleep(&self, _: &Waker) -> bool {
+    fn is_asleep(&self) -> bool {
         false
     }
 

@@ -1,6 +1,7 @@
 //! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -18,7 +19,7 @@ use crate::{
     lifecycle::Seat,
     options::StreamOptions,
     request::Request,
-    response::{Refusal, STREAM_HEADERS},
+    response::{Field, Refusal, STREAM_HEADERS},
     source::{Item, Source},
     topic::Topics,
 };
@@ -46,22 +47,18 @@ pin_project! {
         #[pin]
         source: Option<S>,
         seat: Option<Seat>,
-        // Of an authorised request: until when, and who may end it.
-        lease: Option<Box<Lease>>,
-        extra: Option<Box<ExtraHeaders>>,
+        // Who polls: registered with everything that may wake the stream.
+        waker: Option<Waker>,
+        // Made once the stream has opened: only in a poll a runtime is certain.
+        #[pin]
+        timer: Option<Sleep>,
+        last_traffic: Instant,
+        ends_at: Instant,
         options: StreamOptions,
         opened: bool,
         stopping: bool,
         paused: bool,
-        // An event that did not fit into the last chunk.
-        held: Option<Box<Bytes>>,
-        last_traffic: Instant,
-        ends_at: Instant,
-        // Made at the first poll: only there a runtime is certain.
-        #[pin]
-        timer: Option<Sleep>,
-        // Who was registered with the timer and the lifecycle.
-        waker: Option<Waker>,
+        rare: Option<Box<Rare>>,
     }
 }
 
@@ -119,21 +116,20 @@ impl<S: Source> EventStream<S> {
             let lease = request.lease(topics)?;
             (Some(source()), Some(seat), lease)
         };
+        let rare = Rare { lease, held: None, headers: request.fields().into() };
         let now = Instant::now();
         Ok(Self {
             source,
             seat,
-            lease,
-            extra: ExtraHeaders::of(request),
+            waker: None,
+            timer: None,
+            last_traffic: now,
+            ends_at: now + options.jittered_max_age(),
             options,
             opened: false,
             stopping: false,
             paused: false,
-            held: None,
-            last_traffic: now,
-            ends_at: now + options.jittered_max_age(),
-            timer: None,
-            waker: None,
+            rare: rare.boxed(),
         })
     }
 
@@ -144,47 +140,78 @@ impl<S: Source> EventStream<S> {
 
     /// The header fields of the `200` that sends it: [`STREAM_HEADERS`], and what authorisation adds (CORS, a
     /// cookie).
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let extra = self.extra.iter().flat_map(|extra| &extra.0);
-        STREAM_HEADERS.into_iter().chain(extra.map(|(name, value)| (*name, value.as_str())))
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+        let own = self.rare.iter().flat_map(|rare| rare.headers.iter().cloned());
+        STREAM_HEADERS.into_iter().map(|(name, value)| (name, value.into())).chain(own)
     }
 
     /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
     /// Never empty; `None` is the end.
     ///
     /// For adapters that fill a buffer of their own.
-    pub fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
+    pub fn poll_chunk(mut self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
+        let this = self.as_mut().project();
+        // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
+        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
+        let calm = calm.map(|timer| timer.deadline());
+        let mut expired = None;
+        if let Some(before) = calm
+            && this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            && !this.seat.as_ref().is_some_and(Seat::is_stopping)
+            && this.rare.as_ref().is_none_or(|rare| rare.is_calm())
+            && let Some(mut source) = this.source.as_pin_mut()
+        {
+            if source.is_asleep() {
+                return Poll::Pending;
+            }
+            // The wall clock decides over a token, and is looked at before anything is taken.
+            let over = this.rare.as_ref().is_some_and(|rare| rare.is_over());
+            if !over && let Some(live) = source.as_mut().poll_live(cx, limit, before) {
+                *this.paused = live.more;
+                *this.last_traffic = live.at;
+                return Poll::Ready(Some(live.bytes));
+            }
+            expired = Some(over);
+        }
+        self.poll_any(cx, limit, calm, expired)
+    }
+
+    /// [`poll_chunk`](Self::poll_chunk) for whatever is not the usual case. `calm` is a moment that is not yet
+    /// reached; `expired` tells of the token, where it was looked at.
+    #[inline(never)]
+    fn poll_any(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        limit: usize,
+        calm: Option<Instant>,
+        expired: Option<bool>,
+    ) -> Poll<Option<Bytes>> {
         let mut this = self.project();
         let Some(mut source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-
-        // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
-        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| *this.opened && !timer.is_elapsed());
-        let calm = calm.map(|timer| timer.deadline());
+        let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !registered {
+            *this.waker = Some(cx.waker().clone());
+            if let Some(seat) = this.seat {
+                seat.register(cx.waker());
+            }
+            if let Some(lease) = this.rare.as_ref().and_then(|rare| rare.lease.as_ref()) {
+                lease.register(cx.waker());
+            }
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                // One that fires just now is found elapsed below.
+                let _ = timer.poll(cx);
+            }
+        }
         let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
         if stops && !std::mem::replace(this.stopping, true) {
             source.as_mut().finish();
         }
-        let revoked = this.lease.as_ref().is_some_and(|lease| lease.is_revoked());
-        let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        let undisturbed = calm.filter(|_| !stops && !revoked && this.held.is_none());
-        if undisturbed.is_some() && registered && source.is_asleep(cx.waker()) {
-            return Poll::Pending;
-        }
-        // The wall clock decides over a token, and is looked at before anything is taken.
-        let expired = this.lease.as_ref().is_some_and(|lease| lease.is_over());
-        if let Some(before) = undisturbed
-            && !expired
-            && let Some(live) = source.as_mut().poll_live(cx, limit, before)
-        {
-            *this.paused = live.more;
-            *this.last_traffic = live.at;
-            return Poll::Ready(Some(live.bytes));
-        }
+        let expired = expired.unwrap_or_else(|| this.rare.as_ref().is_some_and(|rare| rare.is_over()));
         // Over means: nothing more, whether or not the source has more.
         let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || expired;
-        let held = this.held.take().filter(|_| !over).map(|held| *held);
+        let held = this.rare.as_mut().and_then(|rare| rare.held.take()).filter(|_| !over);
         let mut batch = Batch::earlier_than(calm, limit, held);
         if !over && !batch.is_full() {
             let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
@@ -193,10 +220,10 @@ impl<S: Source> EventStream<S> {
         if stops && !S::OWES {
             over = true;
         }
-        if let Some(lease) = this.lease
-            && *this.opened
+        if *this.opened
             && !over
             && !batch.is_ended()
+            && let Some(lease) = this.rare.as_mut().and_then(|rare| rare.lease.as_mut())
             && let Some(notice) = lease.notice()
         {
             batch.force(notice.into_bytes());
@@ -218,34 +245,30 @@ impl<S: Source> EventStream<S> {
                 Some(None) if *this.opened => batch.push(Bytes::from_static(COMMENT)),
                 Some(None) => {}
                 None => {
+                    let lease = this.rare.as_mut().and_then(|rare| rare.lease.as_mut());
                     let target = [
                         Some(*this.last_traffic + this.options.keep_alive_after()),
                         Some(*this.ends_at),
                         source.wake_at(),
-                        this.lease.as_mut().map(|lease| lease.wake_at(now)),
+                        lease.map(|lease| lease.wake_at(now)),
                     ];
                     let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
-                    if this.timer.is_none() {
-                        this.timer.set(Some(sleep_until(target)));
-                    }
-                    let Some(mut timer) = this.timer.as_pin_mut() else {
-                        return Poll::Pending;
+                    // It stays where it was while events flow: one that fires early is set anew then.
+                    let moved = match this.timer.as_mut().as_pin_mut() {
+                        Some(timer) if !timer.is_elapsed() && timer.deadline() <= target => false,
+                        Some(timer) => {
+                            timer.reset(target);
+                            true
+                        }
+                        None => {
+                            this.timer.set(Some(sleep_until(target)));
+                            true
+                        }
                     };
-                    // The timer stays where it was while events flow: one that fires early is set anew then.
-                    let moved = timer.is_elapsed() || target < timer.deadline();
-                    if moved {
-                        timer.as_mut().reset(target);
-                    }
-                    if !registered {
-                        *this.waker = Some(cx.waker().clone());
-                        if let Some(seat) = this.seat {
-                            seat.register(cx.waker());
-                        }
-                        if let Some(lease) = this.lease {
-                            lease.register(cx.waker());
-                        }
-                    }
-                    if (moved || !registered) && timer.as_mut().poll(cx).is_ready() {
+                    if moved
+                        && let Some(timer) = this.timer.as_pin_mut()
+                        && timer.poll(cx).is_ready()
+                    {
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Pending;
@@ -257,7 +280,9 @@ impl<S: Source> EventStream<S> {
         *this.paused = batch.is_full() && !ended;
         *this.last_traffic = batch.now();
         let (mut chunk, held) = batch.into_parts();
-        *this.held = held.map(Box::new);
+        if held.is_some() {
+            this.rare.get_or_insert_default().held = held;
+        }
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
         // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
         let retry_line = || format!("retry: {}\n", this.options.jittered_retry().as_millis());
@@ -270,7 +295,7 @@ impl<S: Source> EventStream<S> {
         if ended {
             this.source.set(None);
             *this.seat = None;
-            *this.lease = None;
+            *this.rare = None;
             this.timer.set(None);
         }
         Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
@@ -295,14 +320,30 @@ impl<S: Source> Stream for EventStream<S> {
     }
 }
 
-/// Header fields beyond those of every stream. Few streams have any, and all of them are counted in bytes.
-struct ExtraHeaders(Vec<(&'static str, String)>);
+/// What only some streams have: all of them are counted in bytes.
+#[derive(Default)]
+struct Rare {
+    /// Of an authorised request: until when, and who may end it.
+    lease: Option<Lease>,
+    /// An event that did not fit into the last chunk.
+    held: Option<Bytes>,
+    /// Header fields beyond those of every stream.
+    headers: Box<[Field]>,
+}
 
-impl ExtraHeaders {
-    fn of(request: &Request) -> Option<Box<Self>> {
-        let headers = request.response_headers().map(|(name, value)| (name, value.to_owned()));
-        let headers: Vec<_> = headers.collect();
-        (!headers.is_empty()).then(|| Box::new(Self(headers)))
+impl Rare {
+    fn boxed(self) -> Option<Box<Self>> {
+        (self.lease.is_some() || !self.headers.is_empty()).then(|| Box::new(self))
+    }
+
+    /// Whether nothing in it is due, but for what the wall clock says.
+    fn is_calm(&self) -> bool {
+        self.held.is_none() && !self.lease.as_ref().is_some_and(Lease::is_revoked)
+    }
+
+    /// Whether nothing more may be sent.
+    fn is_over(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_over)
     }
 }
 

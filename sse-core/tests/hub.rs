@@ -369,6 +369,45 @@ async fn whoever_is_owed_something_is_woken() {
     }
 }
 
+/// A body may move from task to task: who polled last is the one who is woken, by whatever there is.
+#[tokio::test(start_paused = true)]
+async fn who_polled_last_is_woken() {
+    let tasks: [Arc<Flag>; 2] = Default::default();
+    // The steps of a case are the digits of its number: a poll by one task, by the other, or an event.
+    for case in 0..3_u32.pow(5) * 2 * 3 {
+        let hub =
+            Hub::builder().stream_options(StreamOptions::new().keep_alive(Duration::from_secs(15))).build();
+        let mut client = Client::open(&hub, &["news"], None);
+        let mut left = case;
+        let mut next = |digits| (left % digits, left /= digits).0 as usize;
+        for _ in 0..5 {
+            let step = next(3);
+            if let Some(task) = tasks.get(step) {
+                client.woken = Arc::clone(task);
+                client.take();
+            } else {
+                publish(&hub, &["news"], "x");
+                tokio::task::yield_now().await;
+            }
+        }
+        let last = &tasks[next(2)];
+        client.woken = Arc::clone(last);
+        client.drain();
+        let cause = next(3);
+        match cause {
+            0 => drop(publish(&hub, &["news"], "y")),
+            1 => hub.lifecycle().stop(),
+            _ => advance(Duration::from_secs(16)).await,
+        }
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert!(last.0.load(Ordering::SeqCst), "case {case}, cause {cause}");
+        let read = client.raw.len();
+        client.take();
+        assert!(client.raw.len() > read, "case {case}, cause {cause}");
+    }
+}
+
 /// However many there are, a publisher only says that there is something.
 #[tokio::test]
 async fn a_publisher_wakes_nobody_itself() {

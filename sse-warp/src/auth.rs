@@ -22,8 +22,8 @@ pub fn authorized<T: AsRef<Lifecycle>>(
 ) -> impl Filter<Extract = (Authorized,), Error = Rejection> + Clone + use<T> {
     let auth = auth.clone();
     let lifecycle = lifecycle.as_ref().clone();
-    head().and_then(move |head: Head| {
-        let authorized = auth.authorize(&head, &lifecycle);
+    head().and_then(move |head: Box<Head>| {
+        let authorized = auth.authorize(&*head, &lifecycle);
         async { authorized.await.map(Authorized).map_err(|refusal| reject::custom(Error::from(refusal))) }
     })
 }
@@ -57,7 +57,7 @@ pub async fn recover(rejection: Rejection) -> Result<impl Reply, Rejection> {
 /// A filter that answers preflights (`OPTIONS`), for paths that pages of other origins use.
 pub fn preflight(auth: &Auth) -> impl Filter<Extract = (Error,), Error = Rejection> + Clone + use<> {
     let auth = auth.clone();
-    warp::options().and(head()).map(move |head: Head| Error::from(auth.preflight(&head)))
+    warp::options().and(head()).map(move |head: Box<Head>| Error::from(auth.preflight(&*head)))
 }
 
 /// A filter that gives a handler the [`Auth`].

@@ -22,21 +22,24 @@ pub fn request<T: AsRef<Lifecycle>>(
     lifecycle: &T,
 ) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
     let lifecycle = lifecycle.as_ref().clone();
-    head().map(move |head: Head| SseRequest(Request::new(&head, &lifecycle)))
+    head().map(move |head: Box<Head>| SseRequest(Box::new(Request::new(&*head, &lifecycle))))
 }
 
-pub(crate) fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone {
+/// In a box, which grows field by field: hyper keeps as much room as a handler's future takes for as long as the
+/// connection lives.
+pub(crate) fn head() -> impl Filter<Extract = (Box<Head>,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     // It refuses a host that cannot be read; that is not for us to say.
     let host = warp::host::optional().or(warp::any().map(|| None)).unify();
     let peer = warp::ext::optional::<PeerAddr>().and(warp::addr::remote());
     let peer = peer.map(|own: Option<PeerAddr>, warps| own.map(|PeerAddr(addr)| addr).or(warps));
-    warp::method()
-        .and(warp::header::headers_cloned())
-        .and(query)
-        .and(host)
-        .and(peer)
-        .map(|method, headers, query, host, peer| Head { method, headers, query, host, peer })
+    let headers = warp::header::headers_cloned().map(Box::new);
+    let head = warp::method().and(headers).map(|method, headers: Box<HeaderMap>| {
+        Box::new(Head { method, headers: *headers, query: String::new(), host: None, peer: None })
+    });
+    let head = head.and(query).map(|head: Box<Head>, query| head.with(|head| head.query = query));
+    let head = head.and(host).map(|head: Box<Head>, host| head.with(|head| head.host = host));
+    head.and(peer).map(|head: Box<Head>, peer| head.with(|head| head.peer = peer))
 }
 
 /// The client's address, as an extension of a request that reaches warp through `warp::service`.
@@ -48,7 +51,7 @@ pub struct PeerAddr(pub SocketAddr);
 
 /// What the [`request`] filter extracts.
 #[derive(Clone, Debug)]
-pub struct SseRequest(Request);
+pub struct SseRequest(Box<Request>);
 
 impl Deref for SseRequest {
     type Target = Request;
@@ -64,6 +67,13 @@ pub(crate) struct Head {
     query: String,
     host: Option<Authority>,
     peer: Option<SocketAddr>,
+}
+
+impl Head {
+    fn with(mut self: Box<Self>, set: impl FnOnce(&mut Self)) -> Box<Self> {
+        set(&mut self);
+        self
+    }
 }
 
 impl RequestHead for Head {

@@ -25,7 +25,7 @@ impl<S: Source + Send + 'static> Reply for Sse<S> {
     fn into_response(self) -> Response {
         let mut head = Response::default();
         for (name, value) in self.0.headers() {
-            insert(&mut head, name, value);
+            insert(&mut head, name, &value);
         }
         let body = Body(SyncWrapper::new(Box::pin(self.0)));
         let mut response = warp::reply::stream(body).into_response();

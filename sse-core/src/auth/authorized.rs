@@ -2,16 +2,11 @@
 
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{
-    claims::Claims,
-    denial::{Denial, Field},
-    grant::Granted,
-    revocation::Revocations,
-};
+use super::{claims::Claims, denial::Denial, grant::Granted, revocation::Revocations};
 use crate::{
     lease::{Clock, Lease, Terms},
     request::Request,
-    response::Refusal,
+    response::{Field, Refusal},
     topic::{Topic, TopicError, Topics},
 };
 
@@ -131,11 +126,11 @@ impl Terms for Pass {
         Ok(self.check(topics)?)
     }
 
-    fn lease(&self, topics: Option<&Topics>) -> Result<Box<Lease>, Refusal> {
+    fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal> {
         let stamp = self.claims.stamp();
         let (signal, registration) = self.revocations.register(stamp, topics)?;
         let entry = Box::new(registration);
-        Ok(Box::new(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry)))
+        Ok(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry))
     }
 
     fn headers(&self) -> &[Field] {

@@ -1,9 +1,9 @@
 //! Refusals of authorisation, each in one form: what was wrong stands in the log alone.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use super::claims::ClaimsError;
-use crate::response::Refusal;
+use crate::response::{Field, Refusal};
 
 /// Why a request was not let in.
 ///
@@ -78,9 +78,6 @@ impl From<ClaimsError> for Refusal {
         Denial::Invalid("the claims are not of the form that the application expects").into()
     }
 }
-
-/// A header field of an answer.
-pub(super) type Field = (&'static str, Cow<'static, str>);
 
 /// The refusal, with these fields.
 pub(super) fn refuse(denial: Denial, fields: &[Field]) -> Refusal {

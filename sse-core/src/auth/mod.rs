@@ -38,7 +38,7 @@ pub use self::{
 use self::{
     authorized::Pass,
     credential::{Credential, Sources},
-    denial::{Denial, Field, refuse},
+    denial::{Denial, refuse},
     grant::Granted,
     origin::Origins,
     ticket::{Store, is_cookie_name, set_cookie},
@@ -46,7 +46,7 @@ use self::{
 use crate::{
     lifecycle::Lifecycle,
     request::{Request, RequestHead},
-    response::Refusal,
+    response::{Field, Refusal},
     topic::{TopicError, Topics},
 };
 

@@ -2,9 +2,12 @@
 
 use super::{
     config_error::ConfigError,
-    denial::{Denial, Field, refuse},
+    denial::{Denial, refuse},
 };
-use crate::{request::RequestHead, response::Refusal};
+use crate::{
+    request::RequestHead,
+    response::{Field, Refusal},
+};
 
 /// What an answer to a preflight allows.
 const PREFLIGHT: [(&str, &str); 4] = [

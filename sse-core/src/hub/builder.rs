@@ -6,7 +6,7 @@ use super::{
     Hub,
     cursor::{OnGap, Policy, ReplayCap},
     log::{Limits, Log},
-    shared::Shared,
+    shared::{Settings, Shared},
 };
 use crate::{id::EventId, lifecycle::Lifecycle, options::StreamOptions, topic::TopicPattern};
 
@@ -14,13 +14,7 @@ use crate::{id::EventId, lifecycle::Lifecycle, options::StreamOptions, topic::To
 #[derive(Clone, Debug)]
 pub struct HubBuilder {
     limits: Limits,
-    max_event_bytes: usize,
-    policy: Policy,
-    positions: bool,
-    latest: Vec<TopicPattern>,
-    linger: Option<Duration>,
-    options: StreamOptions,
-    lifecycle: Lifecycle,
+    settings: Settings,
 }
 
 impl Default for HubBuilder {
@@ -33,13 +27,15 @@ impl Default for HubBuilder {
                 per_topic: None,
                 idle_topics: 10_000,
             },
-            max_event_bytes: 256 << 10,
-            policy: Policy { on_gap: OnGap::default(), replay: None },
-            positions: true,
-            latest: Vec::new(),
-            linger: None,
-            options: StreamOptions::new(),
-            lifecycle: Lifecycle::new(),
+            settings: Settings {
+                max_event_bytes: 256 << 10,
+                policy: Policy { on_gap: OnGap::default(), replay: None },
+                positions: true,
+                latest: Vec::new(),
+                linger: None,
+                options: StreamOptions::new(),
+                lifecycle: Lifecycle::new(),
+            },
         }
     }
 }
@@ -80,7 +76,7 @@ impl HubBuilder {
     /// The largest event that may be published, in bytes of its data and comment (default 256 KiB).
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
-        self.max_event_bytes = bytes;
+        self.settings.max_event_bytes = bytes;
         self
     }
 
@@ -90,14 +86,14 @@ impl HubBuilder {
     /// superseded are no loss to anybody. A value leaves with the hub's own limits like any event.
     #[must_use]
     pub fn latest(mut self, topics: TopicPattern) -> Self {
-        self.latest.push(topics);
+        self.settings.latest.push(topics);
         self
     }
 
     /// What a stream does after a gap was told (default: goes on with everything that is still kept).
     #[must_use]
     pub fn on_gap(mut self, then: OnGap) -> Self {
-        self.policy.on_gap = then;
+        self.settings.policy.on_gap = then;
         self
     }
 
@@ -105,7 +101,7 @@ impl HubBuilder {
     /// that is owed more gets a clean end, comes back after its `retry`, and goes on where it was.
     #[must_use]
     pub fn max_replay(mut self, events: usize, bytes: usize) -> Self {
-        self.policy.replay = Some(ReplayCap { events, bytes });
+        self.settings.policy.replay = Some(ReplayCap { events, bytes });
         self
     }
 
@@ -115,7 +111,7 @@ impl HubBuilder {
     /// was published meanwhile.
     #[must_use]
     pub fn positions(mut self, on: bool) -> Self {
-        self.positions = on;
+        self.settings.positions = on;
         self
     }
 
@@ -128,32 +124,27 @@ impl HubBuilder {
     #[must_use]
     pub fn linger(mut self, within: Duration) -> Self {
         let within = within.min(Duration::from_secs(1));
-        self.linger = (!within.is_zero()).then_some(within);
+        self.settings.linger = (!within.is_zero()).then_some(within);
         self
     }
 
     /// Keep-alive, reconnection time and age of this hub's streams.
     #[must_use]
     pub fn stream_options(mut self, options: StreamOptions) -> Self {
-        self.options = options;
+        self.settings.options = options;
         self
     }
 
     /// Shares the open streams with others that end when the server stops.
     #[must_use]
     pub fn lifecycle(mut self, lifecycle: &Lifecycle) -> Self {
-        self.lifecycle = lifecycle.clone();
+        self.settings.lifecycle = lifecycle.clone();
         self
     }
 
     /// The hub. Its log is empty and in a new epoch.
     pub fn build(self) -> Hub {
         let log = Log::new(self.limits, EventId::start(), false, true);
-        Hub {
-            shared: Arc::new(Shared::new(log, self.policy, self.positions, self.latest, self.linger)),
-            lifecycle: self.lifecycle,
-            options: self.options,
-            max_event_bytes: self.max_event_bytes,
-        }
+        Hub(Arc::new(Shared::new(log, self.settings)))
     }
 }

@@ -247,8 +247,16 @@ impl Cursor {
         tails: &mut Tails,
         limit: usize,
     ) -> Option<Followed> {
-        let members = self.members.as_slice();
         let from = self.at.pos;
+        if self.more.is_none()
+            && let Members::One(member) = &self.members
+            && let Some(kept) = log.next_and_newest(*member, from)
+        {
+            self.at = kept.at;
+            self.sent = kept.at.pos;
+            return Some(Followed::All(kept.frame.as_bytes().clone()));
+        }
+        let members = self.members.as_slice();
         let follows = match &self.more {
             None => true,
             Some(more) => {

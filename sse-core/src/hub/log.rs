@@ -486,6 +486,15 @@ impl Log {
         members.iter().all(|member| self.topics[member.key].mark.pos <= from.max(member.since))
     }
 
+    /// The newest event of all, if it is this topic's and comes right behind `from`: then nothing lies between.
+    #[inline]
+    pub(super) fn next_and_newest(&self, member: Member, from: Pos) -> Option<&Kept> {
+        if from + 1 != self.head.pos || member.since > from {
+            return None;
+        }
+        self.topics[member.key].kept.back().filter(|kept| kept.at.pos == self.head.pos)
+    }
+
     /// What lies behind `from` on these topics: most often nothing, or one event.
     pub(super) fn ahead(&self, members: &[Member], from: Pos) -> Ahead<'_> {
         let [member] = members else {

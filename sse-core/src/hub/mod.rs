@@ -23,7 +23,6 @@ use crate::{
     frame::Draft,
     id::EventId,
     lifecycle::Lifecycle,
-    options::StreamOptions,
     request::Request,
     response::Refusal,
     stream::EventStream,
@@ -49,13 +48,9 @@ use crate::{
 /// **Memory.** The log keeps at most 10,000 events, 16 MiB of them, and each for one hour, unless the
 /// [builder](Self::builder) says otherwise. A client that stops reading costs its position and what the
 /// framework has buffered for its socket; publishers never wait for it.
+// One pointer: servers keep a copy of their handlers, and so of this, for every connection.
 #[derive(Clone)]
-pub struct Hub {
-    shared: Arc<Shared>,
-    lifecycle: Lifecycle,
-    options: StreamOptions,
-    max_event_bytes: usize,
-}
+pub struct Hub(Arc<Shared>);
 
 impl Hub {
     /// A hub in memory with the default limits.
@@ -99,10 +94,11 @@ impl Hub {
             return Err(PublishError::OwnId);
         }
         let size = event.data.len() + event.comment.as_deref().map_or(0, str::len);
-        if size > self.max_event_bytes {
-            return Err(PublishError::TooLarge { size, limit: self.max_event_bytes });
+        let limit = self.0.settings.max_event_bytes;
+        if size > limit {
+            return Err(PublishError::TooLarge { size, limit });
         }
-        Ok(self.shared.append(&topics, Draft::new(&event)))
+        Ok(self.0.append(&topics, Draft::new(&event)))
     }
 
     /// Opens the stream that answers a request: these topics, from the position that the client asks for.
@@ -121,8 +117,8 @@ impl Hub {
         let topics = topics.try_into().map_err(|error| request.refuse(error))?;
         request.admit(&topics)?;
         let start = Start::from(request.last_event_id());
-        let source = || Subscription::new(&self.shared, &topics, start);
-        EventStream::from_source(request, Some(&topics), source, self.options)
+        let source = || Subscription::new(&self.0, &topics, start);
+        EventStream::from_source(request, Some(&topics), source, self.0.settings.options)
     }
 
     /// Subscribes without a request; [`open`](Self::open) is for handlers.
@@ -135,7 +131,7 @@ impl Hub {
         TopicError: From<T::Error>,
     {
         let topics = topics.try_into()?;
-        Ok(Subscription::new(&self.shared, &topics, start))
+        Ok(Subscription::new(&self.0, &topics, start))
     }
 
     /// The position right behind the newest event.
@@ -143,17 +139,17 @@ impl Hub {
     /// A page rendered by the server from the state as it is now passes this on as `?last_event_id=`, and its
     /// stream begins exactly where the page ends.
     pub fn position(&self) -> EventId {
-        self.shared.lock().log.head().id
+        self.0.lock().log.head().id
     }
 
     /// The open streams of the server, and their end.
     pub fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
+        &self.0.settings.lifecycle
     }
 
     /// What the hub holds at this moment.
     pub fn stats(&self) -> Stats {
-        let state = self.shared.lock();
+        let state = self.0.lock();
         Stats {
             events: state.log.events(),
             bytes: state.log.bytes(),
@@ -177,7 +173,7 @@ impl fmt::Debug for Hub {
 
 impl AsRef<Lifecycle> for Hub {
     fn as_ref(&self) -> &Lifecycle {
-        &self.lifecycle
+        &self.0.settings.lifecycle
     }
 }
 

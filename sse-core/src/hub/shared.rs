@@ -25,6 +25,8 @@ use super::{
 use crate::{
     frame::Draft,
     id::EventId,
+    lifecycle::Lifecycle,
+    options::StreamOptions,
     topic::{Topic, TopicPattern, Topics},
 };
 
@@ -41,13 +43,22 @@ pub(super) struct State {
     pub(super) generation: u32,
 }
 
+/// What a hub was told when it was built.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) max_event_bytes: usize,
+    pub(super) policy: Policy,
+    pub(super) positions: bool,
+    pub(super) latest: Vec<TopicPattern>,
+    pub(super) linger: Option<Duration>,
+    pub(super) options: StreamOptions,
+    pub(super) lifecycle: Lifecycle,
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    pub(super) policy: Policy,
-    pub(super) positions: bool,
-    latest: Vec<TopicPattern>,
-    linger: Option<Duration>,
+    pub(super) settings: Settings,
     /// The log's head, to be looked at without the lock.
     head: AtomicU64,
     wake_task: AtomicBool,
@@ -56,27 +67,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        log: Log,
-        policy: Policy,
-        positions: bool,
-        latest: Vec<TopicPattern>,
-        linger: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(log: Log, settings: Settings) -> Self {
         Self {
             head: AtomicU64::new(log.head().pos),
             state: Mutex::new(State {
                 log,
-                wake: Wake::new(linger.is_some()),
+                wake: Wake::new(settings.linger.is_some()),
                 slots: Slab::new(),
                 tails: Tails::default(),
                 newest: Instant::now(),
                 generation: 0,
             }),
-            policy,
-            positions,
-            latest,
-            linger,
+            settings,
             wake_task: AtomicBool::new(false),
             news: Arc::default(),
         }
@@ -87,7 +89,7 @@ impl Shared {
     }
 
     pub(super) fn is_latest(&self, topic: &Topic) -> bool {
-        self.latest.iter().any(|pattern| pattern.matches(topic))
+        self.settings.latest.iter().any(|pattern| pattern.matches(topic))
     }
 
     #[inline]
@@ -187,7 +189,7 @@ impl WakeTask {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let Some(linger) = shared.linger else {
+            let Some(linger) = shared.settings.linger else {
                 drop(shared);
                 news.notified().await;
                 continue;

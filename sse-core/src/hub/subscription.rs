@@ -31,9 +31,8 @@ pub struct Subscription {
     shared: Arc<Shared>,
     slot: u32,
     generation: u32,
-    /// Where it stood when it last fell asleep at the head, and who sleeps.
+    /// Where it stood when it last fell asleep at the head.
     asleep_at: Pos,
-    waker_id: (usize, usize),
 }
 
 /// No head stands here: it did not fall asleep.
@@ -47,11 +46,6 @@ fn arm(sleeper: &mut Option<Waker>, waker: &Waker) {
         Some(sleeper) => sleeper.clone_from(waker),
         none => *none = Some(waker.clone()),
     }
-}
-
-/// Tells wakers apart as long as one of them is kept: the slot keeps it until there is news.
-fn id(waker: &Waker) -> (usize, usize) {
-    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
 }
 
 impl Subscription {
@@ -72,7 +66,7 @@ impl Subscription {
             wake.join(member.key, slot, generation);
         }
         drop(guard);
-        Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER, waker_id: (0, 0) }
+        Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER }
     }
 
     /// A handle that changes the topics while the stream is open.
@@ -85,7 +79,7 @@ impl Subscription {
     }
 
     fn position(&self, opening: bool) -> Option<Frame> {
-        if !self.shared.positions {
+        if !self.shared.settings.positions {
             return None;
         }
         let mut guard = self.shared.lock();
@@ -117,7 +111,7 @@ impl Source for Subscription {
         if batch.before().is_none_or(|before| log.expires_by(before.into_std())) {
             log.trim(batch.now().into_std());
         }
-        let policy = &this.shared.policy;
+        let policy = &this.shared.settings.policy;
         match slot.cursor.follow(log, policy, tails, batch.limit()) {
             None => slot.cursor.take(log, policy, batch.now().into_std(), batch),
             Some(Followed::Nothing) => {}
@@ -134,7 +128,6 @@ impl Source for Subscription {
         if slot.cursor.pos() == log.head().pos && !batch.is_ended() {
             arm(&mut slot.waker, cx.waker());
             this.asleep_at = slot.cursor.pos();
-            this.waker_id = id(cx.waker());
         } else {
             this.asleep_at = NEVER;
             if !due {
@@ -166,7 +159,7 @@ impl Source for Subscription {
         }
         let slot = &mut slots[this.slot as usize];
         let at = *newest;
-        match slot.cursor.follow(log, &this.shared.policy, tails, limit)? {
+        match slot.cursor.follow(log, &this.shared.settings.policy, tails, limit)? {
             Followed::Nothing => None,
             Followed::Part(bytes) => {
                 this.asleep_at = NEVER;
@@ -176,15 +169,14 @@ impl Source for Subscription {
                 // At the head it falls asleep in the same look, so that the poll that follows need not look.
                 arm(&mut slot.waker, cx.waker());
                 this.asleep_at = slot.cursor.pos();
-                this.waker_id = id(cx.waker());
                 Some(Live { bytes, at, more: false })
             }
         }
     }
 
     #[inline]
-    fn is_asleep(&self, waker: &Waker) -> bool {
-        self.asleep_at == self.shared.head() && self.waker_id == id(waker) && self.shared.has_wake_task()
+    fn is_asleep(&self) -> bool {
+        self.asleep_at == self.shared.head() && self.shared.has_wake_task()
     }
 
     fn greeting(self: Pin<&mut Self>) -> Option<Frame> {

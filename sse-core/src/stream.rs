@@ -151,11 +151,9 @@ impl<S: Source> EventStream<S> {
     /// For adapters that fill a buffer of their own.
     pub fn poll_chunk(mut self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
         let this = self.as_mut().project();
-        // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
-        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
-        let calm = calm.map(|timer| timer.deadline());
         let mut expired = None;
-        if let Some(before) = calm
+        if let Some(timer) = this.timer.as_ref().as_pin_ref()
+            && !timer.is_elapsed()
             && this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
             && !this.seat.as_ref().is_some_and(Seat::is_stopping)
             && this.rare.as_ref().is_none_or(|rare| rare.is_calm())
@@ -166,30 +164,32 @@ impl<S: Source> EventStream<S> {
             }
             // The wall clock decides over a token, and is looked at before anything is taken.
             let over = this.rare.as_ref().is_some_and(|rare| rare.is_over());
-            if !over && let Some(live) = source.as_mut().poll_live(cx, limit, before) {
+            if !over && let Some(live) = source.as_mut().poll_live(cx, limit, timer.deadline()) {
                 *this.paused = live.more;
                 *this.last_traffic = live.at;
                 return Poll::Ready(Some(live.bytes));
             }
             expired = Some(over);
         }
-        self.poll_any(cx, limit, calm, expired)
+        self.poll_any(cx, limit, expired)
     }
 
-    /// [`poll_chunk`](Self::poll_chunk) for whatever is not the usual case. `calm` is a moment that is not yet
-    /// reached; `expired` tells of the token, where it was looked at.
+    /// [`poll_chunk`](Self::poll_chunk) for whatever is not the usual case. `expired` tells of the token, where it
+    /// was looked at.
     #[inline(never)]
     fn poll_any(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         limit: usize,
-        calm: Option<Instant>,
         expired: Option<bool>,
     ) -> Poll<Option<Bytes>> {
         let mut this = self.project();
         let Some(mut source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
+        // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
+        let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
+        let calm = calm.map(|timer| timer.deadline());
         let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !registered {
             *this.waker = Some(cx.waker().clone());

@@ -45,20 +45,27 @@ impl<S: Source> AsyncRead for Body<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        while buf.remaining() > 0 {
-            if self.rest.is_empty() {
-                match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
-                    Poll::Ready(Some(chunk)) => self.rest = chunk,
-                    Poll::Pending if buf.filled().len() == before => return Poll::Pending,
-                    Poll::Ready(None) | Poll::Pending => break,
-                }
+        let rest = self.give(buf);
+        if buf.remaining() > 0 {
+            // As many as fit, so that there is no reason to ask twice.
+            match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
+                Poll::Ready(chunk) => self.rest = chunk.unwrap_or_default(),
+                Poll::Pending if rest == 0 => return Poll::Pending,
+                Poll::Pending => {}
             }
-            let len = self.rest.len().min(buf.remaining());
-            buf.put_slice(&self.rest[..len]);
-            self.rest.advance(len);
+            self.give(buf);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> Body<S> {
+    /// As much of the rest as there is room for; how much that was.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+        let len = self.rest.len().min(buf.remaining());
+        buf.put_slice(&self.rest[..len]);
+        self.rest.advance(len);
+        len
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cursor;
+mod lanes;
 mod log;
 #[cfg(test)]
 mod model;
@@ -9,6 +10,7 @@ mod shared;
 mod subscription;
 mod tail;
 mod wake;
+mod wake_task;
 
 use std::{convert::Infallible, fmt, sync::Arc};
 

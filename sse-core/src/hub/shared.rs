@@ -1,8 +1,8 @@
-//! [`Shared`]: the hub's state under its one lock, and the task that wakes subscribers.
+//! [`Shared`]: the hub's state under its one lock.
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
@@ -10,17 +10,15 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::{
-    runtime::Handle,
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     cursor::Policy,
+    lanes::{Lane, Lanes},
     log::{Log, Pos},
     tail::Tails,
-    wake::{Slot, Wake},
+    wake::Slot,
+    wake_task::{News, Spawn},
 };
 use crate::{
     frame::Draft,
@@ -35,7 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) log: Log,
-    pub(super) wake: Wake,
+    pub(super) lanes: Lanes,
     pub(super) slots: Slab<Slot>,
     pub(super) tails: Tails,
     /// When the last event came: about now, for those who have just been woken for it.
@@ -61,9 +59,10 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     /// The log's head, to be looked at without the lock.
     head: AtomicU64,
-    wake_task: AtomicBool,
-    /// Lives longer than the hub, so that the task that waits on it does not keep the hub alive.
-    news: Arc<Notify>,
+    /// Whether somebody sleeps whom no task wakes.
+    orphans: AtomicBool,
+    /// By lane. They live longer than the hub, so that the tasks that wait do not keep the hub alive.
+    news: Arc<News>,
 }
 
 impl Shared {
@@ -72,15 +71,15 @@ impl Shared {
             head: AtomicU64::new(log.head().pos),
             state: Mutex::new(State {
                 log,
-                wake: Wake::new(settings.linger.is_some()),
+                lanes: Lanes::new(settings.linger.is_some()),
                 slots: Slab::new(),
                 tails: Tails::default(),
                 newest: Instant::now(),
                 generation: 0,
             }),
             settings,
-            wake_task: AtomicBool::new(false),
-            news: Arc::default(),
+            orphans: AtomicBool::new(false),
+            news: Arc::new(std::array::from_fn(|_| Notify::new())),
         }
     }
 
@@ -98,8 +97,8 @@ impl Shared {
     }
 
     #[inline]
-    pub(super) fn has_wake_task(&self) -> bool {
-        self.wake_task.load(Ordering::SeqCst)
+    pub(super) fn has_orphans(&self) -> bool {
+        self.orphans.load(Ordering::SeqCst)
     }
 
     /// Gives the event its id, makes it visible and has its subscribers woken.
@@ -114,35 +113,39 @@ impl Shared {
         let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
         self.head.store(state.log.head().pos, Ordering::Release);
         for &key in &keys {
-            state.wake.mark(key);
+            state.lanes.mark(key);
         }
-        let idle = state.wake.is_idle();
+        let due = state.lanes.due();
         drop(state);
-        if !idle {
-            self.wake();
+        for lane in due.tasks() {
+            self.news[lane].notify_one();
+        }
+        if due.publisher {
+            self.wake_orphans();
         }
         id
     }
 
-    /// Has those woken who were marked: by the wake task, or here where there is none.
-    fn wake(&self) {
-        if self.wake_task.load(Ordering::SeqCst) {
-            self.news.notify_one();
-        } else {
-            self.wake_all();
+    /// Wakes those whom no task wakes.
+    fn wake_orphans(&self) {
+        let mut wakers = Vec::new();
+        loop {
+            let mut guard = self.lock();
+            let State { log, lanes, slots, .. } = &mut *guard;
+            let Some(wake) = lanes.next_orphan() else {
+                return;
+            };
+            wake.next(log, slots, &mut wakers);
+            drop(guard);
+            wakers.drain(..).for_each(Waker::wake);
         }
     }
 
-    fn wake_all(&self) {
-        let mut wakers = Vec::new();
-        self.lock().wake.release();
-        while self.wake_some(&mut wakers) {}
-    }
-
-    /// Wakes a few; whether there are more.
-    fn wake_some(&self, wakers: &mut Vec<Waker>) -> bool {
+    /// Wakes a few of a lane; whether there are more.
+    pub(super) fn wake_some(&self, lane: Lane, wakers: &mut Vec<Waker>) -> bool {
         let mut guard = self.lock();
-        let State { log, wake, slots, .. } = &mut *guard;
+        let State { log, lanes, slots, .. } = &mut *guard;
+        let wake = lanes.wake(lane);
         wake.next(log, slots, wakers);
         let more = !wake.is_done();
         drop(guard);
@@ -150,70 +153,52 @@ impl Shared {
         more
     }
 
-    /// Starts the wake task where none runs. It lives in the runtime of the subscriber that is just being
-    /// polled, and can die with it; then the next subscriber starts another.
-    pub(super) fn ensure_wake_task(self: &Arc<Self>) {
-        if self.wake_task.load(Ordering::SeqCst) {
-            return;
+    /// Sees to it that there is somebody to wake this subscriber, which is just being polled.
+    ///
+    /// That is a task in its runtime. It can die with it; then the next subscriber that is polled brings
+    /// another. Returns what is to be started once the lock is free.
+    pub(super) fn board(self: &Arc<Self>, lanes: &mut Lanes, slot: &mut Slot, key: usize) -> Option<Spawn> {
+        if slot.lane.is_some_and(|lane| !lanes.is_orphan(lane)) {
+            return None;
         }
-        let Ok(runtime) = Handle::try_current() else {
-            return;
+        let runtime = Handle::try_current().ok();
+        let id = runtime.as_ref().map(Handle::id);
+        let (lane, wants) = match (slot.lane, id) {
+            (Some(_), None) => return None,
+            (Some(lane), Some(id)) => {
+                lanes.adopt(lane, id);
+                (lane, true)
+            }
+            (None, id) => {
+                let (lane, wants) = lanes.enter(id);
+                for member in slot.cursor.members() {
+                    lanes.join(lane, member.key, key, slot.generation);
+                }
+                slot.lane = Some(lane);
+                (lane, wants)
+            }
         };
-        if !self.wake_task.swap(true, Ordering::SeqCst) {
-            let task = WakeTask(Arc::downgrade(self));
-            runtime.spawn(task.run(Arc::clone(&self.news)));
-        }
+        self.count_orphans(lanes);
+        runtime.filter(|_| wants).map(|runtime| Spawn::new(runtime, self, lane, &self.news))
+    }
+
+    /// The lane's task is gone.
+    pub(super) fn abandon(&self, lane: Lane) {
+        let mut state = self.lock();
+        state.lanes.abandon(lane);
+        self.count_orphans(&state.lanes);
+        drop(state);
+        self.wake_orphans();
+    }
+
+    /// Must follow every change that may leave a lane without a task, or without subscribers.
+    pub(super) fn count_orphans(&self, lanes: &Lanes) {
+        self.orphans.store(lanes.has_orphans(), Ordering::SeqCst);
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.news.notify_one();
-    }
-}
-
-struct WakeTask(Weak<Shared>);
-
-impl WakeTask {
-    async fn run(self, news: Arc<Notify>) {
-        let mut wakers = Vec::new();
-        // When the last pass began. The first event goes out at once; those that follow within the time for
-        // which the hub lingers are one pass, and one write each.
-        let mut began: Option<Instant> = None;
-        loop {
-            let Some(shared) = self.0.upgrade() else {
-                return;
-            };
-            if shared.wake_some(&mut wakers) {
-                drop(shared);
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let Some(linger) = shared.settings.linger else {
-                drop(shared);
-                news.notified().await;
-                continue;
-            };
-            let until = began.map(|began| began + linger).filter(|until| *until > Instant::now());
-            if let Some(until) = until {
-                drop(shared);
-                sleep_until(until).await;
-            } else if shared.lock().wake.release() {
-                began = Some(Instant::now());
-            } else {
-                drop(shared);
-                news.notified().await;
-            }
-        }
-    }
-}
-
-/// Dropped with its runtime, it leaves nobody asleep.
-impl Drop for WakeTask {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.wake_task.store(false, Ordering::SeqCst);
-            shared.wake_all();
-        }
+        self.news.iter().for_each(Notify::notify_one);
     }
 }

@@ -52,7 +52,7 @@ impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Start) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
-        let State { log, wake, slots, generation, .. } = &mut *guard;
+        let State { log, slots, generation, .. } = &mut *guard;
         log.trim(now);
         let members: Vec<Member> = topics
             .iter()
@@ -61,10 +61,7 @@ impl Subscription {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let cursor = Cursor::new(log, members, start, now);
-        let slot = slots.insert(Slot { cursor, waker: None, generation });
-        for member in slots[slot].cursor.members() {
-            wake.join(member.key, slot, generation);
-        }
+        let slot = slots.insert(Slot { cursor, waker: None, generation, lane: None });
         drop(guard);
         Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER }
     }
@@ -105,7 +102,7 @@ impl Source for Subscription {
     fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         let this = &mut *self;
         let mut guard = this.shared.lock();
-        let State { log, slots, tails, newest, .. } = &mut *guard;
+        let State { log, slots, tails, newest, lanes, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
         // The clock is read only where something may have expired since it was last looked.
         if batch.before().is_none_or(|before| log.expires_by(before.into_std())) {
@@ -125,24 +122,21 @@ impl Source for Subscription {
         if due {
             batch.hint(*newest);
         }
-        if slot.cursor.pos() == log.head().pos && !batch.is_ended() {
+        this.asleep_at = NEVER;
+        let mut start = None;
+        if (slot.cursor.pos() == log.head().pos || !due) && !batch.is_ended() {
             arm(&mut slot.waker, cx.waker());
-            this.asleep_at = slot.cursor.pos();
-        } else {
-            this.asleep_at = NEVER;
-            if !due {
-                arm(&mut slot.waker, cx.waker());
-                if slot.cursor.wake_at().is_some() {
-                    this.asleep_at = WAITS;
-                }
-            }
+            start = this.shared.board(lanes, slot, this.slot as usize);
+            this.asleep_at = match slot.cursor.wake_at() {
+                Some(_) => WAITS,
+                None => slot.cursor.pos(),
+            };
         }
         drop(guard);
-        if due {
-            return Poll::Ready(());
+        if let Some(start) = start {
+            start.run();
         }
-        this.shared.ensure_wake_task();
-        Poll::Pending
+        if due { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_live(
@@ -176,7 +170,7 @@ impl Source for Subscription {
 
     #[inline]
     fn is_asleep(&self) -> bool {
-        self.asleep_at == self.shared.head() && self.shared.has_wake_task()
+        self.asleep_at == self.shared.head() && !self.shared.has_orphans()
     }
 
     fn greeting(self: Pin<&mut Self>) -> Option<Frame> {
@@ -205,12 +199,14 @@ impl Source for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut guard = self.shared.lock();
-        let State { log, wake, slots, .. } = &mut *guard;
+        let State { log, lanes, slots, .. } = &mut *guard;
         let slot = slots.remove(self.slot as usize);
-        for member in slot.cursor.members() {
-            wake.leave(member.key, slots);
-            log.leave(member.key);
+        let topics = || slot.cursor.members().iter().map(|member| member.key);
+        if let Some(lane) = slot.lane {
+            lanes.leave(lane, topics(), slots);
+            self.shared.count_orphans(lanes);
         }
+        topics().for_each(|key| log.leave(key));
     }
 }
 
@@ -236,7 +232,7 @@ impl SubscriptionHandle {
     /// Returns whether the subscription is still open.
     pub fn add(&self, topics: &Topics) -> bool {
         self.change(|shared, state, slot, generation| {
-            let State { log, wake, slots, .. } = state;
+            let State { log, lanes, slots, .. } = state;
             let since = log.head().pos;
             for topic in topics {
                 let key = log.join(topic, |topic| shared.is_latest(topic));
@@ -245,7 +241,9 @@ impl SubscriptionHandle {
                     continue;
                 }
                 slots[slot].cursor.add(Member { key, since });
-                wake.join(key, slot, generation);
+                if let Some(lane) = slots[slot].lane {
+                    lanes.join(lane, key, slot, generation);
+                }
             }
         })
     }
@@ -253,17 +251,19 @@ impl SubscriptionHandle {
     /// Takes topics away: nothing more of them is sent. Returns whether the subscription is still open.
     pub fn remove(&self, topics: &Topics) -> bool {
         self.change(|_, state, slot, generation| {
-            let State { log, wake, slots, .. } = state;
+            let State { log, lanes, slots, .. } = state;
             for topic in topics {
                 let Some(key) = log.key(topic) else {
                     continue;
                 };
-                let cursor = &mut slots[slot].cursor;
+                let Slot { cursor, lane, .. } = &mut slots[slot];
                 if !cursor.members().iter().any(|member| member.key == key) {
                     continue;
                 }
                 cursor.remove(key);
-                wake.leave_one(key, slot, generation);
+                if let Some(lane) = *lane {
+                    lanes.leave_one(lane, key, slot, generation);
+                }
                 log.leave(key);
             }
         })

@@ -1,4 +1,4 @@
-//! [`Wake`]: who sleeps on which topic, and in what order they are woken.
+//! [`Wake`]: who sleeps on which topic in one runtime, and in what order they are woken.
 //!
 //! Publishing only marks a topic. A task of its own then wakes its subscribers a few at a time, so that neither
 //! a publisher nor a runtime thread stands still for a crowd; those that come late find several events to send
@@ -10,6 +10,7 @@ use slab::Slab;
 
 use super::{
     cursor::Cursor,
+    lanes::Lane,
     log::{Log, TopicKey},
 };
 
@@ -31,12 +32,14 @@ pub(super) struct Slot {
     pub(super) waker: Option<Waker>,
     /// Tells this subscriber from an earlier one in the same place.
     pub(super) generation: u32,
+    /// Who wakes it: known from its first poll on.
+    pub(super) lane: Option<Lane>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Wake {
-    /// By topic key.
-    rings: Vec<Ring>,
+    /// By topic key. Most topics have their subscribers in one runtime of several.
+    rings: Vec<Option<Box<Ring>>>,
     /// Topics with somebody left to wake.
     marked: VecDeque<TopicKey>,
     /// Topics with news that are not to be told yet: the hub lingers.
@@ -67,7 +70,9 @@ impl Wake {
             return false;
         };
         for &key in &held {
-            self.rings[key].held = false;
+            if let Some(ring) = ring(&mut self.rings, key) {
+                ring.held = false;
+            }
             self.start(key);
         }
         !held.is_empty()
@@ -75,14 +80,16 @@ impl Wake {
 
     pub(super) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
         if self.rings.len() <= key {
-            self.rings.resize_with(key + 1, Ring::default);
+            self.rings.resize_with(key + 1, || None);
         }
-        self.rings[key].members.push_back((slot as u32, generation));
+        self.rings[key].get_or_insert_default().members.push_back((slot as u32, generation));
     }
 
     /// A subscriber of the topic has gone for good. Members are taken out when many have.
     pub(super) fn leave(&mut self, key: TopicKey, slots: &Slab<Slot>) {
-        let ring = &mut self.rings[key];
+        let Some(ring) = ring(&mut self.rings, key) else {
+            return;
+        };
         ring.gone += 1;
         if 2 * ring.gone >= ring.members.len() {
             ring.gone = 0;
@@ -90,17 +97,30 @@ impl Wake {
                 slots.get(slot as usize).is_some_and(|slot| slot.generation == generation)
             });
         }
+        self.drop_empty(key);
     }
 
     /// A subscriber has left this topic alone.
     pub(super) fn leave_one(&mut self, key: TopicKey, slot: usize, generation: u32) {
-        self.rings[key].retain(|&member| member != (slot as u32, generation));
+        if let Some(ring) = ring(&mut self.rings, key) {
+            ring.retain(|&member| member != (slot as u32, generation));
+        }
+        self.drop_empty(key);
+    }
+
+    fn drop_empty(&mut self, key: TopicKey) {
+        if let Some(ring) = self.rings.get_mut(key) {
+            ring.take_if(|ring| ring.members.is_empty());
+        }
     }
 
     /// The topic has news for its subscribers.
     pub(super) fn mark(&mut self, key: TopicKey) {
-        let (Some(held), Some(ring)) = (&mut self.held, self.rings.get_mut(key)) else {
+        let Some(held) = &mut self.held else {
             return self.start(key);
+        };
+        let Some(ring) = ring(&mut self.rings, key) else {
+            return;
         };
         if !ring.held && !ring.members.is_empty() {
             ring.held = true;
@@ -109,7 +129,7 @@ impl Wake {
     }
 
     fn start(&mut self, key: TopicKey) {
-        let Some(ring) = self.rings.get_mut(key) else {
+        let Some(ring) = ring(&mut self.rings, key) else {
             return;
         };
         if ring.pending == 0 && !ring.members.is_empty() {
@@ -132,7 +152,10 @@ impl Wake {
     pub(super) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
         let mut looks = LOOK_AT_ONCE;
         while let Some(&key) = self.marked.front() {
-            let ring = &mut self.rings[key];
+            let Some(ring) = ring(&mut self.rings, key) else {
+                self.marked.pop_front();
+                continue;
+            };
             let news = log.news(key);
             while ring.pending > 0 && looks > 0 && wakers.len() < WAKE_AT_ONCE {
                 ring.pending -= 1;
@@ -163,6 +186,10 @@ impl Wake {
     }
 }
 
+fn ring(rings: &mut [Option<Box<Ring>>], key: TopicKey) -> Option<&mut Ring> {
+    rings.get_mut(key)?.as_deref_mut()
+}
+
 impl Ring {
     fn retain(&mut self, mut stays: impl FnMut(&(u32, u32)) -> bool) {
         let (mut index, mut pending) = (0, 0);
@@ -174,9 +201,6 @@ impl Ring {
             stays
         });
         self.pending = pending;
-        if self.members.is_empty() {
-            self.members = VecDeque::new();
-        }
     }
 }
 

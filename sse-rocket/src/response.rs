@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use rocket::{
     Request,
     http::Status,
@@ -45,27 +45,31 @@ impl<S: Source> AsyncRead for Body<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let rest = self.give(buf);
+        let before = buf.filled().len();
+        self.give(buf);
         if buf.remaining() > 0 {
             // As many as fit, so that there is no reason to ask twice.
             match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
-                Poll::Ready(chunk) => self.rest = chunk.unwrap_or_default(),
-                Poll::Pending if rest == 0 => return Poll::Pending,
+                Poll::Ready(Some(chunk)) if chunk.len() <= buf.remaining() => buf.put_slice(&chunk),
+                Poll::Ready(chunk) => {
+                    self.rest = chunk.unwrap_or_default();
+                    self.give(buf);
+                }
+                Poll::Pending if buf.filled().len() == before => return Poll::Pending,
                 Poll::Pending => {}
             }
-            self.give(buf);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S> Body<S> {
-    /// As much of the rest as there is room for; how much that was.
-    fn give(&mut self, buf: &mut ReadBuf<'_>) -> usize {
-        let len = self.rest.len().min(buf.remaining());
-        buf.put_slice(&self.rest[..len]);
-        self.rest.advance(len);
-        len
+    /// As much of the rest as there is room for.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        if !self.rest.is_empty() {
+            let len = self.rest.len().min(buf.remaining());
+            buf.put_slice(&self.rest.split_to(len));
+        }
     }
 }
 

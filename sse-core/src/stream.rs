@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     batch::Batch,
+    frame::Frame,
     lease::Lease,
     lifecycle::Seat,
     options::StreamOptions,
@@ -43,6 +44,7 @@ pin_project! {
     /// when its token expires or is revoked. A client of either kind reconnects then, unless it was told by an
     /// event of yours that all is said.
     #[must_use = "a stream does nothing unless it is sent"]
+    #[project = Parts]
     pub struct EventStream<S> {
         #[pin]
         source: Option<S>,
@@ -184,121 +186,25 @@ impl<S: Source> EventStream<S> {
         expired: Option<bool>,
     ) -> Poll<Option<Bytes>> {
         let mut this = self.project();
-        let Some(mut source) = this.source.as_mut().as_pin_mut() else {
+        if this.source.is_none() {
             return Poll::Ready(None);
-        };
+        }
         // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
         let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());
-        let registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !registered {
-            *this.waker = Some(cx.waker().clone());
-            if let Some(seat) = this.seat {
-                seat.register(cx.waker());
-            }
-            if let Some(lease) = this.rare.as_ref().and_then(|rare| rare.lease.as_ref()) {
-                lease.register(cx.waker());
-            }
-            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                // One that fires just now is found elapsed below.
-                let _ = timer.poll(cx);
-            }
-        }
-        let stops = this.seat.as_ref().is_some_and(Seat::is_stopping);
-        if stops && !std::mem::replace(this.stopping, true) {
-            source.as_mut().finish();
-        }
-        let expired = expired.unwrap_or_else(|| this.rare.as_ref().is_some_and(|rare| rare.is_over()));
-        // Over means: nothing more, whether or not the source has more.
-        let mut over = (calm.is_none() && Instant::now() >= *this.ends_at) || expired;
-        let held = this.rare.as_mut().and_then(|rare| rare.held.take()).filter(|_| !over);
-        let mut batch = Batch::earlier_than(calm, limit, held);
-        if !over && !batch.is_full() {
-            let idle = source.as_mut().poll_batch(cx, &mut batch).is_pending();
-            over = stops && idle;
-        }
-        if stops && !S::OWES {
-            over = true;
-        }
-        if *this.opened
-            && !over
-            && !batch.is_ended()
-            && let Some(lease) = this.rare.as_mut().and_then(|rare| rare.lease.as_mut())
-            && let Some(notice) = lease.notice()
-        {
-            batch.force(notice.into_bytes());
-        }
+        let registered = this.register(cx);
+        let (mut batch, over) = this.gather(cx, limit, calm, expired);
         if batch.is_empty() && !over && !batch.is_ended() {
-            if calm.is_some() && registered && source.wake_at().is_none() {
+            if calm.is_some() && registered && this.source_wakes_at().is_none() {
                 return Poll::Pending;
             }
             let now = batch.now();
-            let tick = if !*this.opened {
-                Some(source.as_mut().greeting())
-            } else if now >= *this.last_traffic + this.options.keep_alive_after() {
-                Some(source.as_mut().heartbeat())
-            } else {
-                None
-            };
-            match tick {
-                Some(Some(frame)) => batch.push(frame.into_bytes()),
-                Some(None) if *this.opened => batch.push(Bytes::from_static(COMMENT)),
-                Some(None) => {}
-                None => {
-                    let lease = this.rare.as_mut().and_then(|rare| rare.lease.as_mut());
-                    let target = [
-                        Some(*this.last_traffic + this.options.keep_alive_after()),
-                        Some(*this.ends_at),
-                        source.wake_at(),
-                        lease.map(|lease| lease.wake_at(now)),
-                    ];
-                    let target = target.into_iter().flatten().min().unwrap_or(*this.ends_at);
-                    // It stays where it was while events flow: one that fires early is set anew then.
-                    let moved = match this.timer.as_mut().as_pin_mut() {
-                        Some(timer) if !timer.is_elapsed() && timer.deadline() <= target => false,
-                        Some(timer) => {
-                            timer.reset(target);
-                            true
-                        }
-                        None => {
-                            this.timer.set(Some(sleep_until(target)));
-                            true
-                        }
-                    };
-                    if moved
-                        && let Some(timer) = this.timer.as_pin_mut()
-                        && timer.poll(cx).is_ready()
-                    {
-                        cx.waker().wake_by_ref();
-                    }
-                    return Poll::Pending;
-                }
+            if !this.tick(now, &mut batch) {
+                this.sleep(now, cx);
+                return Poll::Pending;
             }
         }
-
-        let ended = over || batch.is_ended();
-        *this.paused = batch.is_full() && !ended;
-        *this.last_traffic = batch.now();
-        let (mut chunk, held) = batch.into_parts();
-        if held.is_some() {
-            this.rare.get_or_insert_default().held = held;
-        }
-        // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
-        // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
-        let retry_line = || format!("retry: {}\n", this.options.jittered_retry().as_millis());
-        if !std::mem::replace(this.opened, true) {
-            chunk.prepend(&[COMMENT, retry_line().as_bytes()].concat());
-        }
-        if over || (stops && ended) {
-            chunk.append(retry_line().into());
-        }
-        if ended {
-            this.source.set(None);
-            *this.seat = None;
-            *this.rare = None;
-            this.timer.set(None);
-        }
-        Poll::Ready((chunk.len() > 0).then(|| chunk.into_bytes()))
+        Poll::Ready(this.seal(batch, over))
     }
 
     /// [`poll_chunk`](Self::poll_chunk), but after a full chunk pending once, with a wake-up: for servers that
@@ -309,6 +215,134 @@ impl<S: Source> EventStream<S> {
             return Poll::Pending;
         }
         self.poll_chunk(cx, limit)
+    }
+}
+
+impl<S: Source> Parts<'_, S> {
+    /// Has this task woken by whatever may wake the stream. Whether it was registered already.
+    fn register(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return true;
+        }
+        *self.waker = Some(cx.waker().clone());
+        if let Some(seat) = self.seat {
+            seat.register(cx.waker());
+        }
+        if let Some(lease) = self.lease() {
+            lease.register(cx.waker());
+        }
+        if let Some(timer) = self.timer.as_mut().as_pin_mut() {
+            // One that fires just now is found elapsed later.
+            let _ = timer.poll(cx);
+        }
+        false
+    }
+
+    /// What is due, and whether the stream is over: then nothing more is sent, even if the source has more.
+    fn gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        calm: Option<Instant>,
+        expired: Option<bool>,
+    ) -> (Batch, bool) {
+        let expired = expired.unwrap_or_else(|| self.rare.as_ref().is_some_and(|rare| rare.is_over()));
+        let mut over = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
+        let held = self.rare.as_mut().and_then(|rare| rare.held.take()).filter(|_| !over);
+        let mut batch = Batch::earlier_than(calm, limit, held);
+        let stops = self.seat.as_ref().is_some_and(Seat::is_stopping);
+        if let Some(mut source) = self.source.as_mut().as_pin_mut() {
+            if stops && !std::mem::replace(self.stopping, true) {
+                source.as_mut().finish();
+            }
+            if !over && !batch.is_full() {
+                let idle = source.poll_batch(cx, &mut batch).is_pending();
+                over = stops && idle;
+            }
+        }
+        over |= stops && !S::OWES;
+        if *self.opened
+            && !over
+            && !batch.is_ended()
+            && let Some(notice) = self.lease().and_then(Lease::notice)
+        {
+            batch.force(notice.into_bytes());
+        }
+        (batch, over)
+    }
+
+    /// What is sent where no event is due: at the opening, and after a silence. Whether anything is.
+    fn tick(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        let Some(source) = self.source.as_mut().as_pin_mut() else {
+            return false;
+        };
+        if !*self.opened {
+            if let Some(frame) = source.greeting() {
+                batch.push(frame.into_bytes());
+            }
+            return true;
+        }
+        let silent = now >= *self.last_traffic + self.options.keep_alive_after();
+        if silent {
+            let frame = source.heartbeat().map(Frame::into_bytes);
+            batch.push(frame.unwrap_or(Bytes::from_static(COMMENT)));
+        }
+        silent
+    }
+
+    /// Sets the timer to when the stream must look again.
+    fn sleep(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let target = [
+            Some(*self.last_traffic + self.options.keep_alive_after()),
+            Some(*self.ends_at),
+            self.source_wakes_at(),
+            self.lease().map(|lease| lease.wake_at(now)),
+        ];
+        let target = target.into_iter().flatten().min().unwrap_or(*self.ends_at);
+        match self.timer.as_mut().as_pin_mut() {
+            // It stays where it was while events flow: one that fires early is set anew then.
+            Some(timer) if !timer.is_elapsed() && timer.deadline() <= target => return,
+            Some(timer) => timer.reset(target),
+            None => self.timer.set(Some(sleep_until(target))),
+        }
+        if self.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// The chunk, with what belongs to the opening and to the end; `None` where the stream has ended without.
+    fn seal(&mut self, mut batch: Batch, over: bool) -> Option<Bytes> {
+        let ended = over || batch.is_ended();
+        *self.paused = batch.is_full() && !ended;
+        *self.last_traffic = batch.now();
+        let (mut chunk, held) = batch.into_parts();
+        if held.is_some() {
+            self.rare.get_or_insert_default().held = held;
+        }
+        // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
+        // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
+        let retry_line = || format!("retry: {}\n", self.options.jittered_retry().as_millis());
+        if !std::mem::replace(self.opened, true) {
+            chunk.prepend(&[COMMENT, retry_line().as_bytes()].concat());
+        }
+        if over || (*self.stopping && ended) {
+            chunk.append(retry_line().into());
+        }
+        if ended {
+            self.source.set(None);
+            *self.seat = None;
+            *self.rare = None;
+            self.timer.set(None);
+        }
+        (chunk.len() > 0).then(|| chunk.into_bytes())
+    }
+
+    fn lease(&mut self) -> Option<&mut Lease> {
+        self.rare.as_mut()?.lease.as_mut()
+    }
+
+    fn source_wakes_at(&self) -> Option<Instant> {
+        self.source.as_ref().as_pin_ref()?.wake_at()
     }
 }
 

@@ -14,7 +14,7 @@ mod process;
 mod report;
 
 pub use args::{Args, SERVERS, framework};
-pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live};
+pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live, opened};
 pub use fan::{Fan, MARK, body};
 pub use process::{Process, pin, programs};
 pub use report::{Report, median};

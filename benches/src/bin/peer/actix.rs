@@ -1,11 +1,12 @@
-//! actix-web: a streaming body, and actix-web-lab's `sse`.
+//! actix-web: a streaming body, with our head and opening or without, and actix-web-lab's `sse`.
 
 use std::{convert::Infallible, time::Duration};
 
-use actix_web::{App, HttpResponse, HttpServer, Route, web};
+use actix_web::{App, HttpResponse, HttpResponseBuilder, HttpServer, Route, web};
 use actix_web_lab::sse;
-use futures_util::StreamExt;
-use sse_benches::{Encoded, Published, Text, channel, live};
+use futures_util::{Stream, StreamExt};
+use sse_actix::STREAM_HEADERS;
+use sse_benches::{Encoded, Published, Text, channel, live, opened};
 
 pub(crate) fn serve(port: u16, routes: fn() -> (Route, Route)) -> std::io::Result<()> {
     let (encoded, text) = (channel::<Encoded>(), channel::<Text>());
@@ -29,10 +30,27 @@ async fn publish<E: Published>(channel: web::Data<sse_benches::Channel<E>>, body
     HttpResponse::Accepted().finish()
 }
 
+fn streaming(mut head: HttpResponseBuilder, events: impl Stream<Item = Encoded> + 'static) -> HttpResponse {
+    head.streaming(events.map(|Encoded(bytes)| Ok::<_, Infallible>(bytes)))
+}
+
 pub(crate) fn floor() -> (Route, Route) {
     async fn events(channel: web::Data<sse_benches::Channel<Encoded>>) -> HttpResponse {
-        let body = live(&channel).map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
-        HttpResponse::Ok().content_type("text/event-stream").streaming(body)
+        let mut head = HttpResponse::Ok();
+        for field in STREAM_HEADERS {
+            head.insert_header(field);
+        }
+        head.insert_header(("content-encoding", "identity"));
+        streaming(head, opened(&channel))
+    }
+    (web::get().to(events), web::post().to(publish::<Encoded>))
+}
+
+pub(crate) fn bare() -> (Route, Route) {
+    async fn events(channel: web::Data<sse_benches::Channel<Encoded>>) -> HttpResponse {
+        let mut head = HttpResponse::Ok();
+        head.content_type("text/event-stream");
+        streaming(head, live(&channel))
     }
     (web::get().to(events), web::post().to(publish::<Encoded>))
 }

@@ -1,15 +1,20 @@
-//! Rocket: `ByteStream`, and its own `EventStream`.
+//! Rocket: `ByteStream`, with our head and opening or without, and its own `EventStream`.
 
+use bytes::Bytes;
 use rocket::{
-    Config, Route, State,
+    Config, Request, Route, State,
     futures::{Stream, StreamExt},
     get,
     http::Status,
     post,
-    response::stream::{ByteStream, Event, EventStream},
+    response::{
+        self, Responder,
+        stream::{ByteStream, Event, EventStream},
+    },
     routes,
 };
-use sse_benches::{Channel, Encoded, Published, Text, channel, live};
+use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
+use sse_rocket::STREAM_HEADERS;
 
 pub(crate) fn serve(port: u16, routes: Vec<Route>) {
     let config = Config::figment().merge(("port", port));
@@ -23,16 +28,38 @@ fn publish<E: Published>(channel: &Channel<E>, body: &str) -> Status {
     Status::Accepted
 }
 
+/// A response with our header fields.
+struct Headed<R>(R);
+
+impl<'r, 'o: 'r, R: Responder<'r, 'o>> Responder<'r, 'o> for Headed<R> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'o> {
+        let mut response = self.0.respond_to(request)?;
+        for (name, value) in STREAM_HEADERS {
+            response.set_raw_header(name, value);
+        }
+        Ok(response)
+    }
+}
+
+#[post("/publish", data = "<body>")]
+fn publish_encoded(channel: &State<Channel<Encoded>>, body: &str) -> Status {
+    publish(channel, body)
+}
+
 pub(crate) fn floor() -> Vec<Route> {
     #[get("/events")]
-    fn events(channel: &State<Channel<Encoded>>) -> ByteStream<impl Stream<Item = bytes::Bytes> + use<>> {
+    fn events(channel: &State<Channel<Encoded>>) -> Headed<ByteStream<impl Stream<Item = Bytes> + use<>>> {
+        Headed(ByteStream(opened(channel).map(|Encoded(bytes)| bytes)))
+    }
+    routes![events, publish_encoded]
+}
+
+pub(crate) fn bare() -> Vec<Route> {
+    #[get("/events")]
+    fn events(channel: &State<Channel<Encoded>>) -> ByteStream<impl Stream<Item = Bytes> + use<>> {
         ByteStream(live(channel).map(|Encoded(bytes)| bytes))
     }
-    #[post("/publish", data = "<body>")]
-    fn post(channel: &State<Channel<Encoded>>, body: &str) -> Status {
-        publish(channel, body)
-    }
-    routes![events, post]
+    routes![events, publish_encoded]
 }
 
 pub(crate) fn own() -> Vec<Route> {

@@ -1,22 +1,45 @@
-//! warp: `reply::stream`, and its own `sse`.
+//! warp: `reply::stream`, with our head and opening or without, and its own `sse`.
 
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::StreamExt;
-use sse_benches::{Channel, Encoded, Published, Text, channel, live};
+use futures_util::{Stream, StreamExt};
+use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
+use sse_warp::STREAM_HEADERS;
 use tokio::net::TcpSocket;
-use warp::{Filter, Reply, http::StatusCode, sse};
+use warp::{
+    Filter, Reply,
+    http::{HeaderValue, StatusCode},
+    reply::Response,
+    sse,
+};
 
 pub(crate) fn floor(port: u16) {
+    encoded(port, |channel| streaming(&STREAM_HEADERS, opened(channel)));
+}
+
+pub(crate) fn bare(port: u16) {
+    encoded(port, |channel| streaming(&[("content-type", "text/event-stream")], live(channel)));
+}
+
+fn encoded(port: u16, answer: fn(&Channel<Encoded>) -> Response) {
     let channel = channel::<Encoded>();
     let events = {
         let channel = channel.clone();
-        move || {
-            let body = live(&channel).map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
-            warp::reply::with_header(warp::reply::stream(body), "content-type", "text/event-stream")
-        }
+        move || answer(&channel)
     };
     serve(port, warp::path!("events").and(warp::get()).map(events).or(publish(channel)));
+}
+
+fn streaming(
+    head: &[(&'static str, &'static str)],
+    events: impl Stream<Item = Encoded> + Send + Sync + 'static,
+) -> Response {
+    let body = events.map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
+    let mut response = warp::reply::stream(body).into_response();
+    for &(name, value) in head {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 pub(crate) fn own(port: u16) {

@@ -8,13 +8,17 @@
 )]
 
 mod args;
+mod calls;
 mod channel;
+mod difference;
 mod fan;
 mod process;
 mod report;
 
 pub use args::{Args, SERVERS, framework};
+pub use calls::{CALLS, Calls};
 pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live, opened};
+pub use difference::each_event;
 pub use fan::{Fan, MARK, body};
 pub use process::{Process, pin, programs};
 pub use report::{Report, median};

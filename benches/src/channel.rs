@@ -1,12 +1,15 @@
 //! What the servers other than ours publish through: `tokio::sync::broadcast`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -19,6 +22,11 @@ pub fn frame(body: &[u8], seq: usize) -> Bytes {
     out.extend_from_slice(body);
     out.extend_from_slice(format!("\nid: {EPOCH:016x}-{seq}\n\n").as_bytes());
     out.into()
+}
+
+/// Bytes of the form that ours opens a stream with.
+fn opening() -> Bytes {
+    format!(":\nretry: 3000\nevent: sse-position\ndata: {{}}\nid: {EPOCH:016x}-0\n\n").into()
 }
 
 /// An event that was encoded once, for everybody.
@@ -66,6 +74,19 @@ impl<E: Published> Channel<E> {
 }
 
 /// What is published from now on.
-pub fn live<E: Published>(channel: &Channel<E>) -> impl Stream<Item = E> + Send + Sync + use<E> {
+pub fn live<E: Published>(channel: &Channel<E>) -> impl Stream<Item = E> + Send + Sync + Unpin + use<E> {
     BroadcastStream::new(channel.sender.subscribe()).filter_map(|event| std::future::ready(event.ok()))
+}
+
+/// [`live`], behind the bytes that ours opens a stream with.
+pub fn opened(channel: &Channel<Encoded>) -> impl Stream<Item = Encoded> + Send + Sync + use<> {
+    let (mut live, mut opens) = (live(channel), true);
+    // `once` and `chain` would add to what each event costs.
+    stream::poll_fn(move |cx| {
+        if opens {
+            opens = false;
+            return Poll::Ready(Some(Encoded(opening())));
+        }
+        live.poll_next_unpin(cx)
+    })
 }

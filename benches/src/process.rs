@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_setaffinity},
+};
+
+use crate::calls::{Calls, calls};
 
 /// Keeps this thread, and what it starts from now on, on one core.
 pub fn pin(core: usize) {
@@ -32,32 +37,41 @@ pub fn programs() -> PathBuf {
 pub struct Process {
     child: Child,
     pub addr: SocketAddr,
-    /// Where callgrind writes.
-    counts: Option<PathBuf>,
+    /// Where the tool writes that it runs under.
+    out: Option<PathBuf>,
 }
 
 impl Process {
     /// Starts a server on core 0; the caller stays on core 1.
     ///
-    /// The name is that of a program, or of a kind of `peer`.
+    /// The name is that of a program, or of a kind of `peer` with what it takes.
     pub fn start(programs: &Path, name: &str) -> Self {
         Self::run(command(programs, name), None)
     }
 
     /// [`start`](Self::start) under callgrind.
     pub fn start_counted(programs: &Path, name: &str) -> Self {
-        let counted = command(programs, name);
         let out = programs.join(format!("{name}.callgrind"));
-        let _ = std::fs::remove_file(&out);
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--tool=callgrind", &format!("--callgrind-out-file={}", out.display())])
-            .arg(counted.get_program())
-            .args(counted.get_args());
-        Self::run(command, Some(out))
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", out.display())]);
+        Self::under(valgrind, out, &command(programs, name))
     }
 
-    fn run(mut command: Command, counts: Option<PathBuf>) -> Self {
+    /// [`start`](Self::start) under strace, which counts the system calls of all threads.
+    pub fn start_traced(programs: &Path, name: &str) -> Self {
+        let out = programs.join(format!("{name}.strace"));
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-c", "-o"]).arg(&out);
+        Self::under(strace, out, &command(programs, name))
+    }
+
+    fn under(mut tool: Command, out: PathBuf, server: &Command) -> Self {
+        let _ = std::fs::remove_file(&out);
+        tool.arg(server.get_program()).args(server.get_args());
+        Self::run(tool, Some(out))
+    }
+
+    fn run(mut command: Command, out: Option<PathBuf>) -> Self {
         let addr =
             TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port");
         pin(0);
@@ -66,9 +80,9 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("a server");
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", command.get_program().display()));
         pin(1);
-        let mut process = Self { child, addr, counts };
+        let mut process = Self { child, addr, out };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(addr).is_err() {
             assert!(Instant::now() < deadline, "{command:?} does not listen");
@@ -89,16 +103,35 @@ impl Process {
     }
 
     /// Ends a server that was started under callgrind; how many instructions it executed.
-    pub fn instructions(mut self) -> u64 {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a process");
-        self.child.wait().expect("a child");
-        let counts = std::fs::read_to_string(self.counts.as_ref().expect("counts")).expect("counts");
+    pub fn instructions(self) -> u64 {
+        let counts = self.end(Signal::TERM);
         let line = counts
             .lines()
             .rev()
             .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
         line.expect("a sum").trim().parse().expect("a number")
+    }
+
+    /// Ends a server that was started under strace; its system calls by kind.
+    pub fn calls(self) -> Calls {
+        // At once: what a server does when it stops in order is no part of an event.
+        calls(&self.end(Signal::KILL))
+    }
+
+    /// Ends a server that runs under a tool; what the tool wrote.
+    fn end(mut self, signal: Signal) -> String {
+        kill_process(self.server(), signal).expect("a process");
+        self.child.wait().expect("a child");
+        std::fs::read_to_string(self.out.as_ref().expect("a tool")).expect("what it wrote")
+    }
+
+    /// The server itself: of strace it is a child.
+    fn server(&self) -> Pid {
+        let child = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{child}/task/{child}/children"));
+        let traced =
+            children.ok().and_then(|pids| Pid::from_raw(pids.split_whitespace().next()?.parse().ok()?));
+        traced.unwrap_or_else(|| Pid::from_child(&self.child))
     }
 
     /// Resident memory, in KiB.
@@ -112,8 +145,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Ok(None) = self.child.try_wait() {
+            // A tracer ends with what it traces, but not the other way round.
+            let _ = kill_process(self.server(), Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -122,6 +158,6 @@ fn command(programs: &Path, name: &str) -> Command {
         return Command::new(programs.join(name));
     }
     let mut command = Command::new(programs.join("peer"));
-    command.arg(name);
+    command.args(name.split(' '));
     command
 }

@@ -1,4 +1,5 @@
-//! Resident memory of an idle connection: ours beside the framework's bare body and its own events.
+//! Resident memory of an idle connection: ours beside the framework's streaming body, with the same head and
+//! opening and without, and beside its own events.
 //!
 //! `idle [--clients 5000] [--runs 3] [--only a,b]`
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
@@ -7,6 +8,9 @@ use std::time::Duration;
 
 use sse_benches::{Args, Fan, Process, Report, SERVERS, framework, median, pin, programs};
 
+/// Streaming bodies with neither our head nor our opening; nowhere else measured.
+const BARE: [&str; 3] = ["actix-bare", "warp-bare", "rocket-bare"];
+
 fn main() {
     let args = Args::new();
     let clients = args.number("--clients", 5000);
@@ -14,7 +18,7 @@ fn main() {
     let programs = programs();
     pin(1);
 
-    let names = args.servers(&SERVERS);
+    let names = args.servers(&[&SERVERS[..], &BARE].concat());
     let each: Vec<[f64; 2]> = names
         .iter()
         .map(|name| {
@@ -42,22 +46,26 @@ fn main() {
     let mut report = Report::new("Idle connections");
     report.text(&format!(
         "KiB resident for each of {clients} idle connections, median of {runs} runs: when they have just been \
-         opened, and after 20 events. A bare body sends nothing at its opening, so that only the second compares \
-         connections whose buffers have been used.\n"
+         opened, and after 20 events. The floor is the framework's streaming body with the same header fields and \
+         opening bytes as ours. The bare body has its media type alone and sends nothing at its opening: its \
+         buffers are in use only after the events.\n"
     ));
-    let floor = |name: &str| names.iter().position(|other| *other == format!("{}-floor", framework(name)));
+    let over = |name: &str, kind: &str, when: usize| {
+        let kib = |name: &str| Some(each[names.iter().position(|other| *other == name)?][when]);
+        let over = kib(name).zip(kib(&format!("{}-{kind}", framework(name))));
+        over.map_or_else(|| "–".to_owned(), |(kib, other)| format!("{:.2}", kib - other))
+    };
     let rows: Vec<Vec<String>> = names
         .iter()
         .zip(&each)
         .map(|(name, kib)| {
-            let over = |when: usize| {
-                floor(name)
-                    .map_or_else(|| "–".to_owned(), |floor| format!("{:.2}", kib[when] - each[floor][when]))
-            };
-            let kib = kib.map(|kib| format!("{kib:.2}"));
-            vec![(*name).to_owned(), kib[0].clone(), over(0), kib[1].clone(), over(1)]
+            let cells = [0, 1].into_iter().flat_map(|when| {
+                [format!("{:.2}", kib[when]), over(name, "floor", when), over(name, "bare", when)]
+            });
+            [(*name).to_owned()].into_iter().chain(cells).collect()
         })
         .collect();
-    report.table(&["server", "opened", "over the bare body", "after 20 events", "over the bare body"], &rows);
+    let (floor, bare) = ("over the floor", "over the bare body");
+    report.table(&["server", "opened", floor, bare, "after 20 events", floor, bare], &rows);
     report.finish("idle");
 }

@@ -4,7 +4,7 @@
 //! between runs. `instructions [--clients 200] [--window 1] [--only a,b]`
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
-use sse_benches::{Args, Fan, Process, Report, SERVERS, pin, programs};
+use sse_benches::{Args, Process, Report, SERVERS, each_event, pin, programs};
 
 fn main() {
     let args = Args::new();
@@ -17,17 +17,9 @@ fn main() {
         .servers(&SERVERS)
         .iter()
         .map(|name| {
-            let count = |events: u64| {
-                let process = Process::start_counted(&programs, name);
-                let mut fan = Fan::new(process.addr);
-                fan.subscribe(clients, 32);
-                fan.publish(window, events);
-                process.instructions() as f64
-            };
-            let (few, many) = (20, 120);
-            // The longer run comes last: its profile stays beside the programs, as `<server>.callgrind`.
-            let less = count(few);
-            let each = (count(many) - less) / ((many - few) as f64 * clients as f64);
+            // A profile stays beside the programs, as `<server>.callgrind`.
+            let start = || Process::start_counted(&programs, name);
+            let [each] = each_event(clients, window, start, |process| [process.instructions() as f64]);
             vec![(*name).to_owned(), format!("{each:.0}")]
         })
         .collect();

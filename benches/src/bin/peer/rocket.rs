@@ -1,21 +1,24 @@
-//! Rocket: `ByteStream`, and its own `EventStream`.
+//! Rocket: `ByteStream`, with our head and opening or without, its own `EventStream`, and ours.
 
+use bytes::Bytes;
 use rocket::{
-    Config, Route, State,
+    Build, Config, Request, Rocket, State,
     futures::{Stream, StreamExt},
     get,
     http::Status,
     post,
-    response::stream::{ByteStream, Event, EventStream},
+    response::{
+        self, Responder,
+        stream::{ByteStream, Event, EventStream},
+    },
     routes,
 };
-use sse_benches::{Channel, Encoded, Published, Text, channel, live};
+use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
+use sse_rocket::{Error, Hub, STREAM_HEADERS, Sse, SseRequest, Subscription, with_hub};
 
-pub(crate) fn serve(port: u16, routes: Vec<Route>) {
+pub(crate) fn serve(port: u16, with: impl FnOnce(Rocket<Build>) -> Rocket<Build>) {
     let config = Config::figment().merge(("port", port));
-    let rocket =
-        rocket::custom(config).manage(channel::<Encoded>()).manage(channel::<Text>()).mount("/", routes);
-    rocket::execute(rocket.launch()).expect("a server");
+    rocket::execute(with(rocket::custom(config)).launch()).expect("a server");
 }
 
 fn publish<E: Published>(channel: &Channel<E>, body: &str) -> Status {
@@ -23,19 +26,41 @@ fn publish<E: Published>(channel: &Channel<E>, body: &str) -> Status {
     Status::Accepted
 }
 
-pub(crate) fn floor() -> Vec<Route> {
-    #[get("/events")]
-    fn events(channel: &State<Channel<Encoded>>) -> ByteStream<impl Stream<Item = bytes::Bytes> + use<>> {
-        ByteStream(live(channel).map(|Encoded(bytes)| bytes))
+/// A response with our header fields.
+struct Headed<R>(R);
+
+impl<'r, 'o: 'r, R: Responder<'r, 'o>> Responder<'r, 'o> for Headed<R> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'o> {
+        let mut response = self.0.respond_to(request)?;
+        for (name, value) in STREAM_HEADERS {
+            response.set_raw_header(name, value);
+        }
+        Ok(response)
     }
-    #[post("/publish", data = "<body>")]
-    fn post(channel: &State<Channel<Encoded>>, body: &str) -> Status {
-        publish(channel, body)
-    }
-    routes![events, post]
 }
 
-pub(crate) fn own() -> Vec<Route> {
+#[post("/publish", data = "<body>")]
+fn publish_encoded(channel: &State<Channel<Encoded>>, body: &str) -> Status {
+    publish(channel, body)
+}
+
+pub(crate) fn floor(rocket: Rocket<Build>) -> Rocket<Build> {
+    #[get("/events")]
+    fn events(channel: &State<Channel<Encoded>>) -> Headed<ByteStream<impl Stream<Item = Bytes> + use<>>> {
+        Headed(ByteStream(opened(channel).map(|Encoded(bytes)| bytes)))
+    }
+    rocket.manage(channel::<Encoded>()).mount("/", routes![events, publish_encoded])
+}
+
+pub(crate) fn bare(rocket: Rocket<Build>) -> Rocket<Build> {
+    #[get("/events")]
+    fn events(channel: &State<Channel<Encoded>>) -> ByteStream<impl Stream<Item = Bytes> + use<>> {
+        ByteStream(live(channel).map(|Encoded(bytes)| bytes))
+    }
+    rocket.manage(channel::<Encoded>()).mount("/", routes![events, publish_encoded])
+}
+
+pub(crate) fn own(rocket: Rocket<Build>) -> Rocket<Build> {
     #[get("/events")]
     fn events(channel: &State<Channel<Text>>) -> EventStream<impl Stream<Item = Event> + use<>> {
         let events = live(channel).map(|event| Event::data(event.data).id(event.id));
@@ -45,5 +70,18 @@ pub(crate) fn own() -> Vec<Route> {
     fn post(channel: &State<Channel<Text>>, body: &str) -> Status {
         publish(channel, body)
     }
-    routes![events, post]
+    rocket.manage(channel::<Text>()).mount("/", routes![events, post])
+}
+
+pub(crate) fn ours(rocket: Rocket<Build>, hub: &Hub) -> Rocket<Build> {
+    #[get("/events")]
+    fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+        Ok(Sse(hub.open(&request, "news")?))
+    }
+    #[post("/publish", data = "<body>")]
+    async fn publish(hub: &State<Hub>, body: String) -> Result<Status, Error> {
+        hub.publish("news", body).await?;
+        Ok(Status::Accepted)
+    }
+    rocket.attach(with_hub(hub)).mount("/", routes![events, publish])
 }

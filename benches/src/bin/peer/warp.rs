@@ -1,22 +1,46 @@
-//! warp: `reply::stream`, and its own `sse`.
+//! warp: `reply::stream`, with our head and opening or without, its own `sse`, and ours.
 
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::StreamExt;
-use sse_benches::{Channel, Encoded, Published, Text, channel, live};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
+use sse_warp::{Error, Hub, STREAM_HEADERS, Sse, SseRequest, Subscription, request, with_hub};
 use tokio::net::TcpSocket;
-use warp::{Filter, Reply, http::StatusCode, sse};
+use warp::{
+    Filter, Reply,
+    http::{HeaderValue, StatusCode},
+    reply::Response,
+    sse,
+};
 
 pub(crate) fn floor(port: u16) {
+    encoded(port, |channel| streaming(&STREAM_HEADERS, opened(channel)));
+}
+
+pub(crate) fn bare(port: u16) {
+    encoded(port, |channel| streaming(&[("content-type", "text/event-stream")], live(channel)));
+}
+
+fn encoded(port: u16, answer: fn(&Channel<Encoded>) -> Response) {
     let channel = channel::<Encoded>();
     let events = {
         let channel = channel.clone();
-        move || {
-            let body = live(&channel).map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
-            warp::reply::with_header(warp::reply::stream(body), "content-type", "text/event-stream")
-        }
+        move || answer(&channel)
     };
     serve(port, warp::path!("events").and(warp::get()).map(events).or(publish(channel)));
+}
+
+fn streaming(
+    head: &[(&'static str, &'static str)],
+    events: impl Stream<Item = Encoded> + Send + Sync + 'static,
+) -> Response {
+    let body = events.map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
+    let mut response = warp::reply::stream(body).into_response();
+    for &(name, value) in head {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 pub(crate) fn own(port: u16) {
@@ -33,11 +57,28 @@ pub(crate) fn own(port: u16) {
     serve(port, warp::path!("events").and(warp::get()).map(events).or(publish(channel)));
 }
 
+pub(crate) fn ours(port: u16, hub: &Hub) {
+    fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+        Ok(Sse(hub.open(&request, "news")?))
+    }
+    async fn publish(hub: Hub, body: Bytes) -> Result<StatusCode, Error> {
+        hub.publish("news", text(&body)).await?;
+        Ok(StatusCode::ACCEPTED)
+    }
+    let events = warp::path!("events").and(warp::get()).and(request(hub)).and(with_hub(hub)).map(events);
+    let post = warp::path!("publish").and(warp::post()).and(with_hub(hub)).and(warp::body::bytes());
+    serve(port, events.or(post.then(publish)));
+}
+
+fn text(body: &Bytes) -> &str {
+    std::str::from_utf8(body).expect("text")
+}
+
 fn publish<E: Published>(
     channel: Channel<E>,
 ) -> impl Filter<Extract = (impl Reply,), Error = warp::Rejection> + Clone {
-    warp::path!("publish").and(warp::post()).and(warp::body::bytes()).map(move |body: bytes::Bytes| {
-        channel.publish(std::str::from_utf8(&body).expect("text"));
+    warp::path!("publish").and(warp::post()).and(warp::body::bytes()).map(move |body: Bytes| {
+        channel.publish(text(&body));
         StatusCode::ACCEPTED
     })
 }

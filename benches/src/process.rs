@@ -49,6 +49,16 @@ impl Process {
         Self::run(command(programs, name), None)
     }
 
+    /// [`start`](Self::start), with the large buffers of each connection on pages of their own.
+    ///
+    /// Elsewhere it is chance how many pages they touch: that goes by how a connection's blocks, of which there are
+    /// thousands alike, come to lie.
+    pub fn start_paged(programs: &Path, name: &str) -> Self {
+        let mut command = command(programs, name);
+        command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=8000:glibc.malloc.mmap_max=1000000");
+        Self::run(command, None)
+    }
+
     /// [`start`](Self::start) under callgrind.
     pub fn start_counted(programs: &Path, name: &str) -> Self {
         let out = programs.join(format!("{name}.callgrind"));

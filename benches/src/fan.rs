@@ -173,8 +173,8 @@ impl Fan {
         (self.done - before) * self.clients.len() as u64
     }
 
-    /// Publishes an event every `interval`, so many of them.
-    pub fn pace(&mut self, interval: Duration, events: usize) {
+    /// Publishes an event every `interval`, so many of them. How many were delivered.
+    pub fn pace(&mut self, interval: Duration, events: usize) -> u64 {
         self.publishers(1);
         let start = Instant::now();
         for n in 0..events {
@@ -191,6 +191,7 @@ impl Fan {
         while !self.under_way.is_empty() || self.publishers[0].busy {
             self.turn(Duration::from_secs(1));
         }
+        (events * self.clients.len()) as u64
     }
 
     /// Servers close publishers that were silent for some seconds: after a pause they are new.

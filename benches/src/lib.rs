@@ -10,6 +10,7 @@
 mod args;
 mod calls;
 mod channel;
+mod contender;
 mod difference;
 mod fan;
 mod process;
@@ -18,7 +19,8 @@ mod report;
 pub use args::{Args, SERVERS, framework};
 pub use calls::{CALLS, Calls};
 pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live, opened};
+pub use contender::{Contender, Slice, by_turns};
 pub use difference::each_event;
 pub use fan::{Fan, MARK, body};
 pub use process::{Process, pin, programs};
-pub use report::{Report, median};
+pub use report::{Report, median, percentile, spread};

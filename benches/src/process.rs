@@ -44,7 +44,7 @@ pub struct Process {
 impl Process {
     /// Starts a server on core 0; the caller stays on core 1.
     ///
-    /// The name is that of a program, or of a kind of `peer`.
+    /// The name is that of a program, or of a kind of `peer` with what it takes.
     pub fn start(programs: &Path, name: &str) -> Self {
         Self::run(command(programs, name), None)
     }
@@ -158,6 +158,6 @@ fn command(programs: &Path, name: &str) -> Command {
         return Command::new(programs.join(name));
     }
     let mut command = Command::new(programs.join("peer"));
-    command.arg(name);
+    command.args(name.split(' '));
     command
 }

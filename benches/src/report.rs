@@ -1,6 +1,6 @@
 //! [`Report`]: Markdown, to the terminal and to a file under `benches/results/`.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, time::Duration};
 
 #[derive(Debug, Default)]
 pub struct Report(String);
@@ -39,4 +39,16 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+/// The median with the range, as `1.26 (1.22–1.31)`.
+pub fn spread(values: Vec<f64>, digits: usize) -> String {
+    let low = values.iter().copied().fold(f64::MAX, f64::min);
+    let high = values.iter().copied().fold(f64::MIN, f64::max);
+    format!("{:.digits$} ({low:.digits$}–{high:.digits$})", median(values))
+}
+
+/// How long at most so many percent of them took, in ms. They are sorted.
+pub fn percentile(latencies: &[Duration], percent: usize) -> f64 {
+    latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3
 }

@@ -6,21 +6,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sse_benches::{Args, Fan, Process, Report, SERVERS, framework, median, pin, programs};
-
-struct Contender {
-    name: String,
-    process: Process,
-    fan: Fan,
-}
-
-#[derive(Clone, Copy)]
-struct Slice {
-    cpu: f64,
-    events: f64,
-    reads: f64,
-    seconds: f64,
-}
+use sse_benches::{
+    Args, Contender, Report, SERVERS, Slice, by_turns, framework, median, percentile, pin, programs, spread,
+};
 
 fn main() {
     let args = Args::new();
@@ -37,15 +25,8 @@ fn main() {
     let mut latencies: Vec<Vec<[f64; 2]>> = Vec::new();
     for run in 0..runs {
         eprintln!("run {} of {runs}", run + 1);
-        let mut contenders: Vec<Contender> = names
-            .iter()
-            .map(|name| {
-                let process = Process::start(&programs, name);
-                let mut fan = Fan::new(process.addr);
-                fan.subscribe(clients, 64);
-                Contender { name: (*name).to_owned(), process, fan }
-            })
-            .collect();
+        let mut contenders: Vec<Contender> =
+            names.iter().map(|name| Contender::start(&programs, name, clients)).collect();
         all.push([1, 16].map(|window| compare(&mut contenders, window, rounds, slice)));
         latencies.push(contenders.iter_mut().map(latency).collect());
     }
@@ -69,9 +50,7 @@ fn main() {
                     if values.is_empty() {
                         return "–".to_owned();
                     }
-                    let low = values.iter().copied().fold(f64::MAX, f64::min);
-                    let high = values.iter().copied().fold(0.0, f64::max);
-                    format!("{:.3} ({low:.3}–{high:.3})", median(values))
+                    spread(values, 3)
                 };
                 let framework = framework(names[server]);
                 vec![
@@ -111,36 +90,19 @@ struct Figures {
 }
 
 fn compare(contenders: &mut [Contender], window: usize, rounds: usize, slice: Duration) -> Vec<Figures> {
-    let mut slices: Vec<Vec<Slice>> = vec![Vec::new(); contenders.len()];
-    // The first round warms up.
-    for round in 0..=rounds {
-        for (contender, slices) in contenders.iter_mut().zip(&mut slices) {
-            let (cpu, reads) = (contender.process.cpu(), contender.fan.reads);
-            let start = std::time::Instant::now();
-            let events = contender.fan.drive(window, slice);
-            let taken = Slice {
-                seconds: start.elapsed().as_secs_f64(),
-                cpu: (contender.process.cpu() - cpu).as_secs_f64() * 1e6,
-                events: events as f64,
-                reads: (contender.fan.reads - reads) as f64,
-            };
-            if round > 0 {
-                slices.push(taken);
-            }
-        }
-    }
+    let slices = by_turns(contenders, rounds, |fan| fan.drive(window, slice));
     slices
         .iter()
         .map(|own| {
             let of = |figure: fn(&Slice) -> f64| median(own.iter().map(figure).collect());
             let ratios = contenders.iter().zip(&slices).map(|(other, others)| {
-                let each = own.iter().zip(others).map(|(a, b)| (a.cpu / a.events) / (b.cpu / b.events));
+                let each = own.iter().zip(others).map(|(a, b)| a.micros / b.micros);
                 (other.name.clone(), median(each.collect()))
             });
             Figures {
-                micros: of(|s| s.cpu / s.events),
-                per_second: of(|s| s.events / s.seconds),
-                reads: of(|s| s.reads / s.events),
+                micros: of(|s| s.micros),
+                per_second: of(|s| s.per_second),
+                reads: of(|s| s.reads),
                 ratios: ratios.collect(),
             }
         })
@@ -153,5 +115,5 @@ fn latency(contender: &mut Contender) -> [f64; 2] {
     contender.fan.pace(Duration::from_millis(100), 20);
     let mut latencies = contender.fan.latencies.take().unwrap_or_default();
     latencies.sort();
-    [50, 99].map(|percent| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3)
+    [50, 99].map(|percent| percentile(&latencies, percent))
 }

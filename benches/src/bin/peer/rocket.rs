@@ -1,8 +1,8 @@
-//! Rocket: `ByteStream`, with our head and opening or without, and its own `EventStream`.
+//! Rocket: `ByteStream`, with our head and opening or without, its own `EventStream`, and ours.
 
 use bytes::Bytes;
 use rocket::{
-    Config, Request, Route, State,
+    Build, Config, Request, Rocket, State,
     futures::{Stream, StreamExt},
     get,
     http::Status,
@@ -14,13 +14,11 @@ use rocket::{
     routes,
 };
 use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
-use sse_rocket::STREAM_HEADERS;
+use sse_rocket::{Error, Hub, STREAM_HEADERS, Sse, SseRequest, Subscription, with_hub};
 
-pub(crate) fn serve(port: u16, routes: Vec<Route>) {
+pub(crate) fn serve(port: u16, with: impl FnOnce(Rocket<Build>) -> Rocket<Build>) {
     let config = Config::figment().merge(("port", port));
-    let rocket =
-        rocket::custom(config).manage(channel::<Encoded>()).manage(channel::<Text>()).mount("/", routes);
-    rocket::execute(rocket.launch()).expect("a server");
+    rocket::execute(with(rocket::custom(config)).launch()).expect("a server");
 }
 
 fn publish<E: Published>(channel: &Channel<E>, body: &str) -> Status {
@@ -46,23 +44,23 @@ fn publish_encoded(channel: &State<Channel<Encoded>>, body: &str) -> Status {
     publish(channel, body)
 }
 
-pub(crate) fn floor() -> Vec<Route> {
+pub(crate) fn floor(rocket: Rocket<Build>) -> Rocket<Build> {
     #[get("/events")]
     fn events(channel: &State<Channel<Encoded>>) -> Headed<ByteStream<impl Stream<Item = Bytes> + use<>>> {
         Headed(ByteStream(opened(channel).map(|Encoded(bytes)| bytes)))
     }
-    routes![events, publish_encoded]
+    rocket.manage(channel::<Encoded>()).mount("/", routes![events, publish_encoded])
 }
 
-pub(crate) fn bare() -> Vec<Route> {
+pub(crate) fn bare(rocket: Rocket<Build>) -> Rocket<Build> {
     #[get("/events")]
     fn events(channel: &State<Channel<Encoded>>) -> ByteStream<impl Stream<Item = Bytes> + use<>> {
         ByteStream(live(channel).map(|Encoded(bytes)| bytes))
     }
-    routes![events, publish_encoded]
+    rocket.manage(channel::<Encoded>()).mount("/", routes![events, publish_encoded])
 }
 
-pub(crate) fn own() -> Vec<Route> {
+pub(crate) fn own(rocket: Rocket<Build>) -> Rocket<Build> {
     #[get("/events")]
     fn events(channel: &State<Channel<Text>>) -> EventStream<impl Stream<Item = Event> + use<>> {
         let events = live(channel).map(|event| Event::data(event.data).id(event.id));
@@ -72,5 +70,18 @@ pub(crate) fn own() -> Vec<Route> {
     fn post(channel: &State<Channel<Text>>, body: &str) -> Status {
         publish(channel, body)
     }
-    routes![events, post]
+    rocket.manage(channel::<Text>()).mount("/", routes![events, post])
+}
+
+pub(crate) fn ours(rocket: Rocket<Build>, hub: &Hub) -> Rocket<Build> {
+    #[get("/events")]
+    fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+        Ok(Sse(hub.open(&request, "news")?))
+    }
+    #[post("/publish", data = "<body>")]
+    async fn publish(hub: &State<Hub>, body: String) -> Result<Status, Error> {
+        hub.publish("news", body).await?;
+        Ok(Status::Accepted)
+    }
+    rocket.attach(with_hub(hub)).mount("/", routes![events, publish])
 }

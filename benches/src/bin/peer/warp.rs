@@ -1,10 +1,11 @@
-//! warp: `reply::stream`, with our head and opening or without, and its own `sse`.
+//! warp: `reply::stream`, with our head and opening or without, its own `sse`, and ours.
 
 use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sse_benches::{Channel, Encoded, Published, Text, channel, live, opened};
-use sse_warp::STREAM_HEADERS;
+use sse_warp::{Error, Hub, STREAM_HEADERS, Sse, SseRequest, Subscription, request, with_hub};
 use tokio::net::TcpSocket;
 use warp::{
     Filter, Reply,
@@ -56,11 +57,28 @@ pub(crate) fn own(port: u16) {
     serve(port, warp::path!("events").and(warp::get()).map(events).or(publish(channel)));
 }
 
+pub(crate) fn ours(port: u16, hub: &Hub) {
+    fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+        Ok(Sse(hub.open(&request, "news")?))
+    }
+    async fn publish(hub: Hub, body: Bytes) -> Result<StatusCode, Error> {
+        hub.publish("news", text(&body)).await?;
+        Ok(StatusCode::ACCEPTED)
+    }
+    let events = warp::path!("events").and(warp::get()).and(request(hub)).and(with_hub(hub)).map(events);
+    let post = warp::path!("publish").and(warp::post()).and(with_hub(hub)).and(warp::body::bytes());
+    serve(port, events.or(post.then(publish)));
+}
+
+fn text(body: &Bytes) -> &str {
+    std::str::from_utf8(body).expect("text")
+}
+
 fn publish<E: Published>(
     channel: Channel<E>,
 ) -> impl Filter<Extract = (impl Reply,), Error = warp::Rejection> + Clone {
-    warp::path!("publish").and(warp::post()).and(warp::body::bytes()).map(move |body: bytes::Bytes| {
-        channel.publish(std::str::from_utf8(&body).expect("text"));
+    warp::path!("publish").and(warp::post()).and(warp::body::bytes()).map(move |body: Bytes| {
+        channel.publish(text(&body));
         StatusCode::ACCEPTED
     })
 }

@@ -1,7 +1,7 @@
 //! What merging events saves and costs: a hub with `linger` beside one without, on each framework.
 //!
 //! All servers run at once and are driven by turns, each at an even rate.
-//! `linger [--clients 200] [--rate 500] [--linger-ms 5] [--rounds 5] [--slice-ms 2000] [--runs 3] [--only linger-warp]`
+//! `linger [--clients 200] [--rate 500] [--linger-ms 5] [--rounds 5] [--slice-ms 2000] [--runs 3] [--only a,b]`
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
 use std::{path::Path, time::Duration};

@@ -20,9 +20,9 @@ use sse_actix::Hub;
 fn main() {
     let port: u16 = std::env::var("PORT").expect("PORT").parse().expect("a port");
     match std::env::args().nth(1).as_deref() {
-        Some("actix-floor") => actix::serve(port, actix::floor()).expect("a server"),
-        Some("actix-bare") => actix::serve(port, actix::bare()).expect("a server"),
-        Some("actix-own") => actix::serve(port, actix::own()).expect("a server"),
+        Some("actix-floor") => actix::serve(port, Hub::new(), actix::floor).expect("a server"),
+        Some("actix-bare") => actix::serve(port, Hub::new(), actix::bare).expect("a server"),
+        Some("actix-own") => actix::serve(port, Hub::new(), actix::own).expect("a server"),
         Some("rocket-floor") => rocket::serve(port, rocket::floor),
         Some("rocket-bare") => rocket::serve(port, rocket::bare),
         Some("rocket-own") => rocket::serve(port, rocket::own),
@@ -31,7 +31,7 @@ fn main() {
         Some("warp-own") => warp::own(port),
         Some("epoll") => epoll::serve(port, epoll::Writes::EachEvent).expect("a server"),
         Some("epoll-log") => epoll::serve(port, epoll::Writes::AllDue).expect("a server"),
-        Some("linger-actix") => actix::serve(port, actix::ours(hub())).expect("a server"),
+        Some("linger-actix") => actix::serve(port, hub(), actix::ours).expect("a server"),
         Some("linger-rocket") => rocket::serve(port, |rocket| rocket::ours(rocket, &hub())),
         Some("linger-warp") => warp::ours(port, &hub()),
         other => eprintln!("peer: unknown server {other:?}"),

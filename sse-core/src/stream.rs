@@ -207,6 +207,11 @@ impl<S: Source> EventStream<S> {
         Poll::Ready(this.seal(batch, over))
     }
 
+    /// Whether the last chunk left something that is due too. For adapters that fill a buffer of their own.
+    pub fn has_more(&self) -> bool {
+        self.paused
+    }
+
     /// [`poll_chunk`](Self::poll_chunk), but after a full chunk pending once, with a wake-up: for servers that
     /// would otherwise poll one body until its socket is full, and let the others wait.
     pub fn poll_turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {

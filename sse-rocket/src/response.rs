@@ -23,7 +23,7 @@ pub struct Sse<S>(pub EventStream<S>);
 impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
-        for (name, value) in self.0.headers() {
+        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
             response.raw_header(name, value);
         }
         response.streamed_body(Body { stream: Box::pin(self.0), rest: Bytes::new() }).ok()
@@ -47,8 +47,7 @@ impl<S: Source> AsyncRead for Body<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         self.give(buf);
-        if buf.remaining() > 0 {
-            // As many as fit, so that there is no reason to ask twice.
+        while buf.remaining() > 0 {
             match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
                 Poll::Ready(Some(chunk)) if chunk.len() <= buf.remaining() => buf.put_slice(&chunk),
                 Poll::Ready(chunk) => {
@@ -57,6 +56,10 @@ impl<S: Source> AsyncRead for Body<S> {
                 }
                 Poll::Pending if buf.filled().len() == before => return Poll::Pending,
                 Poll::Pending => {}
+            }
+            // Where there is more, up to the brim: what is left of the buffer would be a chunk of its own.
+            if !self.stream.has_more() {
+                break;
             }
         }
         Poll::Ready(Ok(()))
@@ -71,6 +74,12 @@ impl<S> Body<S> {
             buf.put_slice(&self.rest.split_to(len));
         }
     }
+}
+
+/// Header fields of ours, but for one that Rocket sets itself: its Shield warns of every answer that has it
+/// already.
+fn is_ours(name: &str) -> bool {
+    name != "x-content-type-options"
 }
 
 /// Any error of the library as a response, so that `?` works in a handler.
@@ -94,7 +103,7 @@ impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
         response.status(Status::new(self.0.status()));
-        for (name, value) in self.0.headers() {
+        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
             response.raw_header(name, value.to_owned());
         }
         let body = self.0.into_body();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
@@ -24,6 +25,7 @@ pub struct Example {
     child: Child,
     /// Where it listens.
     pub addr: SocketAddr,
+    log: PathBuf,
 }
 
 impl Example {
@@ -36,11 +38,13 @@ impl Example {
     pub async fn start_with(framework: Framework, bin: &str, env: &[(&str, &str)]) -> Self {
         let program = build(framework, bin).await;
         let addr = free_addr();
+        let log = program.with_extension(format!("{}.log", addr.port()));
+        let out = File::create(&log).expect("a file");
         let mut child = Command::new(program)
             .env("PORT", addr.port().to_string())
             .envs(env.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(out.try_clone().expect("a file"))
+            .stderr(out)
             .kill_on_drop(true)
             .spawn()
             .expect("the example starts");
@@ -50,7 +54,12 @@ impl Example {
             assert_eq!(child.try_wait().expect("a child"), None, "the example ended");
             sleep(Duration::from_millis(20)).await;
         }
-        Self { child, addr }
+        Self { child, addr, log }
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).expect("its output")).into_owned()
     }
 
     /// Sends a signal by name, such as `TERM`.
@@ -72,6 +81,12 @@ impl Example {
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib * 1024)
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.log);
     }
 }
 

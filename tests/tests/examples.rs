@@ -152,6 +152,8 @@ async fn ends_with_zero(framework: Framework, bin: &str, signal: &str) {
         stream.until(|text| text.contains("retry")).await;
         streams.push(stream);
     }
+    let output = example.output();
+    assert!(!output.to_lowercase().contains("warn"), "a plain stream is no reason for a warning: {output}");
     example.signal(signal).await;
     // A cut stream would fail here.
     for stream in &mut streams {

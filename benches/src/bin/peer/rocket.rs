@@ -32,7 +32,9 @@ struct Headed<R>(R);
 impl<'r, 'o: 'r, R: Responder<'r, 'o>> Responder<'r, 'o> for Headed<R> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'o> {
         let mut response = self.0.respond_to(request)?;
-        for (name, value) in STREAM_HEADERS {
+        // Rocket's Shield sets the last of them, and warns of it where it is already.
+        for (name, value) in STREAM_HEADERS.into_iter().filter(|(name, _)| *name != "x-content-type-options")
+        {
             response.set_raw_header(name, value);
         }
         Ok(response)

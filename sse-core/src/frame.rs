@@ -136,13 +136,15 @@ fn write_body(event: &Event, room: usize) -> Vec<u8> {
     if let Some(name) = &event.name {
         write_line(&mut out, b"event: ", name);
     }
+    if lines.is_one() {
+        write_line(&mut out, DATA, &event.data);
+        return out;
+    }
     for line in lines {
         write_line(&mut out, DATA, line);
     }
-    if slack > 0 {
-        out.reserve_exact(room);
-        out.shrink_to(out.len() + room);
-    }
+    out.reserve_exact(room);
+    out.shrink_to(out.len() + room);
     out
 }
 

@@ -32,7 +32,8 @@ pub struct Lifecycle(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     stopping: AtomicBool,
-    streams: Mutex<Slab<Option<Waker>>>,
+    /// Whom to wake; of a stream that was not polled yet, nobody.
+    streams: Mutex<Slab<Waker>>,
     changed: Notify,
 }
 
@@ -49,7 +50,8 @@ impl Lifecycle {
             return;
         }
         tracing::info!(streams = self.streams(), "ending the open event streams");
-        let wakers: Vec<Waker> = self.0.lock().iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        let nobody = |waker: &mut Waker| std::mem::replace(waker, Waker::noop().clone());
+        let wakers: Vec<Waker> = self.0.lock().iter_mut().map(|(_, waker)| nobody(waker)).collect();
         wakers.into_iter().for_each(Waker::wake);
         self.0.changed.notify_waiters();
     }
@@ -118,13 +120,13 @@ impl Lifecycle {
         if self.is_stopping() {
             return None;
         }
-        let key = streams.insert(None);
+        let key = streams.insert(Waker::noop().clone());
         Some(Seat { lifecycle: self.clone(), key })
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Slab<Option<Waker>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,7 +173,7 @@ impl Seat {
 
     /// Wakes this task when the server stops.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.lifecycle.0.lock()[self.key] = Some(waker.clone());
+        self.lifecycle.0.lock()[self.key] = waker.clone();
         // `stop` may have taken the wakers just before.
         if self.is_stopping() {
             waker.wake_by_ref();

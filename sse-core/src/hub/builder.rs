@@ -118,9 +118,10 @@ impl HubBuilder {
     /// Merges events into fewer writes (default: off): the first goes out at once, and those that follow within
     /// this time go out together at its end. At most one second.
     ///
-    /// For dashboards: at 500 events a second to 200 clients, 5 ms about halve the server's work and cost each
-    /// event 2.5 ms in the mean. Where events are further apart than this, nothing is merged and they only come
-    /// later. Under load events merge by themselves, without it.
+    /// For dashboards: at 500 events a second to 200 clients, 5 ms take less than half of the server's time for each
+    /// event and make it arrive 2.3 ms later at the median, 5.5 at the 99th percentile. Timers have a resolution of
+    /// 1 ms. Where events are further apart than this, nothing is merged and they only come later. Under load
+    /// events merge by themselves, without it.
     #[must_use]
     pub fn linger(mut self, within: Duration) -> Self {
         let within = within.min(Duration::from_secs(1));

@@ -111,9 +111,12 @@ fn main() {
         ],
         &rows,
     );
-    report.text("## Publishing alone, nobody waiting\n");
-    let rows = [1, 100_000].map(|topics| vec![topics.to_string(), format!("{:.0}", rate(topics))]);
-    report.table(&["topics", "publishes/s"], &rows);
+    report.text("## Publishes/s from one thread, the subscribers' runtime beside it\n");
+    let rows = [1, 100_000].map(|topics| {
+        let rates = [0, 1, 1000].map(|subscribers| format!("{:.0}", rate(topics, subscribers)));
+        [topics.to_string()].into_iter().chain(rates).collect::<Vec<_>>()
+    });
+    report.table(&["topics, by turns", "no subscriber", "1", "1000, spread over the topics"], &rows);
     report.text("## Resident bytes\n");
     let rows = [
         ("subscription to one topic, with its stream and timer", "subscriptions"),
@@ -199,9 +202,16 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
     row
 }
 
-fn rate(topics: usize) -> f64 {
+fn rate(topics: usize, subscribers: usize) -> f64 {
     let hub = Hub::new();
     let topics: Vec<String> = (0..topics).map(|n| format!("user/{n}")).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let got = Arc::new(AtomicUsize::new(0));
+    let spread: Vec<String> =
+        (0..subscribers).map(|n| topics[n * topics.len() / subscribers].clone()).collect();
+    crowd(&hub, &runtime, &spread, &got);
+    wait(&got, subscribers);
     let body = "x".repeat(66);
     let start = Instant::now();
     let mut count = 0;
@@ -211,7 +221,9 @@ fn rate(topics: usize) -> f64 {
         }
         count += 1000;
     }
-    count as f64 / start.elapsed().as_secs_f64()
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    runtime.shutdown_background();
+    rate
 }
 
 /// [`size`] in a process of its own, whose memory nothing else has touched.

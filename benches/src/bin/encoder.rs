@@ -1,11 +1,11 @@
-//! Encoding one event: ours beside a hand-written minimum, `memcpy` and the frameworks' encoders
-//! (Rocket's cannot be reached alone).
+//! Encoding one event: ours beside a hand-written minimum, `memcpy` and the frameworks' encoders. Those of
+//! actix-web-lab and Rocket cannot be reached alone: theirs is a body that is read to its end.
 //!
 //! `encoder` measures time, by turns. Under callgrind it is one shape and one way for instructions:
 //! `encoder <shape> <way> <times>`; it starts itself so when valgrind is there.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
-use std::{hint::black_box, process::Command, time::Instant};
+use std::{hint::black_box, process::Command, sync::LazyLock, time::Instant};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -48,13 +48,14 @@ fn repeat(way: impl Fn(&Shape) -> Bytes) -> impl Fn(&Shape, usize) {
     }
 }
 
-const WAYS: [(&str, Way); 6] = [
+const WAYS: [(&str, Way); 7] = [
     ("ours", |shape, times| repeat(ours)(shape, times)),
     ("ours, with building the event", |shape, times| repeat(ours_built)(shape, times)),
     ("minimum", |shape, times| repeat(minimum)(shape, times)),
     ("memcpy", |shape, times| repeat(copy)(shape, times)),
     ("actix-web-lab, with building the event", actix),
     ("warp", |shape, times| repeat(warp)(shape, times)),
+    ("Rocket, with building the event", rocket),
 ];
 
 fn event(name: Option<&'static str>, data: &str) -> Event {
@@ -136,6 +137,37 @@ fn warp_event(name: Option<&'static str>, data: &str) -> warp::sse::Event {
 
 fn warp(shape: &Shape) -> Bytes {
     shape.warp.to_string().into()
+}
+
+fn rocket(shape: &Shape, times: usize) {
+    use rocket::{
+        config::{Config, LogLevel},
+        local::asynchronous::Client,
+        response::{
+            Responder,
+            stream::{Event, EventStream},
+        },
+        tokio::io::AsyncReadExt,
+    };
+
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        let quiet = Config { log_level: LogLevel::Off, ..Config::debug_default() };
+        rocket::execute(Client::untracked(rocket::custom(quiet))).expect("a client")
+    });
+    let event = |_| {
+        let event = Event::data(shape.data.clone()).id(ID);
+        match shape.name {
+            Some(name) => event.event(name),
+            None => event,
+        }
+    };
+    let request = CLIENT.get("/");
+    let events = EventStream::from(futures_util::stream::iter((0..times).map(event))).heartbeat(None);
+    let mut response = events.respond_to(request.inner()).expect("a response");
+    let mut buffer = vec![0; 4096];
+    while black_box(response.body_mut().read(&mut buffer).now_or_never())
+        .is_some_and(|n| n.is_ok_and(|n| n > 0))
+    {}
 }
 
 fn main() {

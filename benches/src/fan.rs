@@ -194,6 +194,12 @@ impl Fan {
         (events * self.clients.len()) as u64
     }
 
+    /// How long each delivery took since that was asked for, in ms; no more of them are noted.
+    pub fn take_latencies(&mut self) -> Vec<f64> {
+        let latencies = self.latencies.take().unwrap_or_default();
+        latencies.iter().map(|latency| latency.as_secs_f64() * 1e3).collect()
+    }
+
     /// Servers close publishers that were silent for some seconds: after a pause they are new.
     fn publishers(&mut self, count: usize) {
         if self.driven.elapsed() > Duration::from_secs(2) {

@@ -1,6 +1,6 @@
 //! [`Report`]: Markdown, to the terminal and to a file under `benches/results/`.
 
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{fmt::Write, path::Path};
 
 #[derive(Debug, Default)]
 pub struct Report(String);
@@ -48,7 +48,8 @@ pub fn spread(values: Vec<f64>, digits: usize) -> String {
     format!("{:.digits$} ({low:.digits$}–{high:.digits$})", median(values))
 }
 
-/// How long at most so many percent of them took, in ms. They are sorted.
-pub fn percentile(latencies: &[Duration], percent: usize) -> f64 {
-    latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3
+/// What so many percent of them do not exceed.
+pub fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) * percent / 100]
 }

@@ -156,7 +156,7 @@ impl<S: Source> EventStream<S> {
         let mut expired = None;
         if let Some(timer) = this.timer.as_ref().as_pin_ref()
             && !timer.is_elapsed()
-            && this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            && this.is_registered(cx)
             && !this.seat.as_ref().is_some_and(Seat::is_stopping)
             && this.rare.as_ref().is_none_or(|rare| rare.is_calm())
             && let Some(mut source) = this.source.as_pin_mut()
@@ -224,9 +224,15 @@ impl<S: Source> EventStream<S> {
 }
 
 impl<S: Source> Parts<'_, S> {
+    /// Whether this task is the one that is woken.
+    #[inline]
+    fn is_registered(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
     /// Has this task woken by whatever may wake the stream. Whether it was registered already.
     fn register(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if self.is_registered(cx) {
             return true;
         }
         *self.waker = Some(cx.waker().clone());

@@ -50,6 +50,7 @@ pub(crate) fn head() -> impl Filter<Extract = (Box<Head>,), Error = Infallible> 
 pub struct PeerAddr(pub SocketAddr);
 
 /// What the [`request`] filter extracts.
+// In a box: hyper keeps the room of whatever a handler's future holds.
 #[derive(Clone, Debug)]
 pub struct SseRequest(Box<Request>);
 

@@ -113,7 +113,6 @@ fn compare(contenders: &mut [Contender], window: usize, rounds: usize, slice: Du
 fn latency(contender: &mut Contender) -> [f64; 2] {
     contender.fan.latencies = Some(Vec::new());
     contender.fan.pace(Duration::from_millis(100), 20);
-    let mut latencies = contender.fan.latencies.take().unwrap_or_default();
-    latencies.sort();
-    [50, 99].map(|percent| percentile(&latencies, percent))
+    let latencies = contender.fan.take_latencies();
+    [50, 99].map(|percent| percentile(latencies.clone(), percent))
 }

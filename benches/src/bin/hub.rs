@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sse_benches::{Args, MARK, Report, median};
+use sse_benches::{Args, MARK, Report, median, percentile};
 use sse_warp::{EventStream, Hub, Lifecycle, Request, RequestHead, Subscription};
 
 struct Get;
@@ -70,9 +70,10 @@ fn wait(got: &AtomicUsize, count: usize) {
     std::thread::sleep(Duration::from_millis(2));
 }
 
-fn percentile(mut micros: Vec<f64>, percent: usize) -> f64 {
-    micros.sort_by(f64::total_cmp);
-    micros[(micros.len() - 1) * percent / 100]
+/// One thread, as all subscribers of a case share.
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime")
 }
 
 fn main() {
@@ -133,8 +134,7 @@ fn main() {
 
 fn publish(title: &str, topics: &[String]) -> Vec<String> {
     let hub = Hub::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime");
+    let runtime = runtime();
     let got = Arc::new(AtomicUsize::new(0));
     crowd(&hub, &runtime, topics, &got);
     wait(&got, topics.len());
@@ -205,8 +205,7 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
 fn rate(topics: usize, subscribers: usize) -> f64 {
     let hub = Hub::new();
     let topics: Vec<String> = (0..topics).map(|n| format!("user/{n}")).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime");
+    let runtime = runtime();
     let got = Arc::new(AtomicUsize::new(0));
     let spread: Vec<String> =
         (0..subscribers).map(|n| topics[n * topics.len() / subscribers].clone()).collect();

@@ -93,13 +93,12 @@ fn run(programs: &Path, names: &[String], load: &Load) -> Vec<Figures> {
 fn figures(contender: &mut Contender, slices: &[Vec<Slice>], at: usize) -> Figures {
     let (own, without) = (&slices[at], &slices[at / 2 * 2]);
     let of = |figure: fn(&Slice) -> f64| median(own.iter().map(figure).collect());
-    let mut latencies = contender.fan.latencies.take().unwrap_or_default();
-    latencies.sort();
+    let latencies = contender.fan.take_latencies();
     Figures {
         micros: of(|s| s.micros),
         ratio: median(own.iter().zip(without).map(|(own, without)| own.micros / without.micros).collect()),
         reads: of(|s| s.reads),
-        p50: percentile(&latencies, 50),
-        p99: percentile(&latencies, 99),
+        p50: percentile(latencies.clone(), 50),
+        p99: percentile(latencies, 99),
     }
 }

@@ -207,7 +207,8 @@ impl<S: Source> EventStream<S> {
         Poll::Ready(this.seal(batch, over))
     }
 
-    /// Whether the last chunk left something that is due too. For adapters that fill a buffer of their own.
+    /// Whether the last chunk left something that may be due too. For adapters that fill a buffer of their own;
+    /// the next poll may be pending all the same.
     pub fn has_more(&self) -> bool {
         self.paused
     }

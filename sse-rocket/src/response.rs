@@ -49,13 +49,12 @@ impl<S: Source> AsyncRead for Body<S> {
         self.give(buf);
         while buf.remaining() > 0 {
             match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
-                Poll::Ready(Some(chunk)) if chunk.len() <= buf.remaining() => buf.put_slice(&chunk),
-                Poll::Ready(chunk) => {
-                    self.rest = chunk.unwrap_or_default();
+                Poll::Ready(Some(chunk)) => {
+                    self.rest = chunk;
                     self.give(buf);
                 }
                 Poll::Pending if buf.filled().len() == before => return Poll::Pending,
-                Poll::Pending => {}
+                Poll::Ready(None) | Poll::Pending => break,
             }
             // Where there is more, up to the brim: what is left of the buffer would be a chunk of its own.
             if !self.stream.has_more() {
@@ -108,5 +107,143 @@ impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
         }
         let body = self.0.into_body();
         response.sized_body(body.len(), io::Cursor::new(body)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, sync::mpsc, task::Waker, thread, time::Duration};
+
+    use async_stream::stream;
+    use sse_core::{Event, Hub, RequestHead};
+
+    use super::*;
+
+    struct Head(String);
+
+    impl RequestHead for Head {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn headers(&self, name: &str) -> Vec<&[u8]> {
+            if name == "last-event-id" { vec![self.0.as_bytes()] } else { Vec::new() }
+        }
+
+        fn query(&self) -> Option<&str> {
+            None
+        }
+
+        fn peer(&self) -> Option<SocketAddr> {
+            None
+        }
+    }
+
+    /// Fails instead of hanging: what is looked for here is a poll that never returns.
+    fn within_a_minute(test: impl FnOnce() + Send + 'static) {
+        let (done, ends) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = rocket::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _entered = runtime.enter();
+            test();
+            done.send(()).unwrap();
+        });
+        if ends.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            panic!("a poll does not return");
+        }
+        thread.join().unwrap();
+    }
+
+    /// What the body gives until it is pending or at its end, without the opening, read with buffers of this size.
+    fn read<S: Source>(stream: EventStream<S>, size: usize) -> (Vec<u8>, bool) {
+        let mut body = Body { stream: Box::pin(stream), rest: Bytes::new() };
+        let mut context = Context::from_waker(Waker::noop());
+        let mut buffer = vec![0; size];
+        let mut all = Vec::new();
+        let ended = loop {
+            let mut buf = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut body).poll_read(&mut context, &mut buf) {
+                Poll::Ready(result) if buf.filled().is_empty() => break result.is_ok(),
+                Poll::Ready(_) => all.extend_from_slice(buf.filled()),
+                Poll::Pending => {
+                    assert!(buf.filled().is_empty(), "pending where something was read");
+                    break false;
+                }
+            }
+        };
+        // `:` and `retry`.
+        for _ in 0..2 {
+            let line = all.iter().position(|&byte| byte == b'\n').map_or(all.len(), |end| end + 1);
+            all.drain(..line);
+        }
+        (all, ended)
+    }
+
+    /// Sizes and numbers of events; those that once were polled for ever cross the end of 4 KiB.
+    const EVENTS: [(usize, usize); 14] = [
+        (0, 1),
+        (1, 3),
+        (20, 300),
+        (100, 40),
+        (300, 12),
+        (300, 13),
+        (1000, 4),
+        (1000, 5),
+        (4000, 1),
+        (4040, 1),
+        (4096, 2),
+        (5000, 1),
+        (8000, 1),
+        (10_000, 2),
+    ];
+
+    fn sizes() -> impl Iterator<Item = usize> {
+        (1..=70).chain([255, 1000, 4000]).chain(4040..=4110).chain([8191, 8192, 8193, 16_384, 70_000])
+    }
+
+    #[test]
+    fn a_replay_is_whole_in_buffers_of_every_size() {
+        within_a_minute(|| {
+            for (len, count) in EVENTS {
+                let hub = Hub::new();
+                let start = hub.position().to_string();
+                let data = "x".repeat(len);
+                let expected: String = (0..count)
+                    .map(|_| {
+                        let id = hub.publish_blocking("news", data.as_str()).unwrap();
+                        format!("data: {data}\nid: {id}\n\n")
+                    })
+                    .collect();
+                for size in sizes() {
+                    let request = sse_core::Request::new(&Head(start.clone()), hub.lifecycle());
+                    let (read, ended) = read(hub.open(&request, "news").unwrap(), size);
+                    assert!(!ended && read == expected.as_bytes(), "{count} x {len} in {size}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn an_own_stream_is_whole_in_buffers_of_every_size() {
+        within_a_minute(|| {
+            for (len, count) in EVENTS {
+                let data = "x".repeat(len);
+                let expected = format!("data: {data}\n\n").repeat(count);
+                for (size, ends) in sizes().flat_map(|size| [(size, true), (size, false)]) {
+                    let request = sse_core::Request::new(&Head(String::new()), Hub::new().lifecycle());
+                    let data = data.clone();
+                    let events = stream! {
+                        for _ in 0..count {
+                            yield Event::new(data.clone());
+                        }
+                        if !ends {
+                            std::future::pending::<()>().await;
+                        }
+                    };
+                    let (read, ended) = read(EventStream::open(&request, events).unwrap(), size);
+                    assert!(ended == ends && read == expected.as_bytes(), "{count} x {len} in {size}");
+                }
+            }
+        });
     }
 }

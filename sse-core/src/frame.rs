@@ -5,7 +5,10 @@ use std::{fmt, io, num::NonZeroUsize};
 use bytes::Bytes;
 use memchr::memchr2;
 
-use crate::{event::Event, id::EventId};
+use crate::{
+    event::Event,
+    id::{ClientId, EventId},
+};
 
 /// An [`Event`] as it goes over the wire: comment, `retry`, `event`, `data`, `id`, blank line. Cloning shares
 /// the bytes.
@@ -57,11 +60,11 @@ impl Frame {
     }
 
     /// The same event under another id. An event that has none stays as it is.
-    pub(crate) fn with_id(&self, id: EventId) -> Self {
+    pub(crate) fn with_id(&self, id: ClientId) -> Self {
         let Some(at) = self.id else {
             return self.clone();
         };
-        let mut out = Vec::with_capacity(at.get() + EventId::MAX_LEN + END.len());
+        let mut out = Vec::with_capacity(at.get() + ClientId::MAX_LEN + END.len());
         out.extend_from_slice(&self.bytes[..at.get()]);
         id.write(&mut out);
         out.extend_from_slice(END);
@@ -103,6 +106,11 @@ impl Draft {
         let mut out = write_body(event, ID.len() + EventId::MAX_LEN + END.len());
         out.extend_from_slice(ID);
         Self(out)
+    }
+
+    /// How many bytes it has without the id.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len() - ID.len()
     }
 
     pub(crate) fn seal(self, id: EventId) -> Frame {
@@ -278,7 +286,7 @@ mod tests {
             let sealed = Draft::new(&event).seal(id);
             assert_eq!(sealed, Frame::from(&event.id(id.to_string()).unwrap()));
             let other = EventId { epoch: 1, seq: 77 };
-            assert_eq!(sealed.with_id(other).with_id(id), sealed);
+            assert_eq!(sealed.with_id(other.into()).with_id(id.into()), sealed);
         }
     }
 }

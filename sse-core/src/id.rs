@@ -1,6 +1,9 @@
 //! [`EventId`]: a position in the hub's log, as clients carry it.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
 
 use serde::{Serialize, Serializer};
 
@@ -64,6 +67,52 @@ impl Serialize for EventId {
     }
 }
 
+/// What a client is given as `id`: its position, and whether all present values that go with it were sent.
+///
+/// Values of *latest value* topics are given out of order, under the subscription's own position. A client that
+/// is cut between two of them must get the others when it comes back, so all but the last bear a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientId {
+    pub(crate) id: EventId,
+    pub(crate) owes_values: bool,
+}
+
+/// What stands behind the id of a client that is owed values.
+const OWES_VALUES: char = '~';
+
+impl ClientId {
+    pub(crate) const MAX_LEN: usize = EventId::MAX_LEN + OWES_VALUES.len_utf8();
+
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        self.id.write(out);
+        if self.owes_values {
+            out.push(OWES_VALUES as u8);
+        }
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)?;
+        if self.owes_values { f.write_char(OWES_VALUES) } else { Ok(()) }
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let id = text.strip_suffix(OWES_VALUES);
+        Ok(Self { id: id.unwrap_or(text).parse()?, owes_values: id.is_some() })
+    }
+}
+
+impl From<EventId> for ClientId {
+    fn from(id: EventId) -> Self {
+        Self { id, owes_values: false }
+    }
+}
+
 /// Takes exactly what [`Display`](fmt::Display) writes, so that two different texts never name one position.
 impl FromStr for EventId {
     type Err = ParseIdError;
@@ -101,6 +150,21 @@ impl std::error::Error for ParseIdError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_is_owed_values_says_so() {
+        let id = EventId { epoch: 7, seq: 42 };
+        for (owes_values, text) in [(false, "0000000000000007-42"), (true, "0000000000000007-42~")] {
+            let client = ClientId { id, owes_values };
+            let mut written = Vec::new();
+            client.write(&mut written);
+            assert_eq!(written, text.as_bytes());
+            assert_eq!(client.to_string(), text);
+            assert_eq!(text.parse(), Ok(client));
+        }
+        assert!("0000000000000007-42~~".parse::<ClientId>().is_err());
+        assert!("0000000000000007-42~".parse::<EventId>().is_err());
+    }
 
     #[test]
     fn reads_back_what_it_writes_and_nothing_else() {

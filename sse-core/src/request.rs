@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
-    id::EventId,
+    id::{ClientId, EventId},
     lease::{Lease, Terms},
     lifecycle::{Lifecycle, Seat},
     options::StreamOptions,
@@ -219,6 +219,10 @@ impl LastEventId {
 
     /// The id as one of the hub's. `None` when it is not one.
     pub fn as_event_id(&self) -> Option<EventId> {
+        self.as_client_id().map(|client| client.id)
+    }
+
+    pub(crate) fn as_client_id(&self) -> Option<ClientId> {
         self.as_str()?.parse().ok()
     }
 }

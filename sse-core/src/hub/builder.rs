@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{id::EventId, lifecycle::Lifecycle, options::StreamOptions, topic::TopicPattern};
 
+/// The shortest time for which an event may be kept.
+const SHORTEST_AGE: Duration = Duration::from_secs(1);
+
 /// Limits and policies of a [`Hub`].
 #[derive(Clone, Debug)]
 pub struct HubBuilder {
@@ -20,13 +23,7 @@ pub struct HubBuilder {
 impl Default for HubBuilder {
     fn default() -> Self {
         Self {
-            limits: Limits {
-                events: 10_000,
-                bytes: 16 << 20,
-                age: Duration::from_secs(3600),
-                per_topic: None,
-                idle_topics: 10_000,
-            },
+            limits: Limits::default(),
             settings: Settings {
                 max_event_bytes: 256 << 10,
                 policy: Policy { on_gap: OnGap::default(), replay: None },
@@ -55,10 +52,11 @@ impl HubBuilder {
         self
     }
 
-    /// How long an event is kept (default 1 h).
+    /// How long an event is kept, at least one second (default 1 h): subscribers are sent it from the log, and one
+    /// that expires before they are is a gap.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.limits.age = age;
+        self.limits.age = age.max(SHORTEST_AGE);
         self
     }
 
@@ -73,7 +71,9 @@ impl HubBuilder {
         self
     }
 
-    /// The largest event that may be published, in bytes of its data and comment (default 256 KiB).
+    /// The largest event that may be published (default 256 KiB): its bytes as they are sent, without the id. On
+    /// one line that is its data and seven bytes; each line break in the data adds six, and name and comment
+    /// count too.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_event_bytes = bytes;

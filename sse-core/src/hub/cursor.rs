@@ -12,13 +12,24 @@ use super::{
     log::{Ahead, Log, Loss, Mark, Member, Place, Pos, TopicKey},
     tail::Tails,
 };
-use crate::{batch::Batch, event::Event, frame::Frame, id::EventId, request::LastEventId, topic::Topic};
+use crate::{
+    batch::Batch,
+    event::Event,
+    frame::Frame,
+    id::{ClientId, EventId},
+    request::LastEventId,
+    topic::Topic,
+};
 
 /// How long a client whose id is ahead of the log is held until the log is there.
 const AHEAD_FOR: Duration = Duration::from_secs(10);
 
+/// How many events are given in one look under the hub's lock, however small they are.
+pub(super) const LOOK_AT_ONCE: usize = 512;
+
 /// What a subscription begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// What is published from now on.
     Now,
@@ -26,6 +37,9 @@ pub enum Start {
     Oldest,
     /// What lies behind the event with this id, with a gap told where something of it is lost.
     After(EventId),
+    /// As [`After`](Self::After), for a client that was cut while it was given the present values of *latest
+    /// value* topics: it gets all of them again first.
+    AfterValues(EventId),
     /// A position that cannot be read: told as a gap, then from now.
     Unknown,
 }
@@ -34,7 +48,11 @@ impl From<Option<&LastEventId>> for Start {
     fn from(id: Option<&LastEventId>) -> Self {
         match id {
             None => Self::Now,
-            Some(id) => id.as_event_id().map_or(Self::Unknown, Self::After),
+            Some(id) => match id.as_client_id() {
+                None => Self::Unknown,
+                Some(ClientId { id, owes_values: false }) => Self::After(id),
+                Some(ClientId { id, owes_values: true }) => Self::AfterValues(id),
+            },
         }
     }
 }
@@ -118,8 +136,11 @@ struct More {
     /// looked. A mark cannot tell that one of these is lost after all.
     owed: Vec<(TopicKey, usize)>,
     opening: Option<Opening>,
-    /// Present values that still have to go out, the next one last.
-    values: Vec<Bytes>,
+    /// Where the present values are that still have to go out, the next one last. They are encoded when they do:
+    /// they bear the position that the subscription has then.
+    values: Vec<(Pos, TopicKey)>,
+    /// Whether the client says that it has not got them all.
+    owes_values: bool,
     replay: Replay,
     /// Where it ends, once the server stops.
     until: Option<Pos>,
@@ -158,7 +179,7 @@ impl Members {
 /// What is still to be done before events are given out.
 #[derive(Debug)]
 enum Opening {
-    /// The client is ahead of the log: wait, skipping what it has.
+    /// The client came at this moment and is ahead of the log: wait, skipping what it has.
     Ahead(EventId, Instant),
     /// The client's position means nothing here.
     Lost(Reason, Option<EventId>),
@@ -182,9 +203,9 @@ impl Cursor {
             Start::Now => (head, Opening::Fresh),
             Start::Oldest => (log.epoch_start(), Opening::Resumed),
             Start::Unknown => (head, Opening::Lost(Reason::Unknown, None)),
-            Start::After(id) => match log.place(id, &members) {
+            Start::After(id) | Start::AfterValues(id) => match log.place(id, &members) {
                 Place::At(pos) => (Mark { pos, id }, Opening::Resumed),
-                Place::Ahead if log.fed() => (head, Opening::Ahead(id, now + AHEAD_FOR)),
+                Place::Ahead if log.fed() => (head, Opening::Ahead(id, now)),
                 Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
                 Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
             },
@@ -197,6 +218,7 @@ impl Cursor {
         let more = More {
             told,
             opening: Some(opening),
+            owes_values: matches!(start, Start::AfterValues(_)),
             replay: Replay { upto: head.pos, events: 0, bytes: 0 },
             ..More::default()
         };
@@ -231,7 +253,7 @@ impl Cursor {
     /// When it must be asked again at the latest.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         match self.more.as_ref()?.opening {
-            Some(Opening::Ahead(_, until)) => Some(until),
+            Some(Opening::Ahead(_, since)) => Some(since + AHEAD_FOR),
             _ => None,
         }
     }
@@ -299,8 +321,7 @@ impl Cursor {
     /// Puts what is due into the batch, as much as fits. Leaves it empty where nothing is due.
     pub(super) fn take(&mut self, log: &Log, policy: &Policy, now: Instant, batch: &mut Batch) {
         let mut more = self.more.take().unwrap_or_default();
-        let waits = !more.arrive(self, log, now, batch);
-        if !waits {
+        if more.arrive(self, log, now, batch) {
             self.take_on(&mut more, log, policy, batch);
         }
         if !more.is_idle_at(self.at.pos, policy) || more.opening.is_some() {
@@ -315,10 +336,15 @@ impl Cursor {
                 false
             }
             Some(Opening::Fresh) => {
-                self.take_values(more, log);
+                self.take_values(more, log, 0);
                 false
             }
-            Some(Opening::Resumed) => true,
+            Some(Opening::Resumed) => {
+                if std::mem::take(&mut more.owes_values) {
+                    self.take_values(more, log, 0);
+                }
+                true
+            }
             Some(Opening::Ahead(..)) | None => false,
         };
         if let Some(loss) = log.loss(self.members(), self.at.pos, more.told, &more.owed) {
@@ -343,21 +369,29 @@ impl Cursor {
 
     /// The events between the cursor and the head.
     fn give(&mut self, more: &mut More, log: &Log, policy: &Policy, batch: &mut Batch) {
-        while let Some(value) = more.values.pop_if(|value| batch.fits(value.len())) {
+        while let Some(value) = more.values.pop() {
+            // One that is gone was superseded, and what superseded it comes in its turn, or it left with the
+            // hub's limits.
+            let Some(frame) = log.value(value) else {
+                continue;
+            };
+            let frame = frame.with_id(self.client_id(more));
+            if !batch.fits(frame.len()) {
+                more.values.push(value);
+                batch.fill();
+                return;
+            }
             self.sent = self.at.pos;
-            batch.push(value);
+            batch.push(frame.into_bytes());
+            if batch.is_full() {
+                return;
+            }
         }
-        if !more.values.is_empty() {
-            batch.fill();
-        }
-        if batch.is_full() {
-            return;
-        }
-        for kept in log.due(self.members.as_slice(), self.at.pos) {
+        for (looks, kept) in log.due(self.members.as_slice(), self.at.pos).enumerate() {
             if more.until.is_some_and(|until| kept.at.pos > until) {
                 break;
             }
-            if !batch.fits(kept.frame.len()) {
+            if !batch.fits(kept.frame.len()) || looks == LOOK_AT_ONCE {
                 batch.fill();
                 return;
             }
@@ -405,11 +439,11 @@ impl Cursor {
             }
         }
         more.told = upto.pos.max(self.at.pos);
-        self.push_gap(reason, after, upto.id, &topics, batch);
-        more.ended = policy.on_gap == OnGap::Close;
         if !anew {
-            self.take_values(more, log);
+            self.take_values(more, log, 0);
         }
+        self.push_gap(more, reason, after, upto.id, &topics, batch);
+        more.ended = policy.on_gap == OnGap::Close;
     }
 
     /// Tells of a loss behind a position that is known.
@@ -429,25 +463,23 @@ impl Cursor {
         } else {
             Reason::Lagged
         };
-        let after = self.at.id;
-        let now = policy.on_gap != OnGap::Continue;
-        if now {
+        let Mark { pos: from, id: after } = self.at;
+        if policy.on_gap != OnGap::Continue {
             self.at = log.head();
+            self.take_values(more, log, from);
         } else if !log.keeps(self.members(), self.at.pos, loss.upto.pos) {
             self.at = loss.upto;
         }
         // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
         more.told = more.told.max(loss.upto.pos).max(self.at.pos);
-        self.push_gap(reason, Some(after), loss.upto.id, &loss.topics, batch);
+        self.push_gap(more, reason, Some(after), loss.upto.id, &loss.topics, batch);
         more.ended = policy.on_gap == OnGap::Close;
-        if now {
-            self.take_values(more, log);
-        }
     }
 
     /// An event that says what is missing. Its id never skips what is still to be sent.
     fn push_gap(
         &mut self,
+        more: &More,
         reason: Reason,
         after: Option<EventId>,
         upto: EventId,
@@ -456,19 +488,29 @@ impl Cursor {
     ) {
         let gap = Gap { reason, after, upto, topics: topics.iter().map(Topic::as_str).collect() };
         let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
-        batch.force(self.own("sse-gap", data).into_bytes());
+        let id = self.client_id(more);
+        batch.force(self.own("sse-gap", data, id).into_bytes());
     }
 
-    /// The present values of *latest value* topics, out of order: under the subscription's own position.
-    fn take_values(&self, more: &mut More, log: &Log) {
-        let values = log.values(self.members(), self.at.pos);
-        more.values = values.iter().rev().map(|kept| kept.frame.with_id(self.at.id).into_bytes()).collect();
+    /// The present values of *latest value* topics have to go out, out of order: those behind `from`, in front of
+    /// which the client has them, and those that had to already.
+    fn take_values(&self, more: &mut More, log: &Log, from: Pos) {
+        let pending = std::mem::take(&mut more.values);
+        let mut values = log.values(self.members(), self.at.pos);
+        values.retain(|value| value.0 > from || pending.contains(value));
+        values.reverse();
+        more.values = values;
     }
 
-    fn own(&mut self, name: &'static str, data: String) -> Frame {
+    /// The position as the client is given it.
+    fn client_id(&self, more: &More) -> ClientId {
+        ClientId { id: self.at.id, owes_values: !more.values.is_empty() }
+    }
+
+    fn own(&mut self, name: &'static str, data: String, id: ClientId) -> Frame {
         self.sent = self.at.pos;
         let mut event = Event::reserved(name, data);
-        event.id = Some(self.at.id.to_string().into_boxed_str());
+        event.id = Some(id.to_string().into_boxed_str());
         Frame::from(&event)
     }
 
@@ -481,7 +523,8 @@ impl Cursor {
             return None;
         }
         let due = opening || (self.at.pos > self.sent && log.oldest() > self.sent);
-        due.then(|| self.own("sse-position", "{}".to_owned()))
+        let id = self.more.as_ref().map_or_else(|| self.at.id.into(), |more| self.client_id(more));
+        due.then(|| self.own("sse-position", "{}".to_owned(), id))
     }
 }
 
@@ -490,14 +533,18 @@ impl More {
     fn is_idle_at(&self, pos: Pos, policy: &Policy) -> bool {
         self.told <= pos
             && self.values.is_empty()
+            && !self.owes_values
             && self.until.is_none()
             && !self.ended
             && (policy.replay.is_none() || self.replay.upto <= pos)
     }
 
     /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
+    ///
+    /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
+    /// only its engine knows whether there is such an event.
     fn arrive(&mut self, cursor: &mut Cursor, log: &Log, now: Instant, batch: &mut Batch) -> bool {
-        let Some(Opening::Ahead(id, until)) = self.opening else {
+        let Some(Opening::Ahead(id, since)) = self.opening else {
             return true;
         };
         match log.place(id, cursor.members()) {
@@ -507,13 +554,15 @@ impl More {
                 self.opening = Some(Opening::Resumed);
             }
             // What comes meanwhile lies in front of the client's position: it has it.
-            Place::Ahead if now < until && log.head().id.epoch == id.epoch => {
-                if self.until.is_some() {
+            Place::Ahead if log.denies(id, since) => {
+                self.opening = Some(Opening::Lost(Reason::Unknown, Some(id)));
+            }
+            Place::Ahead => {
+                if self.until.is_some() || now >= since + AHEAD_FOR {
                     batch.end();
                 }
                 return false;
             }
-            Place::Ahead => self.opening = Some(Opening::Lost(Reason::Unknown, Some(id))),
             Place::Elsewhere => self.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
         }
         true

@@ -6,17 +6,21 @@
 //!   an attribute of a position; two of them are compared only within one epoch.
 //! - Every topic remembers the last position that was lost from it, its *mark*. A subscriber at position `p`
 //!   has lost something exactly when a mark of its topics lies behind `p`.
+//! - What has expired, or is over a cap, counts as lost at once, but is freed a few events at a time: everything
+//!   up to the *horizon* is dead, whether or not it is still there.
 //! - A topic that somebody subscribes to keeps its mark. Topics that nobody uses are forgotten when there are
 //!   too many, those with the oldest marks first; their marks fold into the *floor*, where a topic starts that
 //!   comes into being.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque, vec_deque},
+    collections::{BTreeSet, BinaryHeap, HashMap, VecDeque},
+    mem,
     time::{Duration, Instant},
 };
 
 use slab::Slab;
 
+use super::merged::{Due, Part};
 use crate::{frame::Frame, id::EventId, topic::Topic};
 
 /// A local position. Everything up to it is behind a cursor that stands on it.
@@ -27,6 +31,9 @@ pub(super) type TopicKey = usize;
 
 /// How many epochs are remembered.
 const SEGMENTS: usize = 8;
+
+/// Maps that once held a crowd of topics are made smaller, but not below this.
+const SMALL: usize = 1024;
 
 /// A position and its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +51,21 @@ pub(super) struct Limits {
     pub(super) per_topic: Option<usize>,
     /// Topics that are remembered although they have neither events nor subscribers.
     pub(super) idle_topics: usize,
+    /// How many expired events are freed at a time.
+    pub(super) frees: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            events: 10_000,
+            bytes: 16 << 20,
+            age: Duration::from_secs(3600),
+            per_topic: None,
+            idle_topics: 10_000,
+            frees: 256,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -53,8 +75,12 @@ pub(super) struct Log {
     fed: bool,
     /// Whether it began without the events of an earlier life.
     born_empty: bool,
+    /// Where its engine stood when it was last asked, and when that was.
+    engine: Option<(EventId, Instant)>,
     head: Mark,
     floor: Mark,
+    /// Everything up to here is dead.
+    horizon: Pos,
     last_hole: Pos,
     last_seam: Pos,
     /// Where epochs begin, the present one last.
@@ -63,10 +89,15 @@ pub(super) struct Log {
     order: VecDeque<Slot>,
     live: usize,
     bytes: usize,
-    /// When the oldest of them will be too old.
+    /// When the oldest of them that is not dead will be too old.
     expires: Option<Instant>,
-    topics: Slab<TopicLog>,
+    /// What was taken out, to be dropped where nobody waits.
+    freed: Freed,
+    // Boxed: a slab keeps the room of its largest crowd as long as one topic of it lives.
+    topics: Slab<Box<TopicLog>>,
     names: HashMap<Topic, TopicKey>,
+    /// With so few topics left, their maps are made smaller.
+    shrinks_at: usize,
     /// Topics without events and subscribers, by mark.
     idle: BTreeSet<(Pos, TopicKey)>,
 }
@@ -74,6 +105,7 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct Slot {
     at: Mark,
+    since: Instant,
     entry: Option<Entry>,
 }
 
@@ -81,7 +113,6 @@ struct Slot {
 struct Entry {
     topics: Box<[TopicKey]>,
     bytes: usize,
-    since: Instant,
     /// In how many of its topics it is among the last N.
     within: usize,
 }
@@ -102,6 +133,22 @@ struct TopicLog {
 pub(super) struct Kept {
     pub(super) at: Mark,
     pub(super) frame: Frame,
+}
+
+/// Frames that have left the log: most often one.
+#[derive(Debug, Default)]
+pub(super) struct Freed {
+    one: Option<Frame>,
+    more: Vec<Frame>,
+}
+
+impl Freed {
+    fn push(&mut self, frame: Frame) {
+        match &self.one {
+            None => self.one = Some(frame),
+            Some(_) => self.more.push(frame),
+        }
+    }
 }
 
 /// One topic of a subscription, and the position from which on it counts.
@@ -138,8 +185,10 @@ impl Log {
             limits,
             fed,
             born_empty,
+            engine: None,
             head: start,
             floor: start,
+            horizon: 0,
             last_hole: 0,
             last_seam: 0,
             segments: VecDeque::from([start]),
@@ -147,8 +196,10 @@ impl Log {
             live: 0,
             bytes: 0,
             expires: None,
+            freed: Freed::default(),
             topics: Slab::new(),
             names: HashMap::new(),
+            shrinks_at: SMALL,
             idle: BTreeSet::new(),
         }
     }
@@ -184,7 +235,19 @@ impl Log {
 
     /// The oldest position that is still kept, or the head where nothing is.
     pub(super) fn oldest(&self) -> Pos {
-        self.order.front().map_or(self.head.pos, |slot| slot.at.pos)
+        self.order.get(self.dead()).map_or(self.head.pos, |slot| slot.at.pos)
+    }
+
+    /// Whether this id, which is ahead of the head, is known not to be the engine's: it was asked after `since`,
+    /// when the client had come with it.
+    pub(super) fn denies(&self, id: EventId, since: Instant) -> bool {
+        self.engine.is_some_and(|(head, at)| at > since && head.epoch == id.epoch && head.seq < id.seq)
+    }
+
+    /// What the engine's newest event was at this moment.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only an engine can be ahead of a log"))]
+    pub(super) fn engine_stood(&mut self, head: EventId, at: Instant) {
+        self.engine = Some((head, at));
     }
 
     /// The last position at which a topic's subscribers had to look.
@@ -209,10 +272,10 @@ impl Log {
         self.head = Mark { pos: self.head.pos + 1, id };
         let at = self.head;
         let keys: Box<[TopicKey]> = topics.map(|name| self.touch(name, &latest)).collect();
-        self.order.push_back(Slot {
-            at,
-            entry: Some(Entry { topics: keys.clone(), bytes: frame.len(), since: now, within: keys.len() }),
-        });
+        let entry = Entry { topics: keys.clone(), bytes: frame.len(), within: keys.len() };
+        // They expire in their order.
+        let since = self.order.back().map_or(now, |last| last.since.max(now));
+        self.order.push_back(Slot { at, since, entry: Some(entry) });
         self.live += 1;
         self.bytes += frame.len();
         for &key in &keys {
@@ -269,15 +332,27 @@ impl Log {
         }
     }
 
-    /// Drops what is over a cap or too old, from the oldest.
+    /// Drops what is over a cap, from the oldest. What is too old is dead from here on, and some of it is freed: a
+    /// million events that expire at once are nobody's to wait for.
     pub(super) fn trim(&mut self, now: Instant) {
+        if self.expires.is_some_and(|expires| expires <= now) {
+            let age = self.limits.age;
+            let dead = |slot: &Slot| now.saturating_duration_since(slot.since) >= age;
+            let dead = self.order.partition_point(dead);
+            if let Some(last) = dead.checked_sub(1).and_then(|last| self.order.get(last)) {
+                self.horizon = self.horizon.max(last.at.pos);
+            }
+        }
+        let mut frees = self.limits.frees;
         while let Some(slot) = self.order.front() {
-            if let Some(entry) = &slot.entry {
+            if slot.entry.is_some() {
                 let over = self.live > self.limits.events.max(1)
-                    || (self.bytes > self.limits.bytes && self.live > 1)
-                    || now.saturating_duration_since(entry.since) >= self.limits.age;
+                    || (self.bytes > self.limits.bytes && self.live > 1);
                 if !over {
-                    break;
+                    if slot.at.pos > self.horizon || frees == 0 {
+                        break;
+                    }
+                    frees -= 1;
                 }
                 self.remove(0);
             }
@@ -286,8 +361,23 @@ impl Log {
         if self.order.len() > 2 * self.live + 64 {
             self.order.retain(|slot| slot.entry.is_some());
         }
-        let oldest = self.order.front().and_then(|slot| slot.entry.as_ref());
-        self.expires = oldest.and_then(|entry| entry.since.checked_add(self.limits.age));
+        let oldest = self.order.get(self.dead());
+        self.expires = oldest.and_then(|slot| slot.since.checked_add(self.limits.age));
+    }
+
+    /// How many of the events, from the oldest, are dead.
+    fn dead(&self) -> usize {
+        match self.order.front() {
+            Some(first) if first.at.pos <= self.horizon => {
+                self.order.partition_point(|slot| slot.at.pos <= self.horizon)
+            }
+            _ => 0,
+        }
+    }
+
+    /// What has been taken out since it was last asked, to be dropped without the lock.
+    pub(super) fn take_freed(&mut self) -> Freed {
+        mem::take(&mut self.freed)
     }
 
     /// A topic got an event, so exactly one has ceased to be among its last N. It goes when that is so in all
@@ -318,14 +408,18 @@ impl Log {
         };
         self.live -= 1;
         self.bytes -= entry.bytes;
+        let mut freed = None;
         for &key in &entry.topics {
             let topic = &mut self.topics[key];
             let index = topic.kept.partition_point(|kept| kept.at.pos < at.pos);
-            topic.kept.remove(index);
+            freed = topic.kept.remove(index);
             if topic.mark.pos < at.pos {
                 topic.mark = at;
             }
             self.rest(key);
+        }
+        if let Some(kept) = freed {
+            self.freed.push(kept.frame);
         }
     }
 
@@ -338,14 +432,14 @@ impl Log {
             }
             return key;
         }
-        let key = self.topics.insert(TopicLog {
+        let key = self.topics.insert(Box::new(TopicLog {
             name: name.clone(),
             kept: VecDeque::new(),
             mark: self.floor,
             news: self.floor.pos,
             subscribers: 0,
             latest: latest(name),
-        });
+        }));
         self.names.insert(name.clone(), key);
         key
     }
@@ -372,6 +466,27 @@ impl Log {
     fn forget(&mut self, key: TopicKey) {
         let topic = self.topics.remove(key);
         self.names.remove(&topic.name);
+        let len = self.topics.len();
+        if self.names.capacity() / 4 > SMALL.max(len) && len <= self.shrinks_at {
+            // Not again before half of them have gone: where one of the last topics stays, the slab stays too.
+            self.shrinks_at = len / 2;
+            self.names.shrink_to(2 * len);
+            self.topics.shrink_to_fit();
+        } else {
+            self.shrinks_at = self.shrinks_at.max(len / 4);
+        }
+    }
+
+    /// The last event that a topic has lost: one that was taken out, or one that is dead.
+    fn mark(&self, topic: &TopicLog) -> Mark {
+        let dead = match topic.kept.front() {
+            Some(first) if first.at.pos <= self.horizon => {
+                topic.kept.partition_point(|kept| kept.at.pos <= self.horizon)
+            }
+            _ => return topic.mark,
+        };
+        let last = dead.checked_sub(1).and_then(|last| topic.kept.get(last));
+        last.map(|kept| kept.at).filter(|at| at.pos > topic.mark.pos).unwrap_or(topic.mark)
     }
 
     /// Takes up a subscription's interest in a topic.
@@ -418,14 +533,14 @@ impl Log {
         // What left the log before its neighbours is known by the marks alone.
         let marked = members
             .iter()
-            .map(|member| self.topics[member.key].mark)
+            .map(|member| self.mark(&self.topics[member.key]))
             .filter(|mark| mark.id.epoch == id.epoch && mark.id.seq <= id.seq)
             .map(|mark| mark.pos);
         Place::At(marked.fold(start.max(kept), Pos::max))
     }
 
     /// What a subscriber that stands at `from` has lost, beyond what it was told of up to `told`. *Latest value*
-    /// topics lose nothing.
+    /// topics lose nothing but by a hole or a seam, which may have taken their present value.
     ///
     /// Between `from` and `told` marks say nothing new: there it counts whether fewer events are kept of a topic
     /// than were `owed`.
@@ -437,25 +552,30 @@ impl Log {
         owed: &[(TopicKey, usize)],
     ) -> Option<Loss> {
         let known = from.max(told);
-        let lost: Vec<&TopicLog> = members
-            .iter()
-            .filter(|member| {
-                let topic = &self.topics[member.key];
-                let behind = topic.mark.pos > known.max(member.since);
-                let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
-                let from = from.max(member.since);
-                !topic.latest && (behind || owed.any(|&(key, count)| self.count(key, from, told) < count))
-            })
-            .map(|member| &self.topics[member.key])
-            .collect();
-        Some(Loss {
-            upto: lost.iter().map(|topic| topic.mark).max_by_key(|mark| mark.pos)?,
-            topics: lost.iter().map(|topic| topic.name.clone()).collect(),
-        })
+        let mut upto: Option<Mark> = None;
+        let mut topics = Vec::new();
+        for member in members {
+            let topic = &self.topics[member.key];
+            let mark = self.mark(topic);
+            let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
+            let from = from.max(member.since);
+            let known = known.max(member.since);
+            let lost = if topic.latest {
+                self.last_hole.max(self.last_seam) > known
+            } else {
+                mark.pos > known || owed.any(|&(key, count)| self.count(key, from, told) < count)
+            };
+            if lost {
+                upto = upto.filter(|upto| upto.pos >= mark.pos).or(Some(mark));
+                topics.push(topic.name.clone());
+            }
+        }
+        Some(Loss { upto: upto?, topics })
     }
 
     /// How many events of a topic are kept behind `from` and not behind `upto`.
     pub(super) fn count(&self, key: TopicKey, from: Pos, upto: Pos) -> usize {
+        let from = from.max(self.horizon);
         self.topics.get(key).map_or(0, |topic| {
             let before = topic.kept.partition_point(|kept| kept.at.pos <= from);
             topic.kept.partition_point(|kept| kept.at.pos <= upto).saturating_sub(before)
@@ -483,13 +603,13 @@ impl Log {
     /// Whether nothing of these topics was lost behind `from`. Where it holds, [`loss`](Self::loss) finds none
     /// for a subscriber that stands there and was told of no loss ahead of it.
     pub(super) fn is_whole(&self, members: &[Member], from: Pos) -> bool {
-        members.iter().all(|member| self.topics[member.key].mark.pos <= from.max(member.since))
+        members.iter().all(|member| self.mark(&self.topics[member.key]).pos <= from.max(member.since))
     }
 
     /// The newest event of all, if it is this topic's and comes right behind `from`: then nothing lies between.
     #[inline]
     pub(super) fn next_and_newest(&self, member: Member, from: Pos) -> Option<&Kept> {
-        if from + 1 != self.head.pos || member.since > from {
+        if from + 1 != self.head.pos || member.since > from || from < self.horizon {
             return None;
         }
         self.topics[member.key].kept.back().filter(|kept| kept.at.pos == self.head.pos)
@@ -497,26 +617,15 @@ impl Log {
 
     /// What lies behind `from` on these topics: most often nothing, or one event.
     pub(super) fn ahead(&self, members: &[Member], from: Pos) -> Ahead<'_> {
-        let [member] = members else {
-            let mut due = self.due(members, from);
-            let first = due.next();
-            return match (first, due.last()) {
-                (None, _) => Ahead::Nothing,
-                (Some(kept), None) => Ahead::One(kept),
-                (_, Some(last)) => Ahead::Upto(last.at),
-            };
-        };
-        let kept = &self.topics[member.key].kept;
-        let from = from.max(member.since);
-        match kept.back() {
-            Some(last) if last.at.pos > from => {
-                let before = kept.len().checked_sub(2).map(|index| &kept[index]);
-                if before.is_none_or(|kept| kept.at.pos <= from) {
-                    Ahead::One(last)
-                } else {
-                    Ahead::Upto(last.at)
-                }
-            }
+        let mut first: Option<&Kept> = None;
+        let mut last: Option<&Kept> = None;
+        for part in members.iter().filter_map(|member| self.part(member, from)) {
+            first = first.into_iter().chain(part.first()).min_by_key(|kept| kept.at.pos);
+            last = last.into_iter().chain(part.last()).max_by_key(|kept| kept.at.pos);
+        }
+        match (first, last) {
+            (Some(first), Some(last)) if first.at.pos == last.at.pos => Ahead::One(last),
+            (_, Some(last)) => Ahead::Upto(last.at),
             _ => Ahead::Nothing,
         }
     }
@@ -526,39 +635,65 @@ impl Log {
         self.expires.is_some_and(|expires| expires <= then)
     }
 
+    /// Whether something behind this position may be too old by then.
+    #[inline]
+    pub(super) fn expires_behind(&self, from: Pos, then: Instant) -> bool {
+        if !self.expires_by(then) {
+            return false;
+        }
+        // The oldest expires often, while a live subscriber cares for the newest alone.
+        let oldest = self.order.front().map_or(0, |slot| slot.at.pos);
+        let next = (from + 1).saturating_sub(oldest) as usize;
+        let slot = match self.order.get(next) {
+            Some(slot) if slot.at.pos <= from + 1 => Some(slot),
+            _ => self.order.get(self.order.partition_point(|slot| slot.at.pos <= from)),
+        };
+        let expires = slot.and_then(|slot| slot.since.checked_add(self.limits.age));
+        expires.is_some_and(|expires| expires <= then)
+    }
+
     /// The events of these topics behind `from`, in order, each once.
     pub(super) fn due(&self, members: &[Member], from: Pos) -> Due<'_> {
+        let mut parts = members.iter().filter_map(|member| self.part(member, from));
         match members {
-            [member] => match self.part(member, from) {
-                Some((kept, next)) => Due::One(kept.range(next..)),
-                None => Due::Many(Vec::new()),
-            },
-            _ => Due::Many(members.iter().filter_map(|member| self.part(member, from)).collect()),
+            [_] => parts.next().map_or_else(|| Due::Many(BinaryHeap::new()), |part| Due::One(part.iter())),
+            _ => Due::Many(parts.collect()),
         }
     }
 
-    /// A topic's index, and the first event in it that is behind `from`.
-    fn part(&self, member: &Member, from: Pos) -> Option<(&VecDeque<Kept>, usize)> {
+    /// A topic's index from the first event on that is behind `from`.
+    fn part(&self, member: &Member, from: Pos) -> Option<Part<'_>> {
         let kept = &self.topics[member.key].kept;
-        let from = from.max(member.since);
+        let from = from.max(member.since).max(self.horizon);
         // Most often a subscriber has all but the last few.
         kept.back().filter(|last| last.at.pos > from)?;
-        Some((kept, kept.partition_point(|kept| kept.at.pos <= from)))
+        let next = match kept.len().checked_sub(2).and_then(|before| kept.get(before)) {
+            Some(before) if before.at.pos > from => kept.partition_point(|kept| kept.at.pos <= from),
+            _ => kept.len() - 1,
+        };
+        Part::new(kept, next)
     }
 
-    /// The present values of those of these topics that keep only the latest, none behind `upto`.
-    pub(super) fn values(&self, members: &[Member], upto: Pos) -> Vec<Kept> {
-        let mut values: Vec<Kept> = members
-            .iter()
-            .map(|member| &self.topics[member.key])
-            .filter(|topic| topic.latest)
-            .filter_map(|topic| topic.kept.back())
-            .filter(|kept| kept.at.pos <= upto)
-            .cloned()
-            .collect();
-        values.sort_unstable_by_key(|kept| kept.at.pos);
-        values.dedup_by_key(|kept| kept.at.pos);
+    /// Where the present values are of those of these topics that keep only the latest, none behind `upto`: in
+    /// their order, each once. What lies in front of a hole or a seam may have been superseded there.
+    pub(super) fn values(&self, members: &[Member], upto: Pos) -> Vec<(Pos, TopicKey)> {
+        let from = self.horizon.max(self.last_hole).max(self.last_seam);
+        let value = |member: &Member| {
+            let topic = &self.topics[member.key];
+            let kept = topic.kept.back().filter(|_| topic.latest)?;
+            (kept.at.pos > from && kept.at.pos <= upto).then_some((kept.at.pos, member.key))
+        };
+        let mut values: Vec<_> = members.iter().filter_map(value).collect();
+        values.sort_unstable();
+        values.dedup_by_key(|&mut (pos, _)| pos);
         values
+    }
+
+    /// One of the [`values`](Self::values), if it is still kept.
+    pub(super) fn value(&self, (pos, key): (Pos, TopicKey)) -> Option<&Frame> {
+        let kept = &self.topics.get(key)?.kept;
+        let kept = kept.get(kept.partition_point(|kept| kept.at.pos < pos))?;
+        (kept.at.pos == pos && pos > self.horizon).then_some(&kept.frame)
     }
 }
 
@@ -568,30 +703,4 @@ pub(super) enum Ahead<'a> {
     One(&'a Kept),
     /// Several, the last of them here.
     Upto(Mark),
-}
-
-/// The events of one topic, or the indexes of several merged.
-pub(super) enum Due<'a> {
-    One(vec_deque::Iter<'a, Kept>),
-    /// Each an index, and the next of its events.
-    Many(Vec<(&'a VecDeque<Kept>, usize)>),
-}
-
-impl<'a> Iterator for Due<'a> {
-    type Item = &'a Kept;
-
-    fn next(&mut self) -> Option<&'a Kept> {
-        let parts = match self {
-            Self::One(kept) => return kept.next(),
-            Self::Many(parts) => parts,
-        };
-        let first = parts.iter().filter_map(|&(kept, next)| kept.get(next)).min_by_key(|kept| kept.at.pos)?;
-        // An event of several topics stands in the index of each.
-        for (kept, next) in parts {
-            if kept.get(*next).is_some_and(|kept| kept.at.pos == first.at.pos) {
-                *next += 1;
-            }
-        }
-        Some(first)
-    }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod cursor;
 mod lanes;
 mod log;
+mod merged;
 #[cfg(test)]
 mod model;
 mod shared;
@@ -95,12 +96,17 @@ impl Hub {
         if event.id.is_some() {
             return Err(PublishError::OwnId);
         }
-        let size = event.data.len() + event.comment.as_deref().map_or(0, str::len);
         let limit = self.0.settings.max_event_bytes;
-        if size > limit {
-            return Err(PublishError::TooLarge { size, limit });
+        let too_large = |size| Err(PublishError::TooLarge { size, limit });
+        // What is too large before it is encoded is not.
+        if event.data.len() > limit {
+            return too_large(event.data.len());
         }
-        Ok(self.0.append(&topics, Draft::new(&event)))
+        let draft = Draft::new(&event);
+        if draft.len() > limit {
+            return too_large(draft.len());
+        }
+        Ok(self.0.append(&topics, draft))
     }
 
     /// Opens the stream that answers a request: these topics, from the position that the client asks for.
@@ -183,7 +189,7 @@ impl AsRef<Lifecycle> for Hub {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that can be replayed.
+    /// Events in memory: those that can be replayed, and what has expired since the last of them came.
     pub events: usize,
     /// Their encoded size.
     pub bytes: usize,
@@ -201,7 +207,8 @@ pub enum PublishError {
     OwnId,
     /// The event is larger than the hub takes.
     TooLarge {
-        /// Bytes of its data and comment.
+        /// Its bytes as they would be sent, without the id; of one that is much too large, those of its data
+        /// alone.
         size: usize,
         /// Bytes that the hub takes.
         limit: usize,

@@ -116,7 +116,9 @@ impl Shared {
             state.lanes.mark(key);
         }
         let due = state.lanes.due();
+        let freed = state.log.take_freed();
         drop(state);
+        drop(freed);
         for lane in due.tasks() {
             self.news[lane].notify_one();
         }

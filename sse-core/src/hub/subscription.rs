@@ -62,7 +62,9 @@ impl Subscription {
         let generation = *generation;
         let cursor = Cursor::new(log, members, start, now);
         let slot = slots.insert(Slot { cursor, waker: None, generation, lane: None });
+        let freed = log.take_freed();
         drop(guard);
+        drop(freed);
         Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER }
     }
 
@@ -104,9 +106,12 @@ impl Source for Subscription {
         let mut guard = this.shared.lock();
         let State { log, slots, tails, newest, lanes, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
-        // The clock is read only where something may have expired since it was last looked.
-        if batch.before().is_none_or(|before| log.expires_by(before.into_std())) {
+        // The clock is read only where something of its own may have expired.
+        let pos = slot.cursor.pos();
+        let mut freed = None;
+        if batch.before().is_none_or(|before| log.expires_behind(pos, before.into_std())) {
             log.trim(batch.now().into_std());
+            freed = Some(log.take_freed());
         }
         let policy = &this.shared.settings.policy;
         match slot.cursor.follow(log, policy, tails, batch.limit()) {
@@ -133,6 +138,7 @@ impl Source for Subscription {
             };
         }
         drop(guard);
+        drop(freed);
         if let Some(start) = start {
             start.run();
         }
@@ -148,10 +154,10 @@ impl Source for Subscription {
         let this = &mut *self;
         let mut guard = this.shared.lock();
         let State { log, slots, tails, newest, .. } = &mut *guard;
-        if log.expires_by(before.into_std()) {
+        let slot = &mut slots[this.slot as usize];
+        if log.expires_behind(slot.cursor.pos(), before.into_std()) {
             return None;
         }
-        let slot = &mut slots[this.slot as usize];
         let at = *newest;
         match slot.cursor.follow(log, &this.shared.settings.policy, tails, limit)? {
             Followed::Nothing => None,

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::log::{Log, Mark, Member, Pos, TopicKey};
+use super::{
+    cursor::LOOK_AT_ONCE,
+    log::{Log, Mark, Member, Pos, TopicKey},
+};
 
 /// How many are kept. With no more than [`LARGEST`] bytes each they take a quarter of a MiB at the most.
 const PLACES: usize = 16;
@@ -52,19 +55,23 @@ impl Tails {
         {
             return (tail.bytes.clone(), tail.upto);
         }
+        let mut frames = Vec::new();
         let mut upto = last;
         let mut len = 0;
-        for kept in log.due(members, from) {
+        for kept in log.due(members, from).take(LOOK_AT_ONCE) {
             if len > 0 && len + kept.frame.len() > limit {
                 break;
             }
             len += kept.frame.len();
             upto = kept.at;
+            frames.push(kept.frame.as_bytes());
+        }
+        if let [frame] = frames[..] {
+            // Shared already: that of a large event above all.
+            return (frame.clone(), upto);
         }
         let mut bytes = Vec::with_capacity(len);
-        for kept in log.due(members, from).take_while(|kept| kept.at.pos <= upto.pos) {
-            bytes.extend_from_slice(kept.frame.as_bytes());
-        }
+        frames.iter().for_each(|frame| bytes.extend_from_slice(frame));
         let bytes = Bytes::from(bytes);
         if shared && bytes.len() <= LARGEST {
             let topics = members.iter().map(|member| member.key).collect();

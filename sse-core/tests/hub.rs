@@ -22,8 +22,8 @@ use futures_util::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    EventId, EventStream, Hub, HubBuilder, OnGap, Request, RequestHead, Start, StreamOptions, Subscription,
-    SubscriptionHandle, TopicPattern, Topics,
+    Event, EventId, EventStream, Hub, HubBuilder, OnGap, Request, RequestHead, Start, StreamOptions,
+    Subscription, SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{
     runtime,
@@ -1035,6 +1035,121 @@ async fn a_client_that_stays_and_does_not_read_has_lagged() {
     assert_eq!(client.said(), ["lagged:a", "a2"]);
     publish(&hub, &["a"], "a3");
     assert_eq!(client.said(), ["a3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_events_that_expires_at_once_is_lost_at_once_and_freed_bit_by_bit() {
+    const CROWD: usize = 20_000;
+    let hub = builder().max_age(Duration::from_secs(60)).max_events(2 * CROWD).build();
+    let start = hub.position();
+    let mut behind = Client::open(&hub, &["a", "b"], None);
+    behind.drain();
+    for n in 0..CROWD {
+        publish(&hub, &["a"], format!("a{n}"));
+    }
+    advance(Duration::from_secs(60)).await;
+    publish(&hub, &["b"], "b1");
+    let left = hub.stats().events;
+    assert!(left > CROWD / 2, "one publish frees a few, {left} are left");
+    // What is still there is not delivered, and is told.
+    assert_eq!(behind.said(), ["lagged:a", "b1"]);
+    assert_eq!(Client::after(&hub, &["a", "b"], start).said(), ["trimmed:a", "b1"]);
+    assert_eq!(Client::after(&hub, &["b"], start).said(), ["b1"]);
+    let mut oldest = Client::open(&hub, &["a"], Some(behind.id()));
+    assert_eq!(oldest.said(), NOTHING);
+    for n in 0..CROWD / 200 {
+        publish(&hub, &["c"], format!("c{n}"));
+    }
+    assert_eq!(hub.stats().events, 1 + CROWD / 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shortest_age_leaves_live_events_alone() {
+    let hub = builder().max_age(Duration::ZERO).build();
+    let mut client = Client::open(&hub, &["a"], None);
+    client.drain();
+    for n in 0..3 {
+        publish(&hub, &["a"], format!("a{n}"));
+        assert_eq!(client.said(), [format!("a{n}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_large_event_is_shared_and_not_copied() {
+    let hub = builder().build();
+    let open = || {
+        let mut client = Client::open(&hub, &["a", "b"], None);
+        client.drain();
+        client
+    };
+    let mut clients = [open(), open(), open()];
+    let large = "x".repeat(200 << 10);
+    publish(&hub, &["a"], large.as_str());
+    publish(&hub, &["b"], large.as_str());
+    let mut places: Vec<Vec<*const u8>> = vec![Vec::new(); 3];
+    for (client, places) in clients.iter_mut().zip(&mut places) {
+        let mut context = Context::from_waker(Waker::noop());
+        while places.len() < 2 {
+            if let Poll::Ready(Some(bytes)) = client.stream.as_mut().poll_next(&mut context) {
+                places.push(bytes.as_ptr());
+            }
+        }
+    }
+    assert!(places.iter().all(|other| *other == places[0]), "{places:?}");
+}
+
+#[tokio::test]
+async fn the_size_of_an_event_is_that_of_what_is_sent() {
+    let hub = builder().max_event_bytes(1000).build();
+    let fits = |data: String| hub.publish_blocking("a", data).is_ok();
+    // `data: `, the line's end and the blank line's.
+    assert!(fits("x".repeat(1000 - 7)));
+    assert!(!fits("x".repeat(1000 - 6)));
+    assert!(fits("\n".repeat(141)));
+    assert!(!fits("\n".repeat(142)), "143 lines of 7 bytes");
+    assert!(!fits("x".repeat(5000)));
+    let named = Event::new("x".repeat(980)).name("name").unwrap();
+    assert!(hub.publish_blocking("a", named.clone()).is_ok());
+    assert!(hub.publish_blocking("a", named.comment("comment")).is_err());
+}
+
+/// The oldest event expires before any stream looks at the clock again: the usual state of a log that is bounded
+/// by age.
+#[tokio::test(start_paused = true)]
+async fn live_events_come_while_old_ones_expire() {
+    let hub = builder().max_age(Duration::from_secs(100)).build();
+    let mut client = Client::open(&hub, &["a", "b"], None);
+    client.drain();
+    let mut asleep = Client::open(&hub, &["a"], None);
+    asleep.drain();
+    for n in 0..300 {
+        publish(&hub, &["a"], format!("a{n}"));
+        assert_eq!(client.said(), [format!("a{n}")]);
+        advance(Duration::from_secs(1)).await;
+        if n == 150 {
+            let expected: Vec<String> =
+                ["lagged:a".to_owned()].into_iter().chain((52..=150).map(|n| format!("a{n}"))).collect();
+            assert_eq!(asleep.said(), expected);
+        }
+    }
+    assert_eq!(hub.stats().events, 100);
+}
+
+#[tokio::test]
+async fn catching_up_on_many_topics_is_in_order_and_whole() {
+    let hub = builder().max_events(100_000).build();
+    let start = hub.position();
+    let topics: Vec<String> = (0..32).map(|n| format!("t{n}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let mut random = StdRng::seed_from_u64(1);
+    let mut expected = Vec::new();
+    for n in 0..5000 {
+        let some: Vec<&str> = topics.sample(&mut random, 1 + n % 3).copied().collect();
+        publish(&hub, &some, n.to_string());
+        expected.push(n.to_string());
+        publish(&hub, &["other"], "x");
+    }
+    assert_eq!(Client::after(&hub, &topics, start).said(), expected);
 }
 
 // Coming and going

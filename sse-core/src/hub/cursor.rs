@@ -497,7 +497,9 @@ impl Cursor {
     fn take_values(&self, more: &mut More, log: &Log, from: Pos) {
         let pending = std::mem::take(&mut more.values);
         let mut values = log.values(self.members(), self.at.pos);
-        values.retain(|value| value.0 > from || pending.contains(value));
+        // By position: the same value may stand under another of its topics now.
+        let is_pending = |pos| pending.iter().any(|pending| pending.0 == pos);
+        values.retain(|&(pos, _)| pos > from || is_pending(pos));
         values.reverse();
         more.values = values;
     }

@@ -361,6 +361,9 @@ impl Log {
         if self.order.len() > 2 * self.live + 64 {
             self.order.retain(|slot| slot.entry.is_some());
         }
+        if self.order.capacity() / 4 > SMALL.max(self.order.len()) {
+            self.order.shrink_to(2 * self.order.len());
+        }
         let oldest = self.order.get(self.dead());
         self.expires = oldest.and_then(|slot| slot.since.checked_add(self.limits.age));
     }

@@ -616,6 +616,19 @@ fn a_client_that_is_cut_between_two_values_gets_the_other() {
 }
 
 #[test]
+fn a_pending_value_of_two_topics_stays_that_of_one() {
+    let mut setup = calm([1, 1, 0b1110]);
+    setup.limits.per_topic = Some(1);
+    setup.latest = 0b0110;
+    setup.policy.on_gap = OnGap::Now;
+    let mut ops = vec![Op::Connect(2, 0)];
+    ops.extend([0b1000, 0b1000, 0b0110].map(Op::Publish));
+    ops.push(Op::Take(2, 1));
+    ops.extend([0b1000, 0b1000, 0b0010].map(Op::Publish));
+    run(setup, &ops);
+}
+
+#[test]
 fn a_mirror_that_stays_behind_says_nothing_of_an_id_that_is_ahead() {
     let mut setup = calm([1, 1, 1]);
     setup.fed = true;

@@ -4,11 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Hub,
-    cursor::{OnGap, Policy, ReplayCap},
-    log::{Limits, Log},
     shared::{Settings, Shared},
 };
-use crate::{id::EventId, lifecycle::Lifecycle, options::StreamOptions, topic::TopicPattern};
+use crate::{
+    id::EventId,
+    lifecycle::Lifecycle,
+    log::{Limits, Log, OnGap, Policy, ReplayCap},
+    options::StreamOptions,
+    topic::TopicPattern,
+};
 
 /// The shortest time for which an event may be kept.
 const SHORTEST_AGE: Duration = Duration::from_secs(1);

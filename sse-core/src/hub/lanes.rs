@@ -6,10 +6,8 @@
 use slab::Slab;
 use tokio::runtime;
 
-use super::{
-    log::TopicKey,
-    wake::{Slot, Wake},
-};
+use super::wake::{Slot, Wake};
+use crate::log::TopicKey;
 
 /// How many runtimes are told apart: more of them share. Servers with a runtime for each core have several.
 pub(super) const LANES: usize = 64;

@@ -1,15 +1,9 @@
 //! [`Hub`]: publish to topics, subscribe to topics, come back and miss nothing.
 
 mod builder;
-mod cursor;
 mod lanes;
-mod log;
-mod merged;
-#[cfg(test)]
-mod model;
 mod shared;
 mod subscription;
-mod tail;
 mod wake;
 mod wake_task;
 
@@ -18,15 +12,15 @@ use std::{convert::Infallible, fmt, sync::Arc};
 use self::shared::Shared;
 pub use self::{
     builder::HubBuilder,
-    cursor::{OnGap, Start},
     subscription::{Subscription, SubscriptionHandle},
 };
 use crate::{
     event::Event,
     frame::Draft,
-    id::EventId,
+    id::{ClientId, EventId},
     lifecycle::Lifecycle,
-    request::Request,
+    log::Start,
+    request::{LastEventId, Request},
     response::Refusal,
     stream::EventStream,
     topic::{TopicError, Topics},
@@ -163,6 +157,19 @@ impl Hub {
             bytes: state.log.bytes(),
             topics: state.log.topics(),
             subscribers: state.slots.len(),
+        }
+    }
+}
+
+impl From<Option<&LastEventId>> for Start {
+    fn from(id: Option<&LastEventId>) -> Self {
+        match id {
+            None => Self::Now,
+            Some(id) => match id.as_client_id() {
+                None => Self::Unknown,
+                Some(ClientId { id, owes_values: false }) => Self::After(id),
+                Some(ClientId { id, owes_values: true }) => Self::AfterValues(id),
+            },
         }
     }
 }

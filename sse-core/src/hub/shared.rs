@@ -13,10 +13,7 @@ use slab::Slab;
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
-    cursor::Policy,
     lanes::{Lane, Lanes},
-    log::{Log, Pos},
-    tail::Tails,
     wake::Slot,
     wake_task::{News, Spawn},
 };
@@ -24,6 +21,7 @@ use crate::{
     frame::Draft,
     id::EventId,
     lifecycle::Lifecycle,
+    log::{CatchUps, Log, Policy, Pos},
     options::StreamOptions,
     topic::{Topic, TopicPattern, Topics},
 };
@@ -35,7 +33,7 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) lanes: Lanes,
     pub(super) slots: Slab<Slot>,
-    pub(super) tails: Tails,
+    pub(super) tails: CatchUps,
     /// When the last event came: about now, for those who have just been woken for it.
     pub(super) newest: Instant,
     pub(super) generation: u32,
@@ -73,7 +71,7 @@ impl Shared {
                 log,
                 lanes: Lanes::new(settings.linger.is_some()),
                 slots: Slab::new(),
-                tails: Tails::default(),
+                tails: CatchUps::default(),
                 newest: Instant::now(),
                 generation: 0,
             }),

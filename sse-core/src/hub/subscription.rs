@@ -10,15 +10,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    cursor::{Cursor, Followed},
-    log::{Member, Pos},
     shared::{Shared, State},
     wake::Slot,
 };
 use crate::{
     batch::Batch,
     frame::Frame,
-    hub::Start,
+    log::{Cursor, Followed, Member, Pos, Start},
     source::{Live, Source},
     stream::EventStream,
     topic::Topics,

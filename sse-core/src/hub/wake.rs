@@ -8,11 +8,8 @@ use std::{collections::VecDeque, task::Waker};
 
 use slab::Slab;
 
-use super::{
-    cursor::Cursor,
-    lanes::Lane,
-    log::{Log, TopicKey},
-};
+use super::lanes::Lane;
+use crate::log::{Cursor, Log, TopicKey};
 
 /// How many subscribers are woken under one lock.
 ///

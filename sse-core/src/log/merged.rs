@@ -5,7 +5,7 @@ use std::{
     collections::{BinaryHeap, VecDeque, binary_heap::PeekMut, vec_deque},
 };
 
-use super::log::{Kept, Pos};
+use super::{Pos, topics::Kept};
 
 /// The events of one topic, or the indexes of several merged: an event takes as many steps as the number of
 /// topics has binary digits.

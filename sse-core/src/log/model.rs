@@ -9,11 +9,7 @@ use std::{
 
 use proptest::{prelude::*, test_runner::RngSeed};
 
-use super::{
-    cursor::{Cursor, Followed, OnGap, Policy, ReplayCap, Start},
-    log::{Limits, Log, Member},
-    tail::Tails,
-};
+use super::{CatchUps, Cursor, Followed, Limits, Log, Member, OnGap, Policy, ReplayCap, Start};
 use crate::{
     batch::Batch,
     event::Event,
@@ -118,7 +114,7 @@ struct Node {
     /// What it is known to have lost whole: everything in front of this.
     breaks: Vec<usize>,
     latest: u8,
-    tails: Tails,
+    catch_ups: CatchUps,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -323,10 +319,10 @@ impl World {
             return;
         };
         let node = *node;
-        let Node { log, tails, .. } = &mut self.nodes[node];
+        let Node { log, catch_ups, .. } = &mut self.nodes[node];
         log.trim(self.now);
         let mut batch = Batch::new(limit, None);
-        match cursor.follow(log, &self.setup.policy, tails, limit) {
+        match cursor.follow(log, &self.setup.policy, catch_ups, limit) {
             None => cursor.take(log, &self.setup.policy, self.now, &mut batch),
             Some(Followed::Nothing) => {}
             Some(Followed::All(bytes) | Followed::Part(bytes)) => batch.push(bytes),
@@ -506,7 +502,7 @@ impl Node {
             held: BTreeSet::new(),
             breaks: if setup.fed && mirrored > 0 { vec![mirrored] } else { Vec::new() },
             latest: setup.latest,
-            tails: Tails::default(),
+            catch_ups: CatchUps::default(),
         }
     }
 

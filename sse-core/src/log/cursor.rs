@@ -1,23 +1,23 @@
 //! [`Cursor`]: where a subscriber stands in the log, and what it is sent next.
 //!
-//! Plain data like the log. Live delivery, replay and catching up are one thing here: take what lies between
+//! Live delivery, replay and catching up are one thing here: take what lies between
 //! the cursor and the head, in order.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::{
-    log::{Ahead, Log, Loss, Mark, Member, Place, Pos, TopicKey},
-    tail::Tails,
+    CatchUps, Log, Mark, Pos, TopicKey,
+    gap::{Gap, Reason},
+    look::{Ahead, Loss, Member, Place},
+    policy::{OnGap, Policy, ReplayCap, Start},
 };
 use crate::{
     batch::Batch,
     event::Event,
     frame::Frame,
     id::{ClientId, EventId},
-    request::LastEventId,
     topic::Topic,
 };
 
@@ -25,90 +25,12 @@ use crate::{
 const AHEAD_FOR: Duration = Duration::from_secs(10);
 
 /// How many events are given in one look under the hub's lock, however small they are.
-pub(super) const LOOK_AT_ONCE: usize = 512;
-
-/// What a subscription begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Start {
-    /// What is published from now on.
-    Now,
-    /// Everything that is still kept, without a word about what is not.
-    Oldest,
-    /// What lies behind the event with this id, with a gap told where something of it is lost.
-    After(EventId),
-    /// As [`After`](Self::After), for a client that was cut while it was given the present values of *latest
-    /// value* topics: it gets all of them again first.
-    AfterValues(EventId),
-    /// A position that cannot be read: told as a gap, then from now.
-    Unknown,
-}
-
-impl From<Option<&LastEventId>> for Start {
-    fn from(id: Option<&LastEventId>) -> Self {
-        match id {
-            None => Self::Now,
-            Some(id) => match id.as_client_id() {
-                None => Self::Unknown,
-                Some(ClientId { id, owes_values: false }) => Self::After(id),
-                Some(ClientId { id, owes_values: true }) => Self::AfterValues(id),
-            },
-        }
-    }
-}
-
-/// What follows a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnGap {
-    /// The stream ends after the gap is told, for clients that fetch the present state then; one that comes
-    /// back goes on from the moment of the gap.
-    Close,
-    /// Everything that is still kept behind the client's position, where that is known; else what comes from
-    /// now on. The default.
-    #[default]
-    Continue,
-    /// What comes from now on.
-    Now,
-}
-
-/// Caps on what one connection is sent of the past.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReplayCap {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-}
-
-/// What the hub's builder decided about subscriptions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
-    pub(super) on_gap: OnGap,
-    pub(super) replay: Option<ReplayCap>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Reason {
-    Lagged,
-    Restarted,
-    Trimmed,
-    Unknown,
-}
-
-/// The data of an `sse-gap` event.
-#[derive(Serialize)]
-struct Gap<'a> {
-    reason: Reason,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<EventId>,
-    upto: EventId,
-    topics: Vec<&'a str>,
-}
+pub(crate) const LOOK_AT_ONCE: usize = 512;
 
 /// Small: there is one for every subscriber, and all of them are looked at for one event. What only a few need
 /// stands apart.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     members: Members,
     /// Everything on the topics up to here was given out.
     at: Mark,
@@ -119,7 +41,7 @@ pub(super) struct Cursor {
 
 /// What there is for a subscriber that follows the head.
 #[derive(Debug)]
-pub(super) enum Followed {
+pub(crate) enum Followed {
     Nothing,
     /// All that is due.
     All(Bytes),
@@ -197,7 +119,7 @@ struct Replay {
 }
 
 impl Cursor {
-    pub(super) fn new(log: &Log, members: Vec<Member>, start: Start, now: Instant) -> Self {
+    pub(crate) fn new(log: &Log, members: Vec<Member>, start: Start, now: Instant) -> Self {
         let head = log.head();
         let (at, opening) = match start {
             Start::Now => (head, Opening::Fresh),
@@ -225,33 +147,33 @@ impl Cursor {
         Self { members: Members::new(members), at, sent: at.pos, more: Some(Box::new(more)) }
     }
 
-    pub(super) fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[Member] {
         self.members.as_slice()
     }
 
-    pub(super) fn add(&mut self, member: Member) {
+    pub(crate) fn add(&mut self, member: Member) {
         self.members.change(|members| members.push(member));
     }
 
     /// Takes a topic away; nothing of it is owed any more.
-    pub(super) fn remove(&mut self, key: TopicKey) {
+    pub(crate) fn remove(&mut self, key: TopicKey) {
         self.members.change(|members| members.retain(|member| member.key != key));
         if let Some(more) = &mut self.more {
             more.owed.retain(|&(owed, _)| owed != key);
         }
     }
 
-    pub(super) fn pos(&self) -> Pos {
+    pub(crate) fn pos(&self) -> Pos {
         self.at.pos
     }
 
     /// Nothing more than what is due now.
-    pub(super) fn finish(&mut self, log: &Log) {
+    pub(crate) fn finish(&mut self, log: &Log) {
         self.more.get_or_insert_default().until = Some(log.head().pos);
     }
 
     /// When it must be asked again at the latest.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
         match self.more.as_ref()?.opening {
             Some(Opening::Ahead(_, since)) => Some(since + AHEAD_FOR),
             _ => None,
@@ -262,11 +184,11 @@ impl Cursor {
     /// where it is not one.
     ///
     /// A crowd that has missed the same events is given the same bytes.
-    pub(super) fn follow(
+    pub(crate) fn follow(
         &mut self,
         log: &Log,
         policy: &Policy,
-        tails: &mut Tails,
+        catch_ups: &mut CatchUps,
         limit: usize,
     ) -> Option<Followed> {
         let from = self.at.pos;
@@ -304,7 +226,7 @@ impl Cursor {
             }
             Ahead::One(kept) => (kept.frame.as_bytes().clone(), kept.at, kept.at),
             Ahead::Upto(last) => {
-                let (bytes, upto) = tails.get(log, members, from, last, limit);
+                let (bytes, upto) = catch_ups.get(log, members, from, last, limit);
                 (bytes, upto, last)
             }
         };
@@ -319,7 +241,7 @@ impl Cursor {
     }
 
     /// Puts what is due into the batch, as much as fits. Leaves it empty where nothing is due.
-    pub(super) fn take(&mut self, log: &Log, policy: &Policy, now: Instant, batch: &mut Batch) {
+    pub(crate) fn take(&mut self, log: &Log, policy: &Policy, now: Instant, batch: &mut Batch) {
         let mut more = self.more.take().unwrap_or_default();
         if more.arrive(self, log, now, batch) {
             self.take_on(&mut more, log, policy, batch);
@@ -456,9 +378,9 @@ impl Cursor {
         loss: &Loss,
         batch: &mut Batch,
     ) {
-        let reason = if log.last_seam() > self.at.pos {
+        let reason = if log.last_seam > self.at.pos {
             Reason::Restarted
-        } else if resumed || log.last_hole() > self.at.pos {
+        } else if resumed || log.last_hole > self.at.pos {
             Reason::Trimmed
         } else {
             Reason::Lagged
@@ -520,7 +442,7 @@ impl Cursor {
     ///
     /// At the opening always, so that nobody is without one; later when the client's own is about to fall out
     /// of the log.
-    pub(super) fn position(&mut self, log: &Log, opening: bool) -> Option<Frame> {
+    pub(crate) fn position(&mut self, log: &Log, opening: bool) -> Option<Frame> {
         if self.wake_at().is_some() {
             return None;
         }

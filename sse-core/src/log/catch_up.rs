@@ -1,11 +1,8 @@
-//! [`Tails`]: events that a whole crowd has missed, put together once.
+//! [`CatchUps`]: events that a whole crowd has missed, put together once.
 
 use bytes::Bytes;
 
-use super::{
-    cursor::LOOK_AT_ONCE,
-    log::{Log, Mark, Member, Pos, TopicKey},
-};
+use super::{Log, Mark, Pos, cursor::LOOK_AT_ONCE, look::Member, topics::TopicKey};
 
 /// How many are kept. With no more than [`LARGEST`] bytes each they take a quarter of a MiB at the most.
 const PLACES: usize = 16;
@@ -15,13 +12,13 @@ const LARGEST: usize = 16 << 10;
 
 /// The newest few concatenations, each in the place that its topics have.
 #[derive(Debug, Default)]
-pub(super) struct Tails {
-    places: [Option<Tail>; PLACES],
+pub(crate) struct CatchUps {
+    places: [Option<CatchUp>; PLACES],
 }
 
 /// What followed one position on some topics.
 #[derive(Debug)]
-struct Tail {
+struct CatchUp {
     topics: Box<[TopicKey]>,
     from: Pos,
     /// The newest event of the topics, whether or not it had room.
@@ -32,13 +29,13 @@ struct Tail {
     bytes: Bytes,
 }
 
-impl Tails {
+impl CatchUps {
     /// The events of these topics behind `from`, as many as fit into `limit` and at least one, and the last of
     /// them. `last` is the newest that there is.
     ///
     /// Nothing behind `from` may have been lost: then what was put together for the same question is still the
     /// answer, as positions are never given twice.
-    pub(super) fn get(
+    pub(crate) fn get(
         &mut self,
         log: &Log,
         members: &[Member],
@@ -48,12 +45,12 @@ impl Tails {
     ) -> (Bytes, Mark) {
         let place = members.iter().fold(0, |sum: usize, member| sum.wrapping_add(member.key)) % PLACES;
         let shared = members.iter().all(|member| member.since <= from);
-        if let Some(tail) = &self.places[place]
+        if let Some(catch_up) = &self.places[place]
             && shared
-            && (tail.from, tail.last, tail.limit) == (from, last.pos, limit)
-            && tail.topics.iter().eq(members.iter().map(|member| &member.key))
+            && (catch_up.from, catch_up.last, catch_up.limit) == (from, last.pos, limit)
+            && catch_up.topics.iter().eq(members.iter().map(|member| &member.key))
         {
-            return (tail.bytes.clone(), tail.upto);
+            return (catch_up.bytes.clone(), catch_up.upto);
         }
         let mut frames = Vec::new();
         let mut upto = last;
@@ -75,8 +72,8 @@ impl Tails {
         let bytes = Bytes::from(bytes);
         if shared && bytes.len() <= LARGEST {
             let topics = members.iter().map(|member| member.key).collect();
-            let tail = Tail { topics, from, last: last.pos, limit, upto, bytes: bytes.clone() };
-            self.places[place] = Some(tail);
+            let catch_up = CatchUp { topics, from, last: last.pos, limit, upto, bytes: bytes.clone() };
+            self.places[place] = Some(catch_up);
         }
         (bytes, upto)
     }

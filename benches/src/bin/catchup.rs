@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_core::Stream as _;
 use sse_benches::{Report, median, percentile};
 use sse_warp::{EventStream, Hub, Request, RequestHead, Subscription};
 
@@ -43,6 +42,7 @@ type Stream = Pin<Box<EventStream<Subscription>>>;
 struct Log {
     hub: Hub,
     start: String,
+    last: String,
     topics: Vec<String>,
 }
 
@@ -55,7 +55,8 @@ impl Log {
         for n in 0..events {
             hub.publish_blocking(&topics[n % topics.len()], body.as_str()).expect("an event");
         }
-        Self { hub, start, topics }
+        let last = hub.position().to_string();
+        Self { hub, start, last, topics }
     }
 
     fn open(&self) -> Stream {
@@ -66,6 +67,8 @@ impl Log {
 
 /// A client alone, in chunks of 16 KiB.
 fn alone(log: &Log) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let _entered = runtime.enter();
     let mut stream = log.open();
     let mut cx = Context::from_waker(Waker::noop());
     let start = Instant::now();
@@ -100,14 +103,12 @@ fn crowd(log: &Log, clients: usize) -> (f64, [f64; 3]) {
         .map(|_| {
             let mut stream = log.open();
             let bytes = Arc::clone(&bytes);
-            let head = log.hub.position();
-            let wanted = format!("id: {head}\n");
+            let wanted = format!("id: {}\n", log.last);
             runtime.spawn(async move {
                 loop {
-                    let chunk = std::future::poll_fn(|cx| stream.as_mut().poll_next(cx)).await;
+                    let chunk = std::future::poll_fn(|cx| stream.as_mut().poll_turn(cx, 16 << 10)).await;
                     let chunk = chunk.expect("a stream that goes on");
                     bytes.fetch_add(chunk.len(), Ordering::Relaxed);
-                    // The last event of the log when it was opened is in it, or a later position.
                     if chunk.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
                         return;
                     }

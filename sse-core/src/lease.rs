@@ -68,12 +68,11 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    pub(crate) fn revoke(&self) {
+    /// Returns whom to wake for it.
+    #[must_use]
+    pub(crate) fn revoke(&self) -> Option<Waker> {
         self.revoked.store(true, Ordering::SeqCst);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -143,7 +142,10 @@ impl Lease {
 
     /// Wakes this task when the stream is revoked.
     pub(crate) fn register(&self, waker: &Waker) {
-        *self.signal.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        let fresh = Some(waker.clone());
+        let old =
+            std::mem::replace(&mut *self.signal.waker.lock().unwrap_or_else(PoisonError::into_inner), fresh);
+        drop(old);
         // It may have been revoked just before.
         if self.signal.revoked.load(Ordering::SeqCst) {
             waker.wake_by_ref();

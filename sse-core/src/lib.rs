@@ -93,6 +93,7 @@ mod response;
 mod source;
 mod stream;
 mod topic;
+mod wakers;
 
 #[cfg(feature = "jwks")]
 pub use auth::FetchedKeys;

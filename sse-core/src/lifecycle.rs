@@ -14,6 +14,8 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, time::timeout};
 
+use crate::wakers::wake_all;
+
 /// How long [`Lifecycle::stopped`] waits for the streams to end.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -49,10 +51,12 @@ impl Lifecycle {
         if self.0.stopping.swap(true, Ordering::SeqCst) {
             return;
         }
-        tracing::info!(streams = self.streams(), "ending the open event streams");
+        // What listens to the log may ask for the streams too: no lock is held while it does.
+        let streams = self.streams();
+        tracing::info!(streams, "ending the open event streams");
         let nobody = |waker: &mut Waker| std::mem::replace(waker, Waker::noop().clone());
         let wakers: Vec<Waker> = self.0.lock().iter_mut().map(|(_, waker)| nobody(waker)).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         self.0.changed.notify_waiters();
     }
 
@@ -74,7 +78,8 @@ impl Lifecycle {
         async move {
             inner.until(|inner| inner.stopping.load(Ordering::SeqCst)).await;
             if timeout(WINDOW, inner.until(|inner| inner.lock().is_empty())).await.is_err() {
-                tracing::warn!(streams = inner.lock().len(), "event streams did not end in time");
+                let streams = inner.lock().len();
+                tracing::warn!(streams, "event streams did not end in time");
             }
         }
     }
@@ -110,6 +115,11 @@ impl Lifecycle {
             output = server => Some(output),
             () = overdue => None,
         }
+    }
+
+    /// Whether both are one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// A place among the open streams, or nothing when the server is stopping.
@@ -173,7 +183,9 @@ impl Seat {
 
     /// Wakes this task when the server stops.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.lifecycle.0.lock()[self.key] = waker.clone();
+        let fresh = waker.clone();
+        let old = std::mem::replace(&mut self.lifecycle.0.lock()[self.key], fresh);
+        drop(old);
         // `stop` may have taken the wakers just before.
         if self.is_stopping() {
             waker.wake_by_ref();
@@ -184,9 +196,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut streams = self.lifecycle.0.lock();
-        streams.remove(self.key);
+        let waker = streams.remove(self.key);
         let last = streams.is_empty();
         drop(streams);
+        drop(waker);
         if last {
             self.lifecycle.0.changed.notify_waiters();
         }

@@ -292,7 +292,7 @@ impl Flight {
         self.landed = true;
         let now = Instant::now();
         let mut state = self.remote.lock();
-        match set {
+        let failure = match set {
             Ok((set, max_age)) => {
                 let (least, most) = MAX_AGE_BOUNDS;
                 state.set = Some((Arc::new(set), now));
@@ -300,14 +300,18 @@ impl Flight {
                 state.failures = 0;
                 state.next_try = now;
                 state.flying = false;
+                None
             }
             Err(error) => {
                 state.fail(now);
-                tracing::warn!(error, failures = state.failures, "the key set could not be fetched");
+                Some((error, state.failures))
             }
-        }
+        };
         drop(state);
         self.remote.landed.notify_waiters();
+        if let Some((error, failures)) = failure {
+            tracing::warn!(error, failures, "the key set could not be fetched");
+        }
     }
 }
 

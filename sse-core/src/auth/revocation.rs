@@ -18,6 +18,7 @@ use super::{
 use crate::{
     lease::{Clock, Signal},
     topic::{Topic, Topics},
+    wakers::wake_all,
 };
 
 /// Most entries of one kind. What is forgotten for want of room is refused together with all that is as old.
@@ -185,7 +186,8 @@ impl Revocations {
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revocations").field("open", &self.lock().open.len()).finish_non_exhaustive()
+        let open = self.lock().open.len();
+        f.debug_struct("Revocations").field("open", &open).finish_non_exhaustive()
     }
 }
 
@@ -230,7 +232,7 @@ fn end(state: MutexGuard<'_, State>, which: impl Fn(&Open) -> bool) -> usize {
     let signals: Vec<Arc<Signal>> =
         state.open.iter().filter(|(_, open)| which(open)).map(|(_, open)| Arc::clone(&open.signal)).collect();
     drop(state);
-    signals.iter().for_each(|signal| signal.revoke());
+    wake_all(signals.iter().filter_map(|signal| signal.revoke()));
     tracing::info!(streams = signals.len(), "ended event streams that were revoked");
     signals.len()
 }

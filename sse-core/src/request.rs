@@ -152,12 +152,21 @@ impl Request {
         lease.map_err(|refusal| self.refuse(refusal))
     }
 
-    /// A place among the open streams.
+    /// A place among the open streams of the request's server, and one among those of `other`, if that is another.
     ///
-    /// While the server stops, a browser's `EventSource` is told to come back in the one form that it obeys;
-    /// other clients get a 503.
-    pub(crate) fn seat(&self, options: &StreamOptions) -> Result<Seat, Refusal> {
-        self.lifecycle.enter().ok_or_else(|| {
+    /// While either stops, a browser's `EventSource` is told to come back in the one form that it obeys; other
+    /// clients get a 503.
+    pub(crate) fn seats(
+        &self,
+        other: Option<&Lifecycle>,
+        options: &StreamOptions,
+    ) -> Result<(Seat, Option<Seat>), Refusal> {
+        let other = other.filter(|other| !other.is(&self.lifecycle));
+        Ok((self.seat(&self.lifecycle, options)?, other.map(|other| self.seat(other, options)).transpose()?))
+    }
+
+    fn seat(&self, lifecycle: &Lifecycle, options: &StreamOptions) -> Result<Seat, Refusal> {
+        lifecycle.enter().ok_or_else(|| {
             let retry = options.jittered_retry();
             self.refuse(if self.is_browser {
                 Refusal::come_back(retry)

@@ -32,6 +32,10 @@ pub trait Source {
         None
     }
 
+    /// Another task polls than before, perhaps in another runtime.
+    #[doc(hidden)]
+    fn moved(self: Pin<&mut Self>) {}
+
     /// Whether there is surely nothing, and the task of the last poll is registered: servers poll once more after
     /// each event.
     #[doc(hidden)]

@@ -4,20 +4,24 @@ use std::{
     borrow::Cow,
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
     batch::Batch,
     frame::Frame,
     lease::Lease,
-    lifecycle::Seat,
+    lifecycle::{Lifecycle, Seat},
     options::StreamOptions,
     request::Request,
     response::{Field, Refusal, STREAM_HEADERS},
@@ -43,6 +47,11 @@ pin_project! {
     /// It ends when its source ends, at its maximum age, and when the server stops; an authorised one also
     /// when its token expires or is revoked. A client of either kind reconnects then, unless it was told by an
     /// event of yours that all is said.
+    ///
+    /// It may move from task to task and from runtime to runtime: who polled last is woken, by a timer of the
+    /// runtime that it polled in. Outside any runtime it works too, but for the clock: what is due by it (keep-alive,
+    /// maximum age, a token's expiry) is found when something else has the stream polled. A runtime must have its
+    /// timers on (`enable_time`).
     #[must_use = "a stream does nothing unless it is sent"]
     #[project = Parts]
     pub struct EventStream<S> {
@@ -98,27 +107,29 @@ where
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(request: &Request, events: S, options: StreamOptions) -> Result<Self, Refusal> {
-        Self::from_source(request, None, || events, options)
+        Self::from_source(request, None, None, || events, options)
     }
 }
 
 impl<S: Source> EventStream<S> {
-    /// Opens a stream on a source that is made only once nothing speaks against it.
+    /// Opens a stream on a source that is made only once nothing speaks against it. It is one of the open streams
+    /// of the request's server, and of `lifecycle`, where that is another.
     pub(crate) fn from_source(
         request: &Request,
+        lifecycle: Option<&Lifecycle>,
         topics: Option<&Topics>,
         source: impl FnOnce() -> S,
         options: StreamOptions,
     ) -> Result<Self, Refusal> {
         // A HEAD gets the head of the answer, and holds nothing.
-        let (source, seat, lease) = if request.is_head() {
-            (None, None, None)
+        let (source, seat, other, lease) = if request.is_head() {
+            (None, None, None, None)
         } else {
-            let seat = request.seat(&options)?;
+            let (seat, other) = request.seats(lifecycle, &options)?;
             let lease = request.lease(topics)?;
-            (Some(source()), Some(seat), lease)
+            (Some(source()), Some(seat), other, lease)
         };
-        let rare = Rare { lease, held: None, headers: request.fields().into() };
+        let rare = Rare { lease, seat: other, held: None, headers: request.fields().into() };
         let now = Instant::now();
         Ok(Self {
             source,
@@ -189,10 +200,10 @@ impl<S: Source> EventStream<S> {
         if this.source.is_none() {
             return Poll::Ready(None);
         }
+        let registered = this.register(cx);
         // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
         let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());
-        let registered = this.register(cx);
         let (mut batch, over) = this.gather(cx, limit, calm, expired);
         if batch.is_empty() && !over && !batch.is_ended() {
             if calm.is_some() && registered && this.source_wakes_at().is_none() {
@@ -236,18 +247,25 @@ impl<S: Source> Parts<'_, S> {
         if self.is_registered(cx) {
             return true;
         }
-        *self.waker = Some(cx.waker().clone());
-        if let Some(seat) = self.seat {
-            seat.register(cx.waker());
-        }
+        let before = self.waker.replace(cx.waker().clone());
+        self.seats().for_each(|seat| seat.register(cx.waker()));
         if let Some(lease) = self.lease() {
             lease.register(cx.waker());
         }
-        if let Some(timer) = self.timer.as_mut().as_pin_mut() {
-            // One that fires just now is found elapsed later.
-            let _ = timer.poll(cx);
+        if before.is_some() {
+            // It may be in another runtime by now, and the first stand still or be gone, its timers with it.
+            self.timer.set(None);
+            if let Some(source) = self.source.as_mut().as_pin_mut() {
+                source.moved();
+            }
         }
         false
+    }
+
+    /// Its places among the open streams.
+    fn seats(&self) -> impl Iterator<Item = &Seat> {
+        let other = self.rare.as_ref().and_then(|rare| rare.seat.as_ref());
+        self.seat.iter().chain(other)
     }
 
     /// What is due, and whether the stream is over: then nothing more is sent, even if the source has more.
@@ -262,7 +280,7 @@ impl<S: Source> Parts<'_, S> {
         let mut over = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
         let held = self.rare.as_mut().and_then(|rare| rare.held.take()).filter(|_| !over);
         let mut batch = Batch::earlier_than(calm, limit, held);
-        let stops = self.seat.as_ref().is_some_and(Seat::is_stopping);
+        let stops = self.seats().any(Seat::is_stopping);
         if let Some(mut source) = self.source.as_mut().as_pin_mut() {
             if stops && !std::mem::replace(self.stopping, true) {
                 source.as_mut().finish();
@@ -311,14 +329,20 @@ impl<S: Source> Parts<'_, S> {
             self.lease().map(|lease| lease.wake_at(now)),
         ];
         let target = target.into_iter().flatten().min().unwrap_or(*self.ends_at);
-        match self.timer.as_mut().as_pin_mut() {
-            // It stays where it was while events flow: one that fires early is set anew then.
-            Some(timer) if !timer.is_elapsed() && timer.deadline() <= target => return,
-            Some(timer) => timer.reset(target),
-            None => self.timer.set(Some(sleep_until(target))),
+        // It stays where it was while events flow: one that fires early is set anew then.
+        if let Some(timer) = self.timer.as_ref().as_pin_ref()
+            && !timer.is_elapsed()
+            && timer.deadline() <= target
+        {
+            return;
         }
-        if self.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
-            cx.waker().wake_by_ref();
+        // Never the old one: with its runtime gone it has elapsed, and cannot be set again.
+        self.timer.set(Handle::try_current().is_ok().then(|| sleep_until(target)));
+        if let Some(timer) = self.timer.as_mut().as_pin_mut() {
+            // However much the task has done in this turn: a timer that is not polled never fires.
+            if pin!(unconstrained(timer)).poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
         }
     }
 
@@ -371,6 +395,8 @@ impl<S: Source> Stream for EventStream<S> {
 struct Rare {
     /// Of an authorised request: until when, and who may end it.
     lease: Option<Lease>,
+    /// Of a hub that another server than the request's ends.
+    seat: Option<Seat>,
     /// An event that did not fit into the last chunk.
     held: Option<Bytes>,
     /// Header fields beyond those of every stream.
@@ -379,12 +405,14 @@ struct Rare {
 
 impl Rare {
     fn boxed(self) -> Option<Box<Self>> {
-        (self.lease.is_some() || !self.headers.is_empty()).then(|| Box::new(self))
+        (self.lease.is_some() || self.seat.is_some() || !self.headers.is_empty()).then(|| Box::new(self))
     }
 
     /// Whether nothing in it is due, but for what the wall clock says.
     fn is_calm(&self) -> bool {
-        self.held.is_none() && !self.lease.as_ref().is_some_and(Lease::is_revoked)
+        self.held.is_none()
+            && !self.lease.as_ref().is_some_and(Lease::is_revoked)
+            && !self.seat.as_ref().is_some_and(Seat::is_stopping)
     }
 
     /// Whether nothing more may be sent.

@@ -583,7 +583,7 @@ fn there_may_be_any_number_of_runtimes() {
 fn what_a_dying_runtime_still_had_to_wake_is_woken() {
     const COUNT: usize = 400;
     let hub = builder().build();
-    // The event below is marked there, and nobody there to wake for it.
+    // The others have slept there once, and live in the second.
     let first = current_thread();
     let early = sleepers(&first, &hub, 1);
     let second = multi_thread();

@@ -3,11 +3,13 @@
 //! So a thread that stands still delays nobody but its own sleepers, and no wake-up crosses from one thread to
 //! another. Where no runtime is, or none is left, the publisher wakes.
 
+use std::{task::Waker, time::Duration};
+
 use slab::Slab;
-use tokio::runtime;
+use tokio::{runtime, time::Instant};
 
 use super::wake::{Slot, Wake};
-use crate::log::TopicKey;
+use crate::log::{Log, TopicKey};
 
 /// How many runtimes are told apart: more of them share. Servers with a runtime for each core have several.
 pub(super) const LANES: usize = 64;
@@ -30,27 +32,47 @@ pub(super) struct Lanes {
 
 #[derive(Debug)]
 struct Sleepers {
-    /// Where the task that wakes them runs.
+    /// Where the tasks that wake them run.
     runtime: Option<runtime::Id>,
+    /// How many tasks: see [`wake_task`](super::wake_task).
+    tasks: usize,
+    /// Whether one of them is in the middle of a pass: the other leaves the rest to it.
+    passing: bool,
+    /// When the last pass began, of a hub that lingers.
+    began: Option<Instant>,
     /// How many subscribers it has.
     count: usize,
     wake: Wake,
+}
+
+/// What a wake task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Goes on after the others' turn.
+    Pass,
+    /// Waits for news.
+    Sleep,
+    /// Waits for this moment.
+    Until(Instant),
 }
 
 /// Who has somebody to wake.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Due {
     tasks: u64,
+    /// Which of these lanes have two tasks.
+    pairs: u64,
     pub(super) publisher: bool,
 }
 
 impl Due {
-    /// The lanes whose tasks have.
-    pub(super) fn tasks(mut self) -> impl Iterator<Item = usize> {
+    /// The lanes whose tasks have, and how many tasks they are.
+    pub(super) fn tasks(mut self) -> impl Iterator<Item = (usize, usize)> {
         std::iter::from_fn(move || {
             let lowest = self.tasks.trailing_zeros();
             self.tasks &= self.tasks.wrapping_sub(1);
-            (lowest < u64::BITS).then_some(lowest as usize)
+            let pair = self.pairs.checked_shr(lowest)? & 1;
+            Some((lowest as usize, 1 + pair as usize))
         })
     }
 }
@@ -60,14 +82,23 @@ impl Lanes {
         Self { lanes: Vec::new(), linger }
     }
 
-    /// The lane of a new subscriber in this runtime, and whether it wants a task there.
+    /// The lane of a new subscriber in this runtime, and whether it wants tasks there.
+    ///
+    /// Those who sleep where no runtime is, or none is left, keep theirs: each leaves it when it is polled.
     pub(super) fn enter(&mut self, runtime: Option<runtime::Id>) -> (Lane, bool) {
-        let of = |wanted| self.lanes.iter().position(|lane| lane.runtime == wanted);
-        let found = of(runtime).or_else(|| of(None));
-        let index = match found {
+        let free = |lane: &Sleepers| runtime.is_some() && lane.runtime.is_none() && lane.count == 0;
+        let found = self.lanes.iter().position(|lane| lane.runtime == runtime);
+        let index = match found.or_else(|| self.lanes.iter().position(free)) {
             Some(index) => index,
             None if self.lanes.len() < LANES => {
-                self.lanes.push(Sleepers { runtime: None, count: 0, wake: Wake::new(self.linger) });
+                self.lanes.push(Sleepers {
+                    runtime: None,
+                    tasks: 0,
+                    passing: false,
+                    began: None,
+                    count: 0,
+                    wake: Wake::new(self.linger),
+                });
                 self.lanes.len() - 1
             }
             None => {
@@ -84,14 +115,40 @@ impl Lanes {
         (Lane(index as u8), wants)
     }
 
-    /// Gives a lane whose task is gone to this runtime.
-    pub(super) fn adopt(&mut self, lane: Lane, runtime: runtime::Id) {
-        self.lanes[lane.index()].runtime = Some(runtime);
+    /// A subscriber is to have another lane.
+    pub(super) fn exit(
+        &mut self,
+        lane: Lane,
+        topics: impl Iterator<Item = TopicKey>,
+        slot: usize,
+        generation: u32,
+    ) {
+        self.lanes[lane.index()].count -= 1;
+        // At once, for it may come back.
+        for key in topics {
+            self.leave_one(lane, key, slot, generation);
+        }
     }
 
-    /// The lane's task is gone.
-    pub(super) fn abandon(&mut self, lane: Lane) {
-        self.lanes[lane.index()].runtime = None;
+    /// The lane has so many tasks now.
+    pub(super) fn staff(&mut self, lane: Lane, tasks: usize) {
+        self.lanes[lane.index()].tasks = tasks;
+    }
+
+    /// A task of the lane is gone, perhaps in the middle of a pass. Whether one is left.
+    pub(super) fn retire(&mut self, lane: Lane, passing: bool) -> bool {
+        let lane = &mut self.lanes[lane.index()];
+        lane.tasks -= 1;
+        lane.passing &= !passing;
+        if lane.tasks == 0 {
+            lane.runtime = None;
+        }
+        lane.tasks > 0
+    }
+
+    /// Where the lane's tasks run.
+    pub(super) fn runtime(&self, lane: Lane) -> Option<runtime::Id> {
+        self.lanes[lane.index()].runtime
     }
 
     pub(super) fn is_orphan(&self, lane: Lane) -> bool {
@@ -134,6 +191,7 @@ impl Lanes {
         for (index, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.wake.is_idle()) {
             if lane.runtime.is_some() {
                 due.tasks |= 1 << index;
+                due.pairs |= u64::from(lane.tasks > 1) << index;
             } else {
                 due.publisher = true;
             }
@@ -141,8 +199,39 @@ impl Lanes {
         due
     }
 
-    pub(super) fn wake(&mut self, lane: Lane) -> &mut Wake {
-        &mut self.lanes[lane.index()].wake
+    /// The next few sleepers of a lane, and what its task does then. `passing` tells whether it was in the middle
+    /// of a pass.
+    ///
+    /// The first event goes out at once; those that follow within the time for which the hub lingers are one pass,
+    /// and one write each.
+    pub(super) fn pass(
+        &mut self,
+        lane: Lane,
+        passing: bool,
+        linger: Option<Duration>,
+        log: &Log,
+        slots: &mut Slab<Slot>,
+        wakers: &mut Vec<Waker>,
+    ) -> Next {
+        let lane = &mut self.lanes[lane.index()];
+        if lane.passing && !passing {
+            return Next::Sleep;
+        }
+        if lane.wake.is_done()
+            && let Some(linger) = linger
+            && !lane.wake.is_idle()
+        {
+            let now = Instant::now();
+            if let Some(until) = lane.began.map(|began| began + linger).filter(|until| *until > now) {
+                lane.passing = false;
+                return Next::Until(until);
+            }
+            lane.wake.release();
+            lane.began = Some(now);
+        }
+        lane.wake.next(log, slots, wakers);
+        lane.passing = !lane.wake.is_idle();
+        if lane.passing { Next::Pass } else { Next::Sleep }
     }
 
     /// A lane without a task in which somebody is to be woken.

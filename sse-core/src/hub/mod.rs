@@ -66,6 +66,10 @@ impl Hub {
     /// In memory it is done at once and never waits; the future is for hubs behind which an engine stands.
     /// Events have the order in which their futures were awaited.
     ///
+    /// Subscribers are woken by a task of their own runtime. A task that goes on computing after it has published
+    /// holds up nobody as long as another thread of that runtime is free. On a runtime with one thread (each of
+    /// actix-web's workers is one) its streams are sent nothing before the task awaits something or ends.
+    ///
     /// # Errors
     /// [`PublishError`]; then nobody was sent anything.
     pub async fn publish<T>(&self, topics: T, event: impl Into<Event>) -> Result<EventId, PublishError>
@@ -106,7 +110,8 @@ impl Hub {
     /// Opens the stream that answers a request: these topics, from the position that the client asks for.
     ///
     /// Whatever the client's `Last-Event-ID` holds, it gets a stream: what can be replayed is, what cannot is
-    /// told as a gap.
+    /// told as a gap. A request of another [`Lifecycle`] than the hub's opens a stream that counts with both, and
+    /// ends when either stops.
     ///
     /// # Errors
     /// A [`Refusal`] for topics that are none, for topics that an authorised request is not granted, and when
@@ -120,7 +125,8 @@ impl Hub {
         request.admit(&topics)?;
         let start = Start::from(request.last_event_id());
         let source = || Subscription::new(&self.0, &topics, start);
-        EventStream::from_source(request, Some(&topics), source, self.0.settings.options)
+        let settings = &self.0.settings;
+        EventStream::from_source(request, Some(&settings.lifecycle), Some(&topics), source, settings.options)
     }
 
     /// Subscribes without a request; [`open`](Self::open) is for handlers.

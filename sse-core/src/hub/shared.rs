@@ -13,9 +13,9 @@ use slab::Slab;
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
-    lanes::{Lane, Lanes},
+    lanes::{Lane, Lanes, Next},
     wake::Slot,
-    wake_task::{News, Spawn},
+    wake_task::{News, Spawn, TASKS},
 };
 use crate::{
     frame::Draft,
@@ -24,6 +24,7 @@ use crate::{
     log::{CatchUps, Log, Policy, Pos},
     options::StreamOptions,
     topic::{Topic, TopicPattern, Topics},
+    wakers::wake_all,
 };
 
 /// One lock for all: ids are given and frames become visible in one order, and a subscriber takes frames and
@@ -77,7 +78,7 @@ impl Shared {
             }),
             settings,
             orphans: AtomicBool::new(false),
-            news: Arc::new(std::array::from_fn(|_| Notify::new())),
+            news: Arc::new(std::array::from_fn(|_| <[_; TASKS]>::default())),
         }
     }
 
@@ -117,8 +118,8 @@ impl Shared {
         let freed = state.log.take_freed();
         drop(state);
         drop(freed);
-        for lane in due.tasks() {
-            self.news[lane].notify_one();
+        for (lane, tasks) in due.tasks() {
+            self.news[lane].iter().take(tasks).for_each(Notify::notify_one);
         }
         if due.publisher {
             self.wake_orphans();
@@ -137,57 +138,65 @@ impl Shared {
             };
             wake.next(log, slots, &mut wakers);
             drop(guard);
-            wakers.drain(..).for_each(Waker::wake);
+            wake_all(wakers.drain(..));
         }
     }
 
-    /// Wakes a few of a lane; whether there are more.
-    pub(super) fn wake_some(&self, lane: Lane, wakers: &mut Vec<Waker>) -> bool {
+    /// Wakes a few of a lane, and says what its task does then. `passing` tells whether it said to go on.
+    pub(super) fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next {
         let mut guard = self.lock();
         let State { log, lanes, slots, .. } = &mut *guard;
-        let wake = lanes.wake(lane);
-        wake.next(log, slots, wakers);
-        let more = !wake.is_done();
+        let next = lanes.pass(lane, passing, self.settings.linger, log, slots, wakers);
         drop(guard);
-        wakers.drain(..).for_each(Waker::wake);
-        more
+        wake_all(wakers.drain(..));
+        next
     }
 
     /// Sees to it that there is somebody to wake this subscriber, which is just being polled.
     ///
-    /// That is a task in its runtime. It can die with it; then the next subscriber that is polled brings
-    /// another. Returns what is to be started once the lock is free.
+    /// That are tasks in its runtime. They can die with it; then the next subscriber that is polled elsewhere
+    /// brings others. Returns what is to be started once the lock is free.
     pub(super) fn board(self: &Arc<Self>, lanes: &mut Lanes, slot: &mut Slot, key: usize) -> Option<Spawn> {
         if slot.lane.is_some_and(|lane| !lanes.is_orphan(lane)) {
             return None;
         }
-        let runtime = Handle::try_current().ok();
-        let id = runtime.as_ref().map(Handle::id);
-        let (lane, wants) = match (slot.lane, id) {
-            (Some(_), None) => return None,
-            (Some(lane), Some(id)) => {
-                lanes.adopt(lane, id);
-                (lane, true)
-            }
-            (None, id) => {
-                let (lane, wants) = lanes.enter(id);
-                for member in slot.cursor.members() {
-                    lanes.join(lane, member.key, key, slot.generation);
-                }
-                slot.lane = Some(lane);
-                (lane, wants)
-            }
-        };
-        self.count_orphans(lanes);
-        runtime.filter(|_| wants).map(|runtime| Spawn::new(runtime, self, lane, &self.news))
+        self.change_lane(lanes, slot, key)
     }
 
-    /// The lane's task is gone.
-    pub(super) fn abandon(&self, lane: Lane) {
+    /// [`board`](Self::board) for a subscriber that may be in another runtime than before.
+    pub(super) fn change_lane(
+        self: &Arc<Self>,
+        lanes: &mut Lanes,
+        slot: &mut Slot,
+        key: usize,
+    ) -> Option<Spawn> {
+        let runtime = Handle::try_current().ok();
+        let id = runtime.as_ref().map(Handle::id);
+        let topics = || slot.cursor.members().iter().map(|member| member.key);
+        if let Some(lane) = slot.lane {
+            if lanes.runtime(lane) == id {
+                return None;
+            }
+            lanes.exit(lane, topics(), key, slot.generation);
+        }
+        let (lane, wants) = lanes.enter(id);
+        topics().for_each(|topic| lanes.join(lane, topic, key, slot.generation));
+        slot.lane = Some(lane);
+        self.count_orphans(lanes);
+        let spawn = Spawn::new(runtime.filter(|_| wants)?, self, lane, &self.news);
+        lanes.staff(lane, spawn.tasks());
+        Some(spawn)
+    }
+
+    /// A task of the lane is gone, perhaps in the middle of a pass.
+    pub(super) fn retire(&self, lane: Lane, passing: bool) {
         let mut state = self.lock();
-        state.lanes.abandon(lane);
+        let is_staffed = state.lanes.retire(lane, passing);
         self.count_orphans(&state.lanes);
         drop(state);
+        if is_staffed {
+            self.news[lane.index()].iter().for_each(Notify::notify_one);
+        }
         self.wake_orphans();
     }
 
@@ -199,6 +208,6 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.news.iter().for_each(Notify::notify_one);
+        self.news.iter().flatten().for_each(Notify::notify_one);
     }
 }

@@ -39,10 +39,11 @@ const NEVER: Pos = 0;
 /// Nor here: it must be asked again at some time.
 const WAITS: Pos = Pos::MAX;
 
-fn arm(sleeper: &mut Option<Waker>, waker: &Waker) {
-    match sleeper {
-        Some(sleeper) => sleeper.clone_from(waker),
-        none => *none = Some(waker.clone()),
+/// Has the sleeper be this one. Another that was there is left in `waker`: cloning and dropping are the task's own
+/// code, and done without the lock.
+fn arm(sleeper: &mut Option<Waker>, waker: &mut Option<Waker>) {
+    if !matches!((&*sleeper, &*waker), (Some(sleeper), Some(waker)) if sleeper.will_wake(waker)) {
+        std::mem::swap(sleeper, waker);
     }
 }
 
@@ -101,6 +102,7 @@ impl Source for Subscription {
 
     fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         let this = &mut *self;
+        let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
         let State { log, slots, tails, newest, lanes, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
@@ -128,7 +130,7 @@ impl Source for Subscription {
         this.asleep_at = NEVER;
         let mut start = None;
         if (slot.cursor.pos() == log.head().pos || !due) && !batch.is_ended() {
-            arm(&mut slot.waker, cx.waker());
+            arm(&mut slot.waker, &mut waker);
             start = this.shared.board(lanes, slot, this.slot as usize);
             this.asleep_at = match slot.cursor.wake_at() {
                 Some(_) => WAITS,
@@ -150,6 +152,7 @@ impl Source for Subscription {
         before: Instant,
     ) -> Option<Live> {
         let this = &mut *self;
+        let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
         let State { log, slots, tails, newest, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
@@ -165,10 +168,22 @@ impl Source for Subscription {
             }
             Followed::All(bytes) => {
                 // At the head it falls asleep in the same look, so that the poll that follows need not look.
-                arm(&mut slot.waker, cx.waker());
+                arm(&mut slot.waker, &mut waker);
                 this.asleep_at = slot.cursor.pos();
                 Some(Live { bytes, at, more: false })
             }
+        }
+    }
+
+    fn moved(self: Pin<&mut Self>) {
+        let mut guard = self.shared.lock();
+        let State { lanes, slots, .. } = &mut *guard;
+        let slot = &mut slots[self.slot as usize];
+        // One that has never slept finds its lane when it does.
+        let start = slot.lane.and_then(|_| self.shared.change_lane(lanes, slot, self.slot as usize));
+        drop(guard);
+        if let Some(start) = start {
+            start.run();
         }
     }
 
@@ -211,6 +226,9 @@ impl Drop for Subscription {
             self.shared.count_orphans(lanes);
         }
         topics().for_each(|key| log.leave(key));
+        // What it holds may run other people's code when it goes.
+        drop(guard);
+        drop(slot);
     }
 }
 

@@ -1,84 +1,115 @@
 //! [`WakeTask`]: wakes the sleepers of one runtime, a few at a time, for as long as there are the hub and that
 //! runtime.
+//!
+//! Where a runtime has several threads, there are two of them, both told of all news. A task that publishes wakes
+//! them on its own thread, and tokio keeps whom a task woke last in a place where no other thread takes it from:
+//! if the publisher went on computing, one task alone would wait there for it. Only one of the two can, so the
+//! other is free to run at once. It does all there is to do, and the one that comes late finds nothing.
 
-use std::sync::{Arc, Weak};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Weak},
+    task::Poll,
+};
 
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, RuntimeFlavor},
     sync::Notify,
-    time::{Instant, sleep_until},
+    task::yield_now,
+    time::sleep_until,
 };
 
 use super::{
-    lanes::{LANES, Lane},
+    lanes::{LANES, Lane, Next},
     shared::Shared,
 };
 
-/// What the tasks wait for, by lane.
-pub(super) type News = [Notify; LANES];
+/// The most tasks of one lane.
+pub(super) const TASKS: usize = 2;
 
-/// A wake task that is to be started.
+/// What the tasks wait for, by lane.
+pub(super) type News = [[Notify; TASKS]; LANES];
+
+/// Wake tasks that are to be started.
 pub(super) struct Spawn {
     runtime: Handle,
-    task: WakeTask,
+    tasks: Vec<WakeTask>,
     news: Arc<News>,
 }
 
 impl Spawn {
     pub(super) fn new(runtime: Handle, shared: &Arc<Shared>, lane: Lane, news: &Arc<News>) -> Self {
-        Self { runtime, task: WakeTask { shared: Arc::downgrade(shared), lane }, news: Arc::clone(news) }
+        let threads = match runtime.runtime_flavor() {
+            RuntimeFlavor::CurrentThread => 1,
+            _ => runtime.metrics().num_workers(),
+        };
+        let task = |index| WakeTask { shared: Arc::downgrade(shared), lane, index, passing: false };
+        let tasks = (0..threads.clamp(1, TASKS)).map(task).collect();
+        Self { runtime, tasks, news: Arc::clone(news) }
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.len()
     }
 
     pub(super) fn run(self) {
-        self.runtime.spawn(self.task.run(self.news));
+        let is_alone = self.tasks.len() == 1;
+        for task in self.tasks {
+            self.runtime.spawn(task.run(Arc::clone(&self.news), is_alone));
+        }
     }
 }
 
 struct WakeTask {
     shared: Weak<Shared>,
     lane: Lane,
+    index: usize,
+    /// Whether it is in the middle of a pass.
+    passing: bool,
 }
 
 impl WakeTask {
-    async fn run(self, news: Arc<News>) {
-        let news = &news[self.lane.index()];
+    async fn run(mut self, news: Arc<News>, is_alone: bool) {
+        let news = &news[self.lane.index()][self.index];
         let mut wakers = Vec::new();
-        // When the last pass began. The first event goes out at once; those that follow within the time for
-        // which the hub lingers are one pass, and one write each.
-        let mut began: Option<Instant> = None;
         loop {
             let Some(shared) = self.shared.upgrade() else {
                 return;
             };
-            if shared.wake_some(self.lane, &mut wakers) {
-                drop(shared);
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let Some(linger) = shared.settings.linger else {
-                drop(shared);
-                news.notified().await;
-                continue;
-            };
-            let until = began.map(|began| began + linger).filter(|until| *until > Instant::now());
-            if let Some(until) = until {
-                drop(shared);
-                sleep_until(until).await;
-            } else if shared.lock().lanes.wake(self.lane).release() {
-                began = Some(Instant::now());
-            } else {
-                drop(shared);
-                news.notified().await;
+            // Whatever happens in there, this task keeps no other from the rest.
+            let passing = std::mem::replace(&mut self.passing, true);
+            let next = shared.wake_some(self.lane, passing, &mut wakers);
+            drop(shared);
+            self.passing = next == Next::Pass;
+            match next {
+                Next::Pass if is_alone => yield_now().await,
+                Next::Pass => requeue().await,
+                Next::Sleep => news.notified().await,
+                Next::Until(moment) => sleep_until(moment).await,
             }
         }
     }
+}
+
+/// Lets the others run. Unlike with [`yield_now`], another thread can go on with it meanwhile: that one ties it to
+/// this thread until there is nothing else to run here.
+async fn requeue() {
+    let mut queued = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut queued, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Dropped with its runtime, it leaves nobody asleep.
 impl Drop for WakeTask {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.abandon(self.lane);
+            shared.retire(self.lane, self.passing);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Rules {
     /// A token for this user, who is not asked for a password: **a demo**. Yours comes from your sign-in.
     pub(crate) fn sign_in(&self, user: &str) -> Result<String, Refusal> {
         let Some(secret) = &self.secret else {
-            return Err(Refusal::new(404, "Sign in with the identity provider."));
+            return Err(Refusal::not_found("Sign in with the identity provider."));
         };
         let own = own_topic(user)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -70,7 +70,7 @@ impl Rules {
         });
         let key = EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&Header::default(), &claims, &key)
-            .map_err(|_| Refusal::new(500, "The token could not be made."))
+            .map_err(|_| Refusal::internal_error("The token could not be made."))
     }
 }
 
@@ -78,7 +78,7 @@ impl Rules {
 pub(crate) fn own_topic(user: &str) -> Result<Topic, Refusal> {
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     if !(1..=32).contains(&user.len()) || !user.bytes().all(is_name) {
-        return Err(Refusal::new(400, "A name has 1 to 32 of a-z, 0-9, - and _."));
+        return Err(Refusal::bad_request("A name has 1 to 32 of a-z, 0-9, - and _."));
     }
     Ok(Topic::new(format!("user/{user}"))?)
 }

@@ -68,7 +68,7 @@ pub(crate) fn lifecycle(request: &HttpRequest) -> Result<&Lifecycle, Error> {
 }
 
 pub(crate) fn not_configured() -> Error {
-    Refusal::new(500, "The server is not configured for event streams.").into()
+    Refusal::internal_error("The server is not configured for event streams.").into()
 }
 
 pub(crate) struct Head<'a>(pub(crate) &'a HttpRequest);

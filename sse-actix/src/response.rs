@@ -12,7 +12,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     http::{
         StatusCode,
-        header::{CONTENT_ENCODING, HeaderValue},
+        header::{CONTENT_ENCODING, HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -97,8 +97,26 @@ impl ResponseError for Error {
     }
 }
 
-fn insert<B>(response: &mut HttpResponse<B>, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static(name), value);
+/// What cannot stand in a header is left out.
+fn insert<B>(response: &mut HttpResponse<B>, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_left_out() {
+        let mut response = HttpResponse::new(StatusCode::OK);
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
+        {
+            insert(&mut response, name, value);
+        }
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));
     }
 }

@@ -171,7 +171,7 @@ impl std::error::Error for EventError {}
 impl From<EventError> for Refusal {
     fn from(error: EventError) -> Self {
         match error {
-            EventError::Json(_) => Self::new(500, "The event could not be written."),
+            EventError::Json(_) => Self::internal_error("The event could not be written."),
             EventError::Id(_) | EventError::Name(_) => Self::sentence(400, &error),
         }
     }

@@ -112,7 +112,7 @@ pub use lifecycle::Lifecycle;
 pub use log::{OnGap, Start};
 pub use options::StreamOptions;
 pub use request::{LastEventId, Request, RequestHead};
-pub use response::{Refusal, STREAM_HEADERS};
+pub use response::{Refusal, RefusalError, STREAM_HEADERS};
 #[doc(hidden)]
 pub use source::Live;
 pub use source::{Item, Source};

@@ -125,7 +125,7 @@ impl Request {
     /// A refusal that a page of another origin can read too, if that origin is allowed.
     pub fn refuse(&self, why: impl Into<Refusal>) -> Refusal {
         let headers = self.response_headers();
-        headers.fold(why.into(), |refusal, (name, value)| refusal.header(name, value.to_owned()))
+        headers.fold(why.into(), |refusal, (name, value)| refusal.with(name, value.to_owned()))
     }
 
     /// The address at the other end of the connection: of the proxy, where there is one.

@@ -51,9 +51,9 @@ async fn what_is_owed_is_sent_whichever_stops() {
             hub.publish("a", data).await.unwrap();
         }
         if stops_hub {
-            hub.lifecycle().stop()
+            hub.lifecycle().stop();
         } else {
-            server.stop()
+            server.stop();
         }
         let rest = String::from_utf8(stream.by_ref().collect::<Vec<_>>().await.concat()).unwrap();
         assert!(rest.starts_with("data: x\n") && rest.contains("data: y\n"), "{rest}");

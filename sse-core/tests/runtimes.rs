@@ -105,7 +105,7 @@ where
     EventStream<S>: Stream<Item = bytes::Bytes>,
 {
     runtime.block_on(async {
-        let chunk = timeout(SOON, body.next()).await.expect("nobody wakes it").unwrap();
+        let chunk = timeout(SOON, body.next()).await.unwrap().unwrap();
         String::from_utf8(chunk.to_vec()).unwrap()
     })
 }

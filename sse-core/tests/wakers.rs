@@ -1,7 +1,7 @@
 //! Wakers and whatever listens to the log are other people's code: they may come back to the hub and to the
 //! lifecycle, and they may panic.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod get;
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use rocket::{
     Request,
-    http::Status,
+    http::{Header, Status},
     response::{self, Responder, Response},
     tokio::io::{AsyncRead, ReadBuf},
 };
@@ -23,7 +23,7 @@ pub struct Sse<S>(pub EventStream<S>);
 impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
-        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
+        for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
             response.raw_header(name, value);
         }
         response.streamed_body(Body { stream: Box::pin(self.0), rest: Bytes::new() }).ok()
@@ -76,9 +76,9 @@ impl<S> Body<S> {
 }
 
 /// Header fields of ours, but for one that Rocket sets itself: its Shield warns of every answer that has it
-/// already.
-fn is_ours(name: &str) -> bool {
-    name != "x-content-type-options"
+/// already. What cannot stand in a header is left out.
+fn is_ours(name: &str, value: &str) -> bool {
+    name != "x-content-type-options" && Header::is_valid_name(name) && Header::is_valid_value(value, true)
 }
 
 /// Any error of the library as a response, so that `?` works in a handler.
@@ -102,7 +102,7 @@ impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
         response.status(Status::new(self.0.status()));
-        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
+        for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
             response.raw_header(name, value.to_owned());
         }
         let body = self.0.into_body();

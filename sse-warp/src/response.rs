@@ -12,7 +12,7 @@ use sse_core::{EventStream, Refusal, Source};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
-    http::{HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode},
     reply::Response,
 };
 
@@ -67,8 +67,26 @@ impl Reply for Error {
     }
 }
 
-fn insert(response: &mut Response, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+/// What cannot stand in a header is left out.
+fn insert(response: &mut Response, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_left_out() {
+        let mut response = Response::default();
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
+        {
+            insert(&mut response, name, value);
+        }
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));
     }
 }

@@ -36,29 +36,29 @@ impl From<Denial> for Refusal {
         match denial {
             Denial::Missing => {
                 tracing::info!(status = 401, reason = "no token", "refused a request");
-                Self::new(401, "A token is needed.").header(CHALLENGE, "Bearer")
+                Self::of(401, "A token is needed.").with(CHALLENGE, "Bearer")
             }
             Denial::Malformed(reason) => {
                 tracing::info!(status = 400, reason, "refused a request");
-                Self::new(400, "The request does not carry its token as it should.")
-                    .header(CHALLENGE, "Bearer error=\"invalid_request\"")
+                Self::of(400, "The request does not carry its token as it should.")
+                    .with(CHALLENGE, "Bearer error=\"invalid_request\"")
             }
             Denial::Invalid(reason) => {
                 tracing::info!(status = 401, reason, "refused a request");
-                Self::new(401, "The token is not valid.").header(CHALLENGE, "Bearer error=\"invalid_token\"")
+                Self::of(401, "The token is not valid.").with(CHALLENGE, "Bearer error=\"invalid_token\"")
             }
             Denial::Scope(reason) => {
                 tracing::info!(status = 403, reason, "refused a request");
-                Self::new(403, "The token does not allow this.")
-                    .header(CHALLENGE, "Bearer error=\"insufficient_scope\"")
+                Self::of(403, "The token does not allow this.")
+                    .with(CHALLENGE, "Bearer error=\"insufficient_scope\"")
             }
             Denial::CrossSite(reason) => {
                 tracing::info!(status = 403, reason, "refused a request");
-                Self::new(403, "The request comes from another site.")
+                Self::of(403, "The request comes from another site.")
             }
             Denial::Host => {
                 tracing::info!(status = 421, reason = "the host is not on the list", "refused a request");
-                Self::new(421, "This server does not answer to that host.")
+                Self::of(421, "This server does not answer to that host.")
             }
             #[cfg(feature = "jwks")]
             Denial::Keys(after) => {
@@ -82,5 +82,5 @@ impl From<ClaimsError> for Refusal {
 /// The refusal, with these fields.
 pub(super) fn refuse(denial: Denial, fields: &[Field]) -> Refusal {
     let refusal = Refusal::from(denial);
-    fields.iter().fold(refusal, |refusal, (name, value)| refusal.header(name, value.clone()))
+    fields.iter().fold(refusal, |refusal, (name, value)| refusal.with(name, value.clone()))
 }

@@ -167,7 +167,7 @@ impl Auth {
         let topics = client.granted(topics)?;
         let Some(tickets) = &self.0.tickets else {
             tracing::error!("tickets need `AuthBuilder::tickets`");
-            return Err(client.refuse(Refusal::new(500, "The server is not configured for tickets.")));
+            return Err(client.refuse(Refusal::of(500, "The server is not configured for tickets.")));
         };
         // A cookie needs no ticket, and a ticket must not beget others.
         if !client.pass().by_header {

@@ -103,8 +103,8 @@ impl Origins {
             return refuse(denial, &fields);
         }
         let answer =
-            fields.into_iter().fold(Refusal::empty(), |answer, (name, value)| answer.header(name, value));
-        PREFLIGHT.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+            fields.into_iter().fold(Refusal::empty(), |answer, (name, value)| answer.with(name, value));
+        PREFLIGHT.into_iter().fold(answer, |answer, (name, value)| answer.with(name, value))
     }
 
     /// The request's origin, if it has one and it is on the list.

@@ -266,7 +266,7 @@ impl From<Infallible> for PublishError {
 impl From<PublishError> for Refusal {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::OwnId => Self::new(500, "The event could not be published."),
+            PublishError::OwnId => Self::of(500, "The event could not be published."),
             PublishError::TooLarge { .. } => Self::sentence(413, &error),
             PublishError::Topic(error) => error.into(),
         }

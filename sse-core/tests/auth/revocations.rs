@@ -1,9 +1,17 @@
 //! What was taken back.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
+use futures_core::Stream;
 use futures_util::StreamExt;
-use sse_core::{Auth, EventStream, Hub, Subscription, Topic};
+use sse_core::{Auth, EventStream, Hub, Revocations, Subscription, Topic};
 use tokio::time::{Instant, timeout};
 
 use super::{Head, answer, auth, authorize, token};
@@ -99,4 +107,30 @@ async fn a_topic_can_be_taken_from_everybody() {
     // A token issued since then.
     let later = authorize(&auth, &Head::bearer(&token("ada_later"))).await.unwrap();
     assert!(hub.open(&later, "news").is_ok());
+}
+
+/// Revokes once more when it is woken, and one of many panics.
+struct Unruly(Revocations, usize, Arc<AtomicUsize>);
+
+impl Wake for Unruly {
+    fn wake(self: Arc<Self>) {
+        self.0.revoke_subject("eve");
+        self.2.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(self.1, 5, "a waker that panics");
+    }
+}
+
+#[tokio::test]
+async fn each_stream_is_woken_whatever_another_s_waker_does() {
+    let (hub, auth) = (Hub::new(), auth());
+    let woken = Arc::<AtomicUsize>::default();
+    let mut streams = Vec::new();
+    for n in 0..40 {
+        let mut stream = Box::pin(open(&hub, &auth, "ada").await);
+        let waker = Waker::from(Arc::new(Unruly(auth.revocations().clone(), n, Arc::clone(&woken))));
+        while stream.as_mut().poll_next(&mut Context::from_waker(&waker)).is_ready() {}
+        streams.push(stream);
+    }
+    assert_eq!(auth.revocations().revoke_subject("ada"), 40);
+    assert_eq!(woken.load(Ordering::SeqCst), 40);
 }

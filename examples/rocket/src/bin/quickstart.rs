@@ -11,10 +11,10 @@ fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Er
 
 #[post("/publish", data = "<body>")]
 async fn publish(request: SseRequest, hub: &State<Hub>, body: Data<'_>) -> Result<(Status, Value), Error> {
-    let not_text = |_| Refusal::new(400, "The body must be UTF-8.");
+    let not_text = |_| Refusal::bad_request("The body must be UTF-8.");
     let body = body.open(256.kibibytes()).into_string().await.map_err(not_text)?;
     if !body.is_complete() {
-        return Err(Refusal::new(413, "The body is larger than 256 KiB.").into());
+        return Err(Refusal::too_large("The body is larger than 256 KiB.").into());
     }
     let id = hub.publish(request.topics("news")?, body.into_inner()).await?;
     Ok((Status::Accepted, json!({ "id": id })))

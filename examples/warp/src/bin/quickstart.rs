@@ -10,7 +10,7 @@ fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
 }
 
 async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Reply, Error> {
-    let not_text = |_| Refusal::new(400, "The body must be UTF-8.");
+    let not_text = |_| Refusal::bad_request("The body must be UTF-8.");
     let body = String::from_utf8(body.into()).map_err(not_text)?;
     let id = hub.publish(request.topics("news")?, body).await?;
     Ok(reply::with_status(reply::json(&serde_json::json!({ "id": id })), StatusCode::ACCEPTED))

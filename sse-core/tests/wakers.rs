@@ -225,6 +225,8 @@ fn whoever_listens_to_the_log_may_ask_for_the_streams() {
         let _stays = open(&hub);
         let asked = Arc::default();
         let nosy = Nosy(hub.lifecycle().clone(), Arc::clone(&asked));
+        // With one listener alone, `tracing` may take what another thread has first come by for disabled.
+        let _second = tracing::Dispatch::new(Nosy(Lifecycle::new(), Arc::default()));
         tracing::subscriber::with_default(nosy, || {
             let mut runtime = runtime::Builder::new_current_thread();
             runtime.enable_all().start_paused(true).build().unwrap().block_on(async {

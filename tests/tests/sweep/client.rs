@@ -40,7 +40,12 @@ impl Clients {
     }
 
     /// Sends the request and reads the head.
-    pub(crate) async fn open(&self, case: &Case, path: &str, last: Option<&str>) -> Result<Connection, String> {
+    pub(crate) async fn open(
+        &self,
+        case: &Case,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Connection, String> {
         let connection = timeout(PATIENCE, async {
             match case.protocol {
                 Protocol::Http1 => self.http1(case, path, last).await,

@@ -220,7 +220,8 @@ impl Sweep {
     /// In what time the server answers others.
     async fn answers(&self) -> Result<Duration, String> {
         let start = Instant::now();
-        let page = timeout(ANSWERS_WITHIN, async { http::get(self.server.addr, "/blank").await.rest().await });
+        let page =
+            timeout(ANSWERS_WITHIN, async { http::get(self.server.addr, "/blank").await.rest().await });
         match page.await {
             Ok(page) if page == "<!doctype html>" => Ok(start.elapsed()),
             Ok(page) => Err(format!("the server answers others with {page:?}")),
@@ -246,7 +247,9 @@ async fn read_all(connection: &mut Connection, text: &mut Text, half: bool) -> R
 /// What the hub sends of events with these ids.
 fn blocks(ids: &[String], len: usize) -> Vec<u8> {
     let ids = ids.iter().enumerate();
-    ids.map(|(n, id)| format!("data: {}\nid: {id}\n\n", traffic::data(n, len))).collect::<String>().into_bytes()
+    ids.map(|(n, id)| format!("data: {}\nid: {id}\n\n", traffic::data(n, len)))
+        .collect::<String>()
+        .into_bytes()
 }
 
 type Done = Result<Result<Option<Connection>, String>, JoinError>;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Longer than anything that a test waits for.
@@ -23,6 +23,7 @@ pub struct Answer {
     chunked: bool,
     remaining: Option<usize>,
     ended: bool,
+    pace: Option<(usize, Duration)>,
 }
 
 /// Sends a GET.
@@ -50,7 +51,19 @@ pub async fn send(
     headers: &[(&str, &[u8])],
     body: &[u8],
 ) -> Answer {
-    let mut socket = TcpStream::connect(addr).await.expect("the server accepts");
+    let socket = TcpStream::connect(addr).await.expect("the server accepts");
+    send_over(socket, method, path, headers, body).await
+}
+
+/// [`send`] over a connection that was made already.
+pub async fn send_over(
+    mut socket: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+) -> Answer {
+    let addr = socket.peer_addr().expect("a connection");
     socket.set_nodelay(true).expect("an option of TCP");
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n").into_bytes();
     for (name, value) in headers {
@@ -73,6 +86,7 @@ pub async fn send(
         chunked: false,
         remaining: None,
         ended: method == "HEAD",
+        pace: None,
     };
     answer.read_head().await;
     answer
@@ -163,8 +177,19 @@ impl Answer {
         self.buffer.is_empty() && timeout(time, self.fill()).await.is_err()
     }
 
+    /// Reads slowly from here on: at most so many bytes at a time, and a pause before them.
+    pub fn slow(&mut self, bytes: usize, pause: Duration) {
+        self.pace = Some((bytes, pause));
+    }
+
     async fn fill(&mut self) -> bool {
-        let read = timeout(PATIENCE, self.socket.read_buf(&mut self.buffer));
+        let mut limit = usize::MAX;
+        if let Some((bytes, pause)) = self.pace {
+            sleep(pause).await;
+            limit = bytes;
+        }
+        let mut socket = (&mut self.socket).take(limit as u64);
+        let read = timeout(PATIENCE, socket.read_buf(&mut self.buffer));
         matches!(read.await.expect("the server answers in time"), Ok(len) if len > 0)
     }
 

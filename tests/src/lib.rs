@@ -10,9 +10,11 @@ pub mod browser;
 pub mod clients;
 pub mod examples;
 pub mod http;
+pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod tokens;
+pub mod traffic;
 
 /// Makes a test of each of these functions for each framework: `actix::…`, `rocket::…`, `warp::…`.
 #[macro_export]

@@ -111,30 +111,51 @@ async fn quickstart_survives_a_cut_in_a_browser(framework: Framework) {
     browser.close().await;
 }
 
+const ANSWER: &str = include_str!("../../examples/answer.txt");
+
 async fn tokens_arrive_whole_and_end(framework: Framework) {
-    let answer = include_str!("../../examples/answer.txt");
     let example = Example::start(framework, "tokens").await;
-    let body = http::get(example.addr, "/events").await.rest().await;
-    let seen = http::events(&body);
+    // Several readers of one answer, which takes its time.
+    let (whole, rest) =
+        tokio::join!(async { http::get(example.addr, "/events").await.rest().await }, async {
+            http::resume(example.addr, "/events", b"2000").await.rest().await
+        },);
+    let seen = http::events(&whole);
     let (end, words) = seen.split_last().unwrap();
     assert_eq!(end.kind, "end");
     let text: String = words.iter().map(|word| word.data.as_str()).collect();
-    assert_eq!(text, answer);
-    assert!(words.len() > 20);
+    assert_eq!(text, ANSWER);
+    assert!(words.len() > 3000);
+    // Cut after a word, it goes on with the next.
+    assert_eq!(http::events(&rest), seen[2000..]);
+}
 
-    // Cut after the fifth word, it goes on with the sixth.
-    let body = http::resume(example.addr, "/events", b"5").await.rest().await;
-    assert_eq!(http::events(&body)[0], words[5]);
-
+/// The connection dies in the middle of a long answer, and the page shows all of it in the end.
+async fn a_page_shows_a_long_answer_whole(framework: Framework) {
     if !clients::available().contains(&Client::Chromium) {
         return;
     }
+    let example = Example::start(framework, "tokens").await;
+    let proxy = Proxy::start(example.addr, std::iter::empty()).await.unwrap();
     let browser = Browser::start().await.unwrap();
-    browser.client().goto(&format!("http://{}/", example.addr)).await.unwrap();
-    browser.client().execute("document.getElementById('ask').click()", Vec::new()).await.unwrap();
+    browser.client().goto(&format!("http://{}/", proxy.addr())).await.unwrap();
+    browser.run("document.getElementById('ask').click()").await;
+    let len = ANSWER.encode_utf16().count();
+    let wait_for = async |parts: usize| {
+        let shown = "document.getElementById('answer').textContent.length";
+        browser.wait_for(&format!("{shown} > {}", len * parts / 8)).await;
+    };
+    wait_for(2).await;
+    wait_for(4).await;
+    let connections = proxy.connections();
+    proxy.cut_all();
+    wait_for(6).await;
+    assert!(proxy.connections() > connections, "nothing was cut");
     browser.wait_for("document.getElementById('state').textContent === 'done'").await;
-    let read = "return document.getElementById('answer').textContent";
-    assert_eq!(browser.client().execute(read, Vec::new()).await.unwrap(), answer);
+    assert_eq!(browser.run("return document.getElementById('answer').textContent").await, ANSWER);
+    // And what is seen of it: no blank is lost in the layout, and the page has followed to the last line.
+    assert_eq!(browser.run("return document.getElementById('answer').innerText").await, ANSWER);
+    browser.wait_for("innerHeight + scrollY >= document.documentElement.scrollHeight - 1").await;
     browser.close().await;
 }
 
@@ -182,6 +203,7 @@ sse_tests::on_each_framework! {
     quickstart_keeps_its_contract
     quickstart_survives_a_cut_in_a_browser
     tokens_arrive_whole_and_end
+    a_page_shows_a_long_answer_whole
     signals_end_with_zero
     a_client_that_does_not_read_holds_nothing_up
 }

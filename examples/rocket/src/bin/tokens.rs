@@ -16,7 +16,7 @@ fn answer(request: SseRequest) -> Result<Sse<impl Stream<Item = Result<Event, Ev
     let has = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
     let words = stream! {
         for (n, word) in ANSWER.split_inclusive(' ').enumerate().skip(has) {
-            sleep(Duration::from_millis(40)).await;
+            sleep(Duration::from_millis(3)).await;
             yield Event::new(word).id((n + 1).to_string());
         }
         yield Event::new("").name("end");

@@ -10,10 +10,7 @@ use std::{
 use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
-    http::{
-        StatusCode,
-        header::{CONTENT_ENCODING, HeaderValue},
-    },
+    http::{StatusCode, header::HeaderValue},
 };
 use bytes::Bytes;
 use sse_core::{EventStream, Refusal, Source};
@@ -35,8 +32,6 @@ impl<S: Source + 'static> Responder for Sse<S> {
         for (name, value) in self.0.headers() {
             insert(&mut response, name, &value);
         }
-        // What keeps the `Compress` middleware away, which would hold events back.
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
         response.set_body(Body(Box::pin(self.0)))
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     http::{
         StatusCode,
-        header::{CONTENT_ENCODING, HeaderName, HeaderValue},
+        header::{HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -35,8 +35,6 @@ impl<S: Source + 'static> Responder for Sse<S> {
         for (name, value) in self.0.headers() {
             insert(&mut response, name, &value);
         }
-        // What keeps the `Compress` middleware away, which would hold events back.
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
         response.set_body(Body(Box::pin(self.0)))
     }
 }

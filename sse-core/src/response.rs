@@ -8,10 +8,12 @@ pub(crate) type Field = (&'static str, Cow<'static, str>);
 /// The header fields of the `200` that opens a stream.
 ///
 /// The media type bears no `charset` (Chromium drops a stream over an unusual spelling of it), nothing may
-/// store or transform the body, and nginx is told not to buffer it. There is no `Connection` (HTTP/2 forbids
-/// it) and no `Content-Length`.
-pub const STREAM_HEADERS: [(&str, &str); 4] = [
+/// store or transform the body, and nginx is told not to buffer it. What compresses leaves alone what has an
+/// encoding already, even where it heeds no `no-transform`: that is why the body says that it has none. There is
+/// no `Connection` (HTTP/2 forbids it) and no `Content-Length`.
+pub const STREAM_HEADERS: [(&str, &str); 5] = [
     ("content-type", "text/event-stream"),
+    ("content-encoding", "identity"),
     ("cache-control", "no-store, no-transform"),
     ("x-accel-buffering", "no"),
     ("x-content-type-options", "nosniff"),

@@ -11,6 +11,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::program;
+
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 const ARGS: &[&str] = &[
@@ -129,19 +131,6 @@ pub fn chromedriver() -> Result<PathBuf, String> {
 pub fn chromium() -> Result<PathBuf, String> {
     let names = ["chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"];
     program("CHROMIUM", &names).ok_or_else(|| "Chromium is not installed (or set CHROMIUM)".to_owned())
-}
-
-fn program(variable: &str, names: &[&str]) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(PathBuf::from(path)).filter(|path| path.is_file());
-    }
-    names.iter().find_map(|name| find_on_path(name))
-}
-
-fn find_on_path(name: &str) -> Option<PathBuf> {
-    // Joining an absolute path replaces the folder.
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// A running chromedriver under its supervisor.

@@ -1,6 +1,5 @@
 //! Clients written by others, each reporting the list of events it received.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -15,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::browser::{self, Browser};
+use crate::left_out;
 
 /// A client that the tests run against a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,18 +167,9 @@ pub fn missing() -> Vec<(Client, String)> {
 ///
 /// When a client is missing although `SSE_TESTS_REQUIRE_ALL` is `1`.
 pub fn available() -> Vec<Client> {
-    static NAMED: OnceLock<()> = OnceLock::new();
     let missing = missing();
-    let reasons: String =
-        missing.iter().map(|(client, reason)| format!("left out: {client}: {reason}\n")).collect();
-    assert!(
-        missing.is_empty() || std::env::var_os("SSE_TESTS_REQUIRE_ALL").is_none_or(|v| v != "1"),
-        "SSE_TESTS_REQUIRE_ALL is set, but clients are missing\n{reasons}"
-    );
-    NAMED.get_or_init(|| {
-        // Unlike eprint!, this is not captured by the test harness.
-        let _ = std::io::stderr().write_all(reasons.as_bytes());
-    });
+    let reasons: Vec<String> = missing.iter().map(|(client, reason)| format!("{client}: {reason}")).collect();
+    left_out("clients", &reasons);
     Client::ALL.into_iter().filter(|client| missing.iter().all(|(other, _)| other != client)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Shared parts of the tests: real clients, a browser and a proxy that cuts connections.
+//! Shared parts of the tests: real clients, a browser, a proxy that cuts connections, and real proxies.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,11 +10,15 @@ pub mod browser;
 pub mod clients;
 pub mod examples;
 pub mod http;
+mod left_out;
 pub mod process;
 pub mod proxy;
+pub mod reverse_proxy;
 pub mod servers;
 pub mod tokens;
 pub mod traffic;
+
+use left_out::{left_out, program};
 
 /// Makes a test of each of these functions for each framework: `actix::…`, `rocket::…`, `warp::…`.
 #[macro_export]

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 
 use actix_web::{
-    App as ActixApp, HttpResponse, HttpServer, Responder, http::Method, middleware::Compress, web,
+    App as ActixApp, HttpResponse, HttpServer, Responder,
+    dev::Service as _,
+    http::{Method, header::CONTENT_ENCODING},
+    middleware::Compress,
+    web,
 };
 use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::sync::oneshot;
@@ -54,6 +58,20 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                     .route("/blank", web::get().to(|| async { web::Html::new("<!doctype html>") }))
                     .service(
                         web::scope("/compressed")
+                            .wrap(Compress::default())
+                            .route("/events", web::get().to(events)),
+                    )
+                    // What `Compress` would do if streams did not keep it away.
+                    .service(
+                        web::scope("/encoded")
+                            .wrap_fn(|request, service| {
+                                let response = service.call(request);
+                                async move {
+                                    let mut response = response.await?;
+                                    response.headers_mut().remove(CONTENT_ENCODING);
+                                    Ok(response)
+                                }
+                            })
                             .wrap(Compress::default())
                             .route("/events", web::get().to(events)),
                     )

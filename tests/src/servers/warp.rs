@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
 use tokio::{net::TcpSocket, sync::oneshot};
-use warp::{Filter, Reply};
+use warp::{Filter, Reply, compression, filters::BoxedFilter, reply::Response};
 
 use super::App;
 
@@ -24,6 +24,14 @@ fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {
     Ok(auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
 }
 
+/// A stream in each of warp's encodings.
+fn encoded(stream: &BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
+    let gzip = warp::path("gzip").and(stream.clone().with(compression::gzip()));
+    let deflate = warp::path("deflate").and(stream.clone().with(compression::deflate()));
+    let brotli = warp::path("brotli").and(stream.clone().with(compression::brotli()));
+    gzip.or(deflate).unify().or(brotli).unify().map(Reply::into_response).boxed()
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
@@ -33,17 +41,23 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let client = sse_warp::authorized(&auth, &app.hub);
     let with_app = warp::any().map(move || app.clone());
     let read = warp::get().or(warp::head()).unify();
-    let routes = warp::path!("events")
-        .and(read)
-        .and(request.clone())
-        .and(hub.clone())
-        .map(events)
+    let stream = warp::path!("events").and(read).and(request.clone()).and(hub.clone()).map(events);
+    let stream = stream.map(Reply::into_response).boxed();
+    // What `warp::compression` would do if streams did not keep encoders away.
+    let bare = stream.clone().map(|mut response: Response| {
+        response.headers_mut().remove("content-encoding");
+        response
+    });
+    let routes = encoded(&stream)
+        .or(warp::path("bare").and(encoded(&bare.boxed())))
+        .or(stream)
         .or(warp::path!("own" / String).and(warp::get()).and(request).and(with_app).map(own))
         .or(warp::path!("private").and(warp::get()).and(client.clone()).and(hub).map(private))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
         .or(warp::path!("ticket").and(warp::post()).and(client).and(sse_warp::with_auth(&auth)).map(ticket))
         .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())))
-        .recover(sse_warp::recover);
+        .recover(sse_warp::recover)
+        .boxed();
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_nodelay(true).expect("an option of TCP");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");

@@ -70,6 +70,7 @@ pub(crate) async fn while_stopping_clients_are_told_to_come_back(framework: Fram
     let mut answer = http::send(server.addr, "GET", "/events", &browser, b"").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert_eq!(answer.header("content-encoding"), Some("identity"));
     assert_eq!(without_jitter(&answer.rest().await), "retry: N\n:\n");
 
     let mut answer = http::get(server.addr, "/events").await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
 mod auth;
+mod encoders;
 mod ends;
 mod only;
 mod resume;

@@ -1,26 +1,5 @@
 //! What concerns one framework alone.
 
-use std::time::Duration;
-
-use sse_core::Hub;
-use sse_tests::{
-    http,
-    servers::{App, Framework},
-};
-
-/// actix-web's `Compress` would hold events back; it leaves streams alone.
-#[tokio::test]
-async fn actix_compression_leaves_streams_alone() {
-    let server = Framework::Actix.serve(App::new(Hub::new())).await;
-    let accept: [(&str, &[u8]); 1] = [("Accept-Encoding", b"gzip")];
-    let mut answer = http::send(server.addr, "GET", "/compressed/events", &accept, b"").await;
-    assert_eq!(answer.header("content-encoding"), Some("identity"));
-    answer.until(|text| text.contains("sse-position")).await;
-    server.hub.publish("news", "at once").await.unwrap();
-    let event = answer.until(|text| text.contains("\n\n"));
-    tokio::time::timeout(Duration::from_millis(500), event).await.unwrap();
-}
-
 /// Forgotten configuration is an error that says so, not a stream that no stop ends.
 #[tokio::test]
 async fn a_missing_plug_in_is_noticed() {

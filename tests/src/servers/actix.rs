@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::App;
 
 async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 async fn own(
@@ -23,7 +23,7 @@ async fn own(
 }
 
 async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responder, Error> {

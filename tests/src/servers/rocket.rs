@@ -12,7 +12,7 @@ use super::App;
 
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 #[get("/own/<name>")]
@@ -26,7 +26,7 @@ fn own(
 
 #[get("/private")]
 fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 #[post("/ticket")]

@@ -9,7 +9,7 @@ use warp::{Filter, Reply};
 use super::App;
 
 fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
@@ -17,7 +17,7 @@ fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error>
 }
 
 fn private(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {

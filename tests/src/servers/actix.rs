@@ -22,6 +22,10 @@ async fn own(
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder, Error> {
+    Ok(Sse(app.once(&request)?))
+}
+
 async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
     Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
@@ -45,6 +49,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                         web::resource("/events").route(web::get().to(events)).route(web::head().to(events)),
                     )
                     .route("/own/{name}", web::get().to(own))
+                    .route("/once", web::get().to(once))
                     .service(
                         web::resource("/private")
                             .route(web::get().to(private))

@@ -8,7 +8,7 @@ use sse_core::Event;
 use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
 use tokio::sync::oneshot;
 
-use super::App;
+use super::{App, OwnStream};
 
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
@@ -22,6 +22,11 @@ fn own(
     name: &str,
 ) -> Result<Sse<impl Stream<Item = Result<Event, String>> + use<>>, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options)?))
+}
+
+#[get("/once")]
+fn once(request: SseRequest, app: &State<App>) -> Result<Sse<OwnStream>, Error> {
+    Ok(Sse(app.once(&request)?))
 }
 
 #[get("/private")]
@@ -59,7 +64,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
-        .mount("/", routes![events, own, private, ticket, blank]);
+        .mount("/", routes![events, own, once, private, ticket, blank]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

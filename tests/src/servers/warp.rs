@@ -16,6 +16,10 @@ fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error>
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
+    Ok(Sse(app.once(&request)?))
+}
+
 fn private(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
     Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
@@ -38,7 +42,8 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .and(request.clone())
         .and(hub.clone())
         .map(events)
-        .or(warp::path!("own" / String).and(warp::get()).and(request).and(with_app).map(own))
+        .or(warp::path!("own" / String).and(warp::get()).and(request.clone()).and(with_app.clone()).map(own))
+        .or(warp::path!("once").and(warp::get()).and(request).and(with_app).map(once))
         .or(warp::path!("private").and(warp::get()).and(client.clone()).and(hub).map(private))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
         .or(warp::path!("ticket").and(warp::post()).and(client).and(sse_warp::with_auth(&auth)).map(ticket))

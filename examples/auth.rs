@@ -74,6 +74,11 @@ impl Rules {
     }
 }
 
+/// The present time as JavaScript counts it.
+pub(crate) fn now_millis() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
 /// The topic that a user's own notifications go to.
 pub(crate) fn own_topic(user: &str) -> Result<Topic, Refusal> {
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);

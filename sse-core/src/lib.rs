@@ -8,7 +8,7 @@
 //!
 //! // In a handler: a request that an adapter has read, and the hub that the application shares.
 //! fn events(request: &Request, hub: &Hub) -> Result<EventStream<Subscription>, Refusal> {
-//!     let topics = request.topics("news")?; // `?topic=`, or else this one
+//!     let topics = request.topics("news", ["news", "public/*"])?; // `?topic=`, if it is among these
 //!     hub.open(request, topics) // goes on behind the client's `Last-Event-ID`
 //! }
 //!

@@ -8,7 +8,7 @@ use crate::{
     lifecycle::{Lifecycle, Seat},
     options::StreamOptions,
     response::{Field, Refusal},
-    topic::{TopicError, Topics, query_values},
+    topic::{TopicError, TopicPattern, Topics, query_values},
 };
 
 /// How much of a `Last-Event-ID` is looked at. Browsers echo an id of any length.
@@ -100,11 +100,42 @@ impl Request {
         &self.query
     }
 
-    /// The topics that the query string asks for: [`Topics::from_query`].
+    /// The topics that the query string asks for with `topic=`, or else `default`, if all of them are among the
+    /// allowed ones: names, or what they begin with (`public/*`).
+    ///
+    /// ```
+    /// # use sse_core::{EventStream, Hub, Refusal, Request, Subscription};
+    /// const OPEN: [&str; 2] = ["news", "public/*"]; // all that anybody may read
+    ///
+    /// fn events(request: &Request, hub: &Hub) -> Result<EventStream<Subscription>, Refusal> {
+    ///     hub.open(request, request.topics("news", OPEN)?)
+    /// }
+    /// ```
+    ///
+    /// Whoever asks, the answer is the same: what some may read and others not is for `Authorized`, whose
+    /// `granted_topics` takes the place of this.
+    ///
+    /// # Errors
+    /// A 403 for the whole request where one topic, the default included, is not [among](Topics::among) them, and
+    /// a 400 for what [`Topics::from_query`] refuses.
+    pub fn topics<T, I>(&self, default: T, allowed: I) -> Result<Topics, Refusal>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+        I: IntoIterator,
+        I::Item: TryInto<TopicPattern>,
+    {
+        let topics = self.any_topics(default)?;
+        topics.among(allowed).map_err(|error| self.refuse(error))
+    }
+
+    /// The topics that the query string asks for, whatever they are: **anybody may read anything in the hub**,
+    /// other people's topics included. For hubs that hold nothing but what is public, and for handlers that decide
+    /// by themselves.
     ///
     /// # Errors
     /// A 400 for what [`Topics::from_query`] refuses.
-    pub fn topics<T>(&self, default: T) -> Result<Topics, Refusal>
+    pub fn any_topics<T>(&self, default: T) -> Result<Topics, Refusal>
     where
         T: TryInto<Topics>,
         TopicError: From<T::Error>,

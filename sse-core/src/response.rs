@@ -97,8 +97,27 @@ impl Refusal {
         }
     }
 
+    /// *204 No Content*, which tells a browser's `EventSource` to stop reconnecting
+    /// ([HTML §9.2.1](https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro)):
+    /// the answer to a client that has all of a stream with an end, and comes back for more.
+    ///
+    /// ```
+    /// # use sse_core::{Event, EventStream, Refusal, Request, Source};
+    /// # use futures_util::stream;
+    /// fn ten(request: &Request) -> Result<EventStream<impl Source>, Refusal> {
+    ///     let seen = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
+    ///     if seen >= 10 {
+    ///         return Err(Refusal::stop_reconnecting());
+    ///     }
+    ///     let rest = (seen + 1..=10).map(|n| Event::new("step").id(n.to_string()));
+    ///     EventStream::open(request, stream::iter(rest))
+    /// }
+    /// ```
+    pub fn stop_reconnecting() -> Self {
+        Self::empty()
+    }
+
     /// *204 No Content*: no sentence, and nothing that describes one.
-    #[cfg(feature = "jwt")]
     pub(crate) fn empty() -> Self {
         Self { status: 204, headers: vec![("cache-control", Cow::Borrowed("no-store"))], body: "".into() }
     }

@@ -83,7 +83,7 @@ impl Topics {
     }
 
     /// The topics that a query string names with `topic=`, which may stand there more than once; `default`
-    /// where it names none.
+    /// where it names none. **Whatever the client wishes**: [`among`](Self::among) says what it may have.
     ///
     /// ```
     /// use sse_core::Topics;
@@ -112,6 +112,32 @@ impl Topics {
             return Ok(default.try_into()?);
         }
         Self::new(names)
+    }
+
+    /// The topics themselves, if each of them is among these: [patterns](TopicPattern), or their texts.
+    ///
+    /// ```
+    /// use sse_core::Topics;
+    ///
+    /// let allowed = ["news", "public/*"];
+    /// assert!(Topics::new(["news", "public/a"])?.among(allowed).is_ok());
+    /// assert!(Topics::new(["news", "user/ada"])?.among(allowed).is_err());
+    /// # Ok::<(), sse_core::TopicError>(())
+    /// ```
+    ///
+    /// A text that is no pattern allows nothing. A name with a part that somebody chose belongs in
+    /// [`TopicPattern::exact`], where a `*` at its end is no pattern.
+    ///
+    /// # Errors
+    /// [`TopicError::NotAllowed`] where one of them is not, however many are.
+    pub fn among<I>(self, allowed: I) -> Result<Self, TopicError>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<TopicPattern>,
+    {
+        let allowed: Vec<_> = allowed.into_iter().filter_map(|pattern| pattern.try_into().ok()).collect();
+        let is_allowed = |topic| allowed.iter().any(|pattern| pattern.matches(topic));
+        if self.iter().all(is_allowed) { Ok(self) } else { Err(TopicError::NotAllowed) }
     }
 
     /// The topics, ordered by name.
@@ -272,6 +298,44 @@ impl<T: AsRef<str>, const N: usize> TryFrom<[T; N]> for Topics {
     }
 }
 
+impl TryFrom<&str> for TopicPattern {
+    type Error = TopicError;
+
+    fn try_from(pattern: &str) -> Result<Self, TopicError> {
+        Self::new(pattern)
+    }
+}
+
+impl TryFrom<&&str> for TopicPattern {
+    type Error = TopicError;
+
+    fn try_from(pattern: &&str) -> Result<Self, TopicError> {
+        Self::new(pattern)
+    }
+}
+
+impl TryFrom<String> for TopicPattern {
+    type Error = TopicError;
+
+    fn try_from(pattern: String) -> Result<Self, TopicError> {
+        Self::new(pattern)
+    }
+}
+
+impl TryFrom<&String> for TopicPattern {
+    type Error = TopicError;
+
+    fn try_from(pattern: &String) -> Result<Self, TopicError> {
+        Self::new(pattern)
+    }
+}
+
+impl From<&Self> for TopicPattern {
+    fn from(pattern: &Self) -> Self {
+        pattern.clone()
+    }
+}
+
 impl AsRef<str> for Topic {
     fn as_ref(&self) -> &str {
         &self.0
@@ -290,6 +354,8 @@ pub enum TopicError {
     Query,
     /// The request names more than [`MAX_TOPICS_PER_QUERY`] topics.
     TooMany,
+    /// The request names a topic that is not among the allowed ones.
+    NotAllowed,
 }
 
 impl fmt::Display for TopicError {
@@ -299,6 +365,7 @@ impl fmt::Display for TopicError {
             Self::None => f.write_str("at least one topic must be named"),
             Self::Query => f.write_str("a topic must be percent-encoded UTF-8"),
             Self::TooMany => f.write_str("a request may name at most 32 topics"),
+            Self::NotAllowed => f.write_str("a topic is not among those allowed here"),
         }
     }
 }
@@ -313,7 +380,7 @@ impl From<Infallible> for TopicError {
 
 impl From<TopicError> for Refusal {
     fn from(error: TopicError) -> Self {
-        Self::sentence(400, &error)
+        Self::sentence(if error == TopicError::NotAllowed { 403 } else { 400 }, &error)
     }
 }
 
@@ -339,6 +406,23 @@ mod tests {
         assert!(matches("news/*", "news/a/b") && !matches("news/*", "news"));
         assert!(matches("*", "x") && !matches("a*b", "aXb") && matches("a*b", "a*b"));
         assert!(TopicPattern::new("").is_err());
+    }
+
+    #[test]
+    fn topics_are_among_the_allowed_ones_or_all_refused() {
+        let among = |topics: &[&str], allowed: &[&str]| Topics::new(topics).unwrap().among(allowed).is_ok();
+        let allowed = ["news", "public/*"];
+        assert!(among(&["news"], &allowed) && among(&["public/x", "public/", "news"], &allowed));
+        for refused in ["private", "newsletter", "public", "Public/x", "*"] {
+            assert!(!among(&[refused], &allowed) && !among(&["news", refused], &allowed), "{refused}");
+        }
+        // What could be no topic's pattern opens nothing.
+        assert!(!among(&["news"], &[]) && !among(&["news"], &["", "\n", &"n".repeat(257)]));
+        let exact = TopicPattern::exact("user/*").unwrap();
+        assert!(Topics::try_from("user/ada").unwrap().among([&exact]).is_err());
+        assert!(Topics::try_from("user/*").unwrap().among([exact]).is_ok());
+        let refusal = Refusal::from(TopicError::NotAllowed);
+        assert_eq!(refusal.to_string(), "403 A topic is not among those allowed here.");
     }
 
     #[test]

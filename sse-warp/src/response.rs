@@ -60,6 +60,8 @@ impl Reply for Error {
         let mut response = self.0.body().to_owned().into_response();
         *response.status_mut() =
             StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // warp has called it plain text, also where there is none.
+        response.headers_mut().clear();
         for (name, value) in self.0.headers() {
             insert(&mut response, name, value);
         }

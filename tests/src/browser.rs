@@ -1,5 +1,6 @@
-//! Headless Chromium, driven through chromedriver.
+//! Headless Chromium and Firefox, driven through chromedriver and geckodriver.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -29,9 +30,9 @@ const ARGS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
-/// Starts chromedriver and waits until standard input is closed, which the kernel does even when
+/// Starts the driver and waits until standard input is closed, which the kernel does even when
 /// the test process is killed. Then ends everything that carries the profile's name in its
-/// environment or command line, which is chromedriver and all that it started.
+/// environment or command line, which is the driver and all that it started.
 const SUPERVISOR: &str = r#"
 profile=$SSE_TESTS_PROFILE
 "$@" </dev/null &
@@ -65,7 +66,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts chromedriver and a headless browser.
+    /// Starts chromedriver and a headless Chromium.
     pub async fn start() -> Result<Self, String> {
         Self::start_with(&[]).await
     }
@@ -73,19 +74,41 @@ impl Browser {
     /// Like [`Browser::start`], with more command line switches for the browser.
     pub async fn start_with(args: &[&str]) -> Result<Self, String> {
         let chromium = chromium()?;
-        let (driver, port) = Driver::start(&chromedriver()?).await?;
+        let driver = Driver::start(&chromedriver()?, |_| vec!["--port=0".into()]).await?;
         let profile = format!("--user-data-dir={}", driver.profile.path().display());
         let args: Vec<&str> = ARGS.iter().chain(args).copied().chain([&*profile]).collect();
         let capabilities = json!({
             "browserName": "chrome",
             "goog:chromeOptions": { "binary": chromium, "args": args },
         });
-        let serde_json::Value::Object(capabilities) = capabilities else {
-            unreachable!("written as an object above")
-        };
+        Self::connect(driver, capabilities).await
+    }
+
+    /// Starts geckodriver and a headless Firefox.
+    pub async fn start_firefox() -> Result<Self, String> {
+        Self::start_firefox_with(&json!({})).await
+    }
+
+    /// Like [`Browser::start_firefox`], with settings as `about:config` names them.
+    pub async fn start_firefox_with(settings: &Value) -> Result<Self, String> {
+        let firefox = firefox()?;
+        let driver = Driver::start(&geckodriver()?, |profile| {
+            let args = ["--port=0", "--websocket-port=0", "--profile-root"].map(OsString::from);
+            args.into_iter().chain([profile.into()]).collect()
+        })
+        .await?;
+        let capabilities = json!({
+            "browserName": "firefox",
+            "moz:firefoxOptions": { "binary": firefox, "args": ["-headless"], "prefs": settings },
+        });
+        Self::connect(driver, capabilities).await
+    }
+
+    async fn connect(driver: Driver, capabilities: Value) -> Result<Self, String> {
+        let Value::Object(capabilities) = capabilities else { unreachable!("written as an object above") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
-        let address = format!("http://127.0.0.1:{port}");
+        let address = format!("http://127.0.0.1:{}", driver.port);
         let client = tokio::time::timeout(START_TIMEOUT, builder.connect(&address))
             .await
             .map_err(|_| format!("the browser did not start within {START_TIMEOUT:?}"))?
@@ -99,7 +122,7 @@ impl Browser {
     }
 
     /// Runs a script in the present page; what it returns.
-    pub async fn run(&self, script: &str) -> serde_json::Value {
+    pub async fn run(&self, script: &str) -> Value {
         self.client().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
@@ -133,42 +156,58 @@ pub fn chromium() -> Result<PathBuf, String> {
     program("CHROMIUM", &names).ok_or_else(|| "Chromium is not installed (or set CHROMIUM)".to_owned())
 }
 
-/// A running chromedriver under its supervisor.
+/// The geckodriver program: `$GECKODRIVER`, the one that `tests/run` has built, or the first one on the path.
+pub fn geckodriver() -> Result<PathBuf, String> {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/.geckodriver/bin/geckodriver");
+    program("GECKODRIVER", &[built, "geckodriver"])
+        .ok_or_else(|| "geckodriver is not installed (or set GECKODRIVER)".to_owned())
+}
+
+/// The browser program: `$FIREFOX`, or the first one on the path.
+pub fn firefox() -> Result<PathBuf, String> {
+    program("FIREFOX", &["firefox-esr", "firefox"])
+        .ok_or_else(|| "Firefox is not installed (or set FIREFOX)".to_owned())
+}
+
+/// A running chromedriver or geckodriver under its supervisor.
 #[derive(Debug)]
 struct Driver {
     supervisor: Child,
     // Closing it tells the supervisor to end everything.
     stdin: Option<ChildStdin>,
     profile: TempDir,
+    port: u16,
 }
 
 impl Driver {
-    async fn start(program: &Path) -> Result<(Self, u16), String> {
+    /// Starts the program with the arguments that it takes for this folder, on a port that it picks and prints.
+    async fn start(program: &Path, args: impl FnOnce(&Path) -> Vec<OsString>) -> Result<Self, String> {
         use std::os::unix::process::CommandExt as _;
 
         let profile = tempfile::Builder::new()
-            .prefix("sse-tests-chromium-")
+            .prefix("sse-tests-browser-")
             .tempdir()
             .map_err(|error| format!("no folder for the browser profile: {error}"))?;
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "sh"])
             .arg(program)
-            // chromedriver picks a free port and prints it.
-            .arg("--port=0")
+            .args(args(profile.path()))
             .env("SSE_TESTS_PROFILE", profile.path())
+            // Where Firefox keeps what is not in its profile.
+            .env("HOME", profile.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             // Ctrl-C must not end the supervisor before it has cleaned up.
             .process_group(0)
             .spawn()
-            .map_err(|error| format!("chromedriver did not start: {error}"))?;
+            .map_err(|error| format!("the driver did not start: {error}"))?;
         let stdin = supervisor.stdin.take();
         let stdout = supervisor.stdout.take();
-        let driver = Self { supervisor, stdin, profile };
+        let mut driver = Self { supervisor, stdin, profile, port: 0 };
         let (sender, port) = oneshot::channel();
         if let Some(stdout) = stdout {
-            // Reads to the end, as chromedriver would block on a full pipe. Ends with chromedriver.
+            // Reads to the end, as the driver would block on a full pipe. Ends with the driver.
             std::thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
                 let mut line = String::new();
@@ -183,11 +222,11 @@ impl Driver {
                 while matches!(stdout.read(&mut rest), Ok(read) if read > 0) {}
             });
         }
-        let port = tokio::time::timeout(START_TIMEOUT, port)
+        driver.port = tokio::time::timeout(START_TIMEOUT, port)
             .await
-            .map_err(|_| format!("chromedriver named no port within {START_TIMEOUT:?}"))?
-            .map_err(|_| "chromedriver ended before it named its port".to_owned())?;
-        Ok((driver, port))
+            .map_err(|_| format!("the driver named no port within {START_TIMEOUT:?}"))?
+            .map_err(|_| "the driver ended before it named its port".to_owned())?;
+        Ok(driver)
     }
 }
 
@@ -206,8 +245,10 @@ impl Drop for Driver {
     }
 }
 
-/// The port in "ChromeDriver was started successfully on port 12345."
+/// The port in "ChromeDriver was started successfully on port 12345." and "Listening on 127.0.0.1:12345".
 fn port_in(line: &str) -> Option<u16> {
-    let (_, port) = line.split_once("started successfully on port ")?;
+    let (_, port) = ["started successfully on port ", "Listening on 127.0.0.1:"]
+        .iter()
+        .find_map(|before| line.split_once(before))?;
     port.trim_end().trim_end_matches('.').parse().ok()
 }

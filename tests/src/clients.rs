@@ -21,6 +21,8 @@ use crate::left_out;
 pub enum Client {
     /// `EventSource` in Chromium.
     Chromium,
+    /// `EventSource` in Firefox.
+    Firefox,
     /// `eventsource` from npm.
     EventSource,
     /// `EventSource` of `undici` from npm, which Node.js also ships.
@@ -37,8 +39,9 @@ pub enum Client {
 
 impl Client {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Chromium,
+        Self::Firefox,
         Self::EventSource,
         Self::Undici,
         Self::EventSourceParser,
@@ -51,6 +54,7 @@ impl Client {
     pub fn name(self) -> &'static str {
         match self {
             Self::Chromium => "chromium",
+            Self::Firefox => "firefox",
             Self::EventSource => "eventsource",
             Self::Undici => "undici",
             Self::EventSourceParser => "eventsource-parser",
@@ -98,7 +102,7 @@ pub struct Task<'a> {
     pub until: &'a str,
     /// How long to wait for that event.
     pub timeout: Duration,
-    /// Further request headers. Chromium permits none.
+    /// Further request headers. Browsers permit none.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
@@ -117,7 +121,7 @@ pub async fn collect(
 /// Like [`collect`], with request headers and the number of connections.
 pub async fn run(client: Client, task: Task<'_>) -> Result<Report, String> {
     match client {
-        Client::Chromium => chromium(task).await,
+        Client::Chromium | Client::Firefox => in_browser(client, task).await,
         Client::EventSource | Client::Undici | Client::EventSourceParser | Client::FetchEventSource => {
             let mut command = tokio::process::Command::new("node");
             command.arg("--disable-warning=UNDICI-ES").arg(folder().join("client.mjs"));
@@ -147,6 +151,7 @@ pub fn missing() -> Vec<(Client, String)> {
                 .filter_map(|client| {
                     let reason = match client {
                         Client::Chromium => browser::chromedriver().and_then(|_| browser::chromium()).err(),
+                        Client::Firefox => browser::geckodriver().and_then(|_| browser::firefox()).err(),
                         Client::EventSource => npm(&node, "eventsource"),
                         Client::Undici => npm(&node, "undici"),
                         Client::EventSourceParser => npm(&node, "eventsource-parser"),
@@ -171,6 +176,22 @@ pub fn available() -> Vec<Client> {
     let reasons: Vec<String> = missing.iter().map(|(client, reason)| format!("{client}: {reason}")).collect();
     left_out("clients", &reasons);
     Client::ALL.into_iter().filter(|client| missing.iter().all(|(other, _)| other != client)).collect()
+}
+
+/// Starts one of the two browsers. `None` where it cannot run here, which [`available`] has said then.
+///
+/// # Panics
+///
+/// When it does not start, or is missing where [`available`] demands it.
+pub async fn browser(client: Client) -> Option<Browser> {
+    if !available().contains(&client) {
+        return None;
+    }
+    let browser = match client {
+        Client::Firefox => Browser::start_firefox().await,
+        _ => Browser::start().await,
+    };
+    Some(browser.unwrap_or_else(|error| panic!("{client}: {error}")))
 }
 
 fn folder() -> PathBuf {
@@ -288,14 +309,14 @@ async fn script(
 const OPEN: &str = r"
 const [url, types, until] = arguments;
 const source = new EventSource(url);
-Object.assign(window, { source, received: [], done: false, failed: false });
-source.onopen = () => received.push({ open: true });
-source.onerror = () => { failed = source.readyState === EventSource.CLOSED && !done; };
+const state = Object.assign(window, { source, received: [], done: false, failed: false });
+source.onopen = () => state.received.push({ open: true });
+source.onerror = () => { state.failed = source.readyState === EventSource.CLOSED && !state.done; };
 const take = (event) => {
-    if (done) return;
-    received.push({ type: event.type, data: event.data, id: event.lastEventId });
+    if (state.done) return;
+    state.received.push({ type: event.type, data: event.data, id: event.lastEventId });
     if (event.type === until) {
-        done = true;
+        state.done = true;
         source.close();
     }
 };
@@ -327,7 +348,7 @@ pub async fn collect_in(browser: &Browser, task: Task<'_>) -> Result<Report, Str
         .map_err(|error| error.to_string())?;
     loop {
         let state = client
-            .execute("return [done, failed, received.length];", Vec::new())
+            .execute("return [window.done, window.failed, window.received.length];", Vec::new())
             .await
             .map_err(|error| error.to_string())?;
         if state[0] == true {
@@ -337,11 +358,12 @@ pub async fn collect_in(browser: &Browser, task: Task<'_>) -> Result<Report, Str
             return Err(format!("closed for good after {} reports", state[2]));
         }
         if Instant::now() > deadline {
-            return Err(late(Client::Chromium, task));
+            return Err(format!("no \"{}\" event within {:?}", task.until, task.timeout));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    let received = client.execute("return received;", Vec::new()).await.map_err(|error| error.to_string())?;
+    let received =
+        client.execute("return window.received;", Vec::new()).await.map_err(|error| error.to_string())?;
     let mut report = Report::default();
     for value in received.as_array().into_iter().flatten() {
         take(&mut report, value)?;
@@ -349,11 +371,11 @@ pub async fn collect_in(browser: &Browser, task: Task<'_>) -> Result<Report, Str
     Ok(report)
 }
 
-async fn chromium(task: Task<'_>) -> Result<Report, String> {
+async fn in_browser(client: Client, task: Task<'_>) -> Result<Report, String> {
     // More browsers at once than this only slow each other down.
     static BROWSERS: Semaphore = Semaphore::const_new(2);
     let _permit = BROWSERS.acquire().await.map_err(|e| e.to_string())?;
-    let browser = Browser::start().await?;
+    let browser = browser(client).await.ok_or("it is not installed")?;
     let report = collect_in(&browser, task).await;
     browser.close().await;
     report

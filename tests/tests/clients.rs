@@ -130,6 +130,7 @@ macro_rules! matrix {
 
 matrix! {
     chromium: Chromium;
+    firefox: Firefox;
     npm_eventsource: EventSource;
     npm_undici: Undici;
     npm_eventsource_parser: EventSourceParser;

@@ -39,7 +39,7 @@ async fn contract(framework: Framework, bin: &str) {
 
     let mut news = http::get(addr, "/events").await;
     news.until(|text| text.contains("\n\n")).await;
-    let mut two = http::get(addr, "/events?topic=a&topic=b%20c").await;
+    let mut two = http::get(addr, "/events?topic=public/a&topic=public%2Fb%20c").await;
     two.until(|text| text.contains("\n\n")).await;
 
     let id = id_of(addr, "/publish", "hello\nthere".as_bytes()).await;
@@ -47,13 +47,13 @@ async fn contract(framework: Framework, bin: &str) {
         news.until(|text| text.contains("\n\n")).await,
         format!("data: hello\ndata: there\nid: {id}\n\n")
     );
-    let id = id_of(addr, "/publish?topic=b+c&topic=news&topic=a", b"both").await;
+    let id = id_of(addr, "/publish?topic=public/b+c&topic=news&topic=public%2Fa", b"both").await;
     for stream in [&mut news, &mut two] {
         assert_eq!(stream.until(|text| text.contains("\n\n")).await, format!("data: both\nid: {id}\n\n"));
     }
 
     let largest = vec![b'x'; 256 << 10];
-    id_of(addr, "/publish?topic=large", &largest).await;
+    id_of(addr, "/publish?topic=public/large", &largest).await;
     let long_topic = format!("/publish?topic={}", "x".repeat(257));
     let bad: [(&str, &[u8], u16); 7] = [
         ("/publish?topic=a%0Ab", b"x", 400),
@@ -73,6 +73,43 @@ async fn contract(framework: Framework, bin: &str) {
     // Nothing else was disturbed.
     let id = id_of(addr, "/publish", b"").await;
     assert_eq!(news.until(|text| text.contains("\n\n")).await, format!("data: \nid: {id}\n\n"));
+    only_public_topics_are_open(addr).await;
+}
+
+/// What people copy must not let anyone read anything, nor publish where others read.
+async fn only_public_topics_are_open(addr: std::net::SocketAddr) {
+    const REFUSED: &str = "A topic is not among those allowed here.";
+    for query in
+        ["topic=news", "topic=public/x", "topic=public%2F", "topic=public/x&topic=news&topic=public/y"]
+    {
+        let mut answer = http::get(addr, &format!("/events?{query}")).await;
+        assert_eq!(answer.status, 200, "{query}");
+        answer.until(|text| text.contains("\n\n")).await;
+        id_of(addr, &format!("/publish?{query}"), b"x").await;
+        let seen = http::events(&answer.until(|text| text.contains("\n\n")).await);
+        assert_eq!(seen.iter().map(|event| &*event.data).collect::<Vec<_>>(), ["x"], "{query}");
+    }
+    for query in [
+        "topic=private",
+        "topic=user/bob",
+        "topic=newsletter",
+        "topic=public",
+        "topic=Public/x",
+        "topic=*",
+        "topic=%20news",
+        "topic=news&topic=private",
+        "topic=private&topic=public/x",
+    ] {
+        let path = format!("/events?{query}");
+        for mut answer in [http::get(addr, &path).await, http::resume(addr, &path, b"x-1").await] {
+            assert_eq!(answer.status, 403, "{query}");
+            assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert_eq!(answer.rest().await, REFUSED, "{query}");
+        }
+        let answer = http::post(addr, &format!("/publish?{query}"), b"x").await;
+        assert_eq!(answer, (403, REFUSED.to_owned()), "{query}");
+    }
 }
 
 /// Two tabs, one connection that dies: what was missed arrives once.

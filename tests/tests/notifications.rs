@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use fantoccini::wd::WindowHandle;
@@ -56,7 +56,12 @@ async fn next(answer: &mut Answer) -> Value {
     let seen = http::events(&text);
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].kind, "notification");
-    serde_json::from_str(&seen[0].data).unwrap()
+    let mut note: Value = serde_json::from_str(&seen[0].data).unwrap();
+    // When it was sent, by the server's clock, which is ours.
+    let at = note.as_object_mut().unwrap().remove("at").and_then(|at| at.as_u64()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    assert!(now - u128::from(at) < 60_000, "{at}");
+    note
 }
 
 async fn the_contract_is_kept(framework: Framework) {
@@ -91,6 +96,8 @@ async fn the_contract_is_kept(framework: Framework) {
     assert_eq!(http::get(addr, "/events").await.status, 401);
     assert_eq!(http::get(addr, "/events?access_token=x").await.status, 401);
 
+    only_what_is_granted_can_be_asked_for(addr, &ada).await;
+
     let mut answer = post(addr, "/ticket", Some(&bob), &json!({})).await;
     let ticket: Value = serde_json::from_str(&answer.rest().await).unwrap();
     assert_eq!(ticket["expires_in"], 30);
@@ -108,6 +115,7 @@ async fn the_contract_is_kept(framework: Framework) {
         );
     }
 
+    assert_eq!(next(&mut of_bob).await["title"], "asked for");
     let before = Instant::now();
     assert_eq!(post(addr, "/logout", Some(&ada), &json!({})).await.status, 204);
     of_ada.rest().await;
@@ -120,6 +128,30 @@ async fn the_contract_is_kept(framework: Framework) {
     example.signal("TERM").await;
     of_bob.rest().await;
     assert_eq!(example.code(Duration::from_secs(10)).await, Some(0));
+}
+
+async fn only_what_is_granted_can_be_asked_for(addr: SocketAddr, ada: &str) {
+    let bearer = format!("Bearer {ada}");
+    let get = async |query: &str| {
+        let path = format!("/events?{query}");
+        http::send(addr, "GET", &path, &[("Authorization", bearer.as_bytes())], b"").await
+    };
+    for query in ["topic=user/bob", "topic=news&topic=user/bob", "topic=user%2Fbob&topic=user/ada", "topic=*"]
+    {
+        let mut answer = get(query).await;
+        assert_eq!(answer.status, 403, "{query}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"insufficient_scope\""));
+        assert_eq!(answer.rest().await, "The token does not allow this.");
+    }
+    assert_eq!(get("topic=").await.status, 400);
+    // One of two: what is for all does not come.
+    let mut own = get("topic=user/ada").await;
+    own.until(|text| text.contains("\n\n")).await;
+    for to in [None, Some("ada")] {
+        let note = json!({ "to": to, "title": "asked for", "body": "" });
+        assert_eq!(post(addr, "/notify", Some(ada), &note).await.status, 202);
+    }
+    assert_eq!(next(&mut own).await["to"], "ada");
 }
 
 /// Keys of an identity provider, fetched over HTTP from this machine.
@@ -149,9 +181,21 @@ async fn keys_can_be_fetched(framework: Framework) {
     fetches.abort();
 }
 
+async fn two_people_in_chromium(framework: Framework) {
+    two_people_in(Client::Chromium, framework).await;
+}
+
+async fn two_people_in_firefox(framework: Framework) {
+    two_people_in(Client::Firefox, framework).await;
+}
+
+/// The form, which says why it is there.
+const ENDED: &str = "!document.getElementById('signin').hidden
+    && document.getElementById('why').textContent.startsWith('Your session has ended')";
+
 /// Two people in two tabs, side by side.
-async fn two_people_in_one_browser(framework: Framework) {
-    let Some(browser) = browser().await else {
+async fn two_people_in(client: Client, framework: Framework) {
+    let Some(browser) = clients::browser(client).await else {
         return;
     };
     let example = start(framework).await;
@@ -174,6 +218,14 @@ async fn two_people_in_one_browser(framework: Framework) {
     to(&browser, &ada).await;
     browser.wait_for("document.querySelectorAll('#inbox li').length === 2").await;
     assert_eq!(titles(&browser).await, json!(["for everybody", "only for ada"]));
+    let ages = browser
+        .run(
+            "return [...document.querySelectorAll('#inbox time')].filter(time => time.textContent)
+                 .map(time => Math.abs(Date.now() - Date.parse(time.dateTime)))",
+        )
+        .await;
+    let ages: Vec<f64> = serde_json::from_value(ages).unwrap();
+    assert!(ages.len() == 2 && ages.iter().all(|age| *age < 60_000.0), "{ages:?}");
 
     // A cut: what was missed arrives, once, and says so.
     browser.run("document.getElementById('cut').click()").await;
@@ -192,26 +244,69 @@ async fn two_people_in_one_browser(framework: Framework) {
     send(&browser, "ada", "to myself").await;
     browser.wait_for("document.querySelectorAll('#inbox li').length >= 5").await;
     assert_eq!(titles(&browser).await[0], "to myself");
+    browser.run("document.getElementById('native').click()").await;
+    browser.wait_for("document.getElementById('state').dataset.state === 'open'").await;
 
-    // Signing out ends the stream within a second, and it stays out.
-    let before = Instant::now();
-    browser.run("document.getElementById('logout').click()").await;
-    browser.wait_for("document.getElementById('state').dataset.state !== 'open'").await;
-    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
-    browser.wait_for("document.getElementById('state').dataset.state === 'closed'").await;
+    // Signing out ends the stream here and there, and offers to sign in again: at once.
+    let slowest = browser
+        .client()
+        .execute_async(
+            "const [done] = arguments;
+             const before = performance.now();
+             const form = document.getElementById('signin');
+             new MutationObserver(() => { if (!form.hidden) done(performance.now() - before); })
+                 .observe(form, { attributes: true });
+             document.getElementById('logout').click();",
+            Vec::new(),
+        )
+        .await
+        .unwrap();
+    assert!(slowest.as_f64().unwrap() < 1000.0, "{slowest} ms");
+    let out = "return [document.getElementById('state').dataset.state, document.getElementById('inside').hidden,
+                       document.getElementById('logout').hidden, document.querySelectorAll('#inbox li').length,
+                       document.activeElement === document.getElementById('login').user]";
+    assert_eq!(browser.run(out).await, json!(["out", true, true, 0, true]));
+    while streams(example.addr).await != "sse_streams 1" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     to(&browser, &bob).await;
-    send(&browser, "ada", "too late").await;
+    send(&browser, "ada", "while ada was out").await;
     assert_eq!(browser.run("return document.getElementById('state').dataset.state").await, "open");
+
+    // Somebody else in the same tab sees nothing of it.
     to(&browser, &ada).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(titles(&browser).await[0], "to myself");
+    enter(&browser, "grace").await;
+    assert_eq!(browser.run("return document.getElementById('who').textContent").await, "grace");
+    send(&browser, "grace", "to myself").await;
+    browser.wait_for("document.querySelectorAll('#inbox li').length === 1").await;
+
+    // A session that ended elsewhere: after a reload too there is a form that says so.
+    let token = browser.run("return sessionStorage.getItem('token')").await;
+    for _ in 0..2 {
+        browser
+            .run(&format!(
+                "sessionStorage.setItem('user', 'grace'); sessionStorage.setItem('token', {token});
+                 fetch('/logout', {{ method: 'POST', headers: {{ Authorization: 'Bearer ' + {token} }} }})"
+            ))
+            .await;
+        browser.wait_for(ENDED).await;
+        // As a tab that has heard nothing of it.
+        browser
+            .run(&format!(
+                "sessionStorage.setItem('user', 'grace'); sessionStorage.setItem('token', {token})"
+            ))
+            .await;
+        browser.client().refresh().await.unwrap();
+    }
+    browser.wait_for(ENDED).await;
+    enter(&browser, "grace").await;
     browser.close().await;
 }
 
 /// A cookie that expires and is renewed in time: the browser's own reconnect loses nothing. One that is not: the
 /// browser stays away.
 async fn a_renewed_cookie_loses_nothing(framework: Framework) {
-    let Some(browser) = browser().await else {
+    let Some(browser) = clients::browser(Client::Chromium).await else {
         return;
     };
     let example = start(framework).await;
@@ -253,7 +348,7 @@ async fn a_renewed_cookie_loses_nothing(framework: Framework) {
 
 /// A page of another site can neither read the stream nor open it with the cookie.
 async fn another_site_stays_outside(framework: Framework) {
-    let Some(browser) = browser().await else {
+    let Some(browser) = clients::browser(Client::Chromium).await else {
         return;
     };
     let example = start(framework).await;
@@ -293,13 +388,6 @@ async fn another_site_stays_outside(framework: Framework) {
 async fn streams(addr: SocketAddr) -> String {
     let metrics = http::get(addr, "/metrics").await.rest().await;
     metrics.lines().find(|line| line.starts_with("sse_streams")).unwrap().to_owned()
-}
-
-async fn browser() -> Option<Browser> {
-    if !clients::available().contains(&Client::Chromium) {
-        return None;
-    }
-    Some(Browser::start().await.unwrap())
 }
 
 async fn to(browser: &Browser, window: &WindowHandle) {
@@ -344,7 +432,8 @@ async fn publish(addr: SocketAddr, token: &str, n: usize) -> String {
 sse_tests::on_each_framework! {
     the_contract_is_kept
     keys_can_be_fetched
-    two_people_in_one_browser
+    two_people_in_chromium
+    two_people_in_firefox
     a_renewed_cookie_loses_nothing
     another_site_stays_outside
 }

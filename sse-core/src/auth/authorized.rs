@@ -69,15 +69,21 @@ impl Authorized {
         Ok(topics)
     }
 
-    /// All topics that the token grants by their full names: for a stream of everything that is one's own.
+    /// The topics that the query string asks for with `topic=`, if all of them are granted; where it names none, all
+    /// that the token grants by their full names: a stream of everything that is one's own.
     ///
-    /// Patterns name no topic, and are left out.
+    /// Patterns name no topic, and are left out; a client may ask for what they match.
     ///
     /// # Errors
-    /// A [`Refusal`] with 403 when there is none.
+    /// A [`Refusal`] with 403 for the whole request where one topic is not granted or there is none, and with 400
+    /// for what [`Topics::from_query`] refuses.
     pub fn granted_topics(&self) -> Result<Topics, Refusal> {
-        let topics = Topics::new(self.pass.granted.exact());
-        topics.map_err(|_| self.refuse(Denial::Scope("the token names no topic")))
+        let own: Vec<_> = self.pass.granted.exact().collect();
+        match Topics::from_query(self.query(), own) {
+            Ok(topics) => self.granted(topics),
+            Err(TopicError::None) => Err(self.refuse(Denial::Scope("the token names no topic"))),
+            Err(error) => Err(self.refuse(error)),
+        }
     }
 
     pub(super) fn pass(&self) -> &Pass {

@@ -42,6 +42,33 @@ async fn a_claim_names_topics_and_prefixes() {
     assert_eq!(client(claim(), "absent").await.unwrap().granted_topics().unwrap_err().status(), 403);
 }
 
+/// What a client asks for it gets, or nothing.
+#[tokio::test]
+async fn the_query_chooses_among_what_is_granted() {
+    let asks = async |grants: Grants, name: &str, query: &str| {
+        let head = Head::bearer(&text(&format!("/grants/{name}"))).query(query);
+        let client = authorize(&builder().grants(grants).build().unwrap(), &head).await.unwrap();
+        client.granted_topics().map_err(|refusal| {
+            (refusal.status(), field(&refusal, "www-authenticate").unwrap_or_default().to_owned())
+        })
+    };
+    let claim = || Grants::claim("topics");
+    let topics = |names: &[&str]| Ok(Topics::new(names).unwrap());
+    let refused = || Err((403, "Bearer error=\"insufficient_scope\"".to_owned()));
+    assert_eq!(asks(claim(), "claim", "last_event_id=x").await, topics(&["news", "user/ada"]));
+    assert_eq!(asks(claim(), "claim", "topic=news").await, topics(&["news"]));
+    // A pattern of the token.
+    assert_eq!(asks(claim(), "claim", "topic=team/a&topic=news").await, topics(&["news", "team/a"]));
+    assert_eq!(asks(claim(), "claim", "topic=user/bob").await, refused());
+    assert_eq!(asks(claim(), "claim", "topic=news&topic=user%2Fbob").await, refused());
+    assert_eq!(asks(claim(), "absent", "").await, refused());
+    assert_eq!(asks(claim(), "absent", "topic=news").await, refused());
+    assert_eq!(asks(Grants::every_topic(), "absent", "topic=x").await, topics(&["x"]));
+    for bad in ["topic=", "topic=%ff", "topic=%0a", &"topic=news&".repeat(33)] {
+        assert_eq!(asks(claim(), "claim", bad).await, Err((400, String::new())), "{bad}");
+    }
+}
+
 #[tokio::test]
 async fn mercure_has_a_claim_of_its_own() {
     let mercure = Grants::mercure;

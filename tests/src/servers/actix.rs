@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::App;
 
 async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 async fn own(
@@ -26,8 +26,12 @@ async fn own(
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder, Error> {
+    Ok(Sse(app.once(&request)?))
+}
+
 async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responder, Error> {
@@ -49,6 +53,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                         web::resource("/events").route(web::get().to(events)).route(web::head().to(events)),
                     )
                     .route("/own/{name}", web::get().to(own))
+                    .route("/once", web::get().to(once))
                     .service(
                         web::resource("/private")
                             .route(web::get().to(private))

@@ -4,10 +4,19 @@ mod actix;
 mod rocket;
 mod warp;
 
-use std::{fmt, net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use futures_util::Stream;
-use sse_core::{Auth, Event, Hub, StreamOptions};
+use futures_util::{Stream, stream};
+use sse_core::{Auth, Event, EventStream, Hub, Refusal, Request, StreamOptions};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::tokens;
@@ -26,6 +35,8 @@ pub struct App {
     pub options: StreamOptions,
     /// Before `/private`, which is `/events` for those with a token, and `/ticket`.
     pub auth: Auth,
+    /// How often `/once` was asked for.
+    pub asked: Arc<AtomicUsize>,
 }
 
 impl App {
@@ -33,10 +44,21 @@ impl App {
     pub fn new(hub: Hub) -> Self {
         Self {
             hub,
-            own: |_| Box::pin(futures_util::stream::empty()),
+            own: |_| Box::pin(stream::empty()),
             options: StreamOptions::new(),
             auth: tokens::auth().build().expect("rules"),
+            asked: Arc::default(),
         }
+    }
+
+    /// `/once`: a stream of one event, and for those who have it, no other.
+    fn once(&self, request: &Request) -> Result<EventStream<OwnStream>, Refusal> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if request.last_event_id().and_then(|id| id.as_str()) == Some("1") {
+            return Err(request.refuse(Refusal::stop_reconnecting()));
+        }
+        let one = stream::iter([Event::new("all").id("1").map_err(|error| error.to_string())]);
+        EventStream::open_with(request, Box::pin(one), self.options)
     }
 }
 

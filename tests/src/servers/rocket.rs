@@ -8,11 +8,11 @@ use sse_core::Event;
 use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
 use tokio::sync::oneshot;
 
-use super::App;
+use super::{App, OwnStream};
 
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 #[get("/own/<name>")]
@@ -24,9 +24,14 @@ fn own(
     Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options)?))
 }
 
+#[get("/once")]
+fn once(request: SseRequest, app: &State<App>) -> Result<Sse<OwnStream>, Error> {
+    Ok(Sse(app.once(&request)?))
+}
+
 #[get("/private")]
 fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 #[post("/ticket")]
@@ -59,7 +64,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
-        .mount("/", routes![events, own, private, ticket, blank]);
+        .mount("/", routes![events, own, once, private, ticket, blank]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

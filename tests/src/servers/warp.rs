@@ -9,15 +9,19 @@ use warp::{Filter, Reply, compression, filters::BoxedFilter, reply::Response};
 use super::App;
 
 fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
 fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
 }
 
+fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
+    Ok(Sse(app.once(&request)?))
+}
+
 fn private(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&client, client.topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 
 fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {
@@ -51,7 +55,8 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let routes = encoded(&stream)
         .or(warp::path("bare").and(encoded(&bare.boxed())))
         .or(stream)
-        .or(warp::path!("own" / String).and(warp::get()).and(request).and(with_app).map(own))
+        .or(warp::path!("own" / String).and(warp::get()).and(request.clone()).and(with_app.clone()).map(own))
+        .or(warp::path!("once").and(warp::get()).and(request).and(with_app).map(once))
         .or(warp::path!("private").and(warp::get()).and(client.clone()).and(hub).map(private))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
         .or(warp::path!("ticket").and(warp::post()).and(client).and(sse_warp::with_auth(&auth)).map(ticket))

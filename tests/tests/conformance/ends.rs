@@ -1,10 +1,11 @@
 //! How streams end.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_stream::stream;
 use sse_core::{Event, Hub, StreamOptions};
 use sse_tests::{
+    clients::{self, Client},
     http::{self, without_jitter},
     servers::{App, Framework, OwnStream},
 };
@@ -113,4 +114,44 @@ pub(crate) async fn an_old_stream_ends_and_says_when_to_return(framework: Framew
         assert!(text.ends_with("\nretry: N\n") && text.matches("retry: N").count() == 2, "{path}");
     }
     assert_eq!(server.hub.lifecycle().streams(), 0);
+}
+
+pub(crate) async fn a_204_says_nothing_but_stop(framework: Framework) {
+    let server = framework.serve(app(Hub::new())).await;
+    let mut answer = http::resume(server.addr, "/once", b"1").await;
+    assert_eq!((answer.status, answer.header("cache-control")), (204, Some("no-store")));
+    assert_eq!((answer.header("content-type"), answer.header("transfer-encoding")), (None, None));
+    assert!(answer.is_silent_for(Duration::from_millis(100)).await);
+}
+
+pub(crate) async fn a_204_stops_chromium(framework: Framework) {
+    a_204_stops(framework, Client::Chromium).await;
+}
+
+pub(crate) async fn a_204_stops_firefox(framework: Framework) {
+    a_204_stops(framework, Client::Firefox).await;
+}
+
+/// The browser comes back after the end, is told to stop, and does.
+async fn a_204_stops(framework: Framework, client: Client) {
+    let Some(browser) = clients::browser(client).await else {
+        return;
+    };
+    let app = App { options: StreamOptions::new().retry(Duration::from_millis(100)), ..app(Hub::new()) };
+    let asked = app.asked.clone();
+    let server = framework.serve(app).await;
+    browser.client().goto(&format!("http://{}/blank", server.addr)).await.unwrap();
+    browser
+        .run(
+            "const seen = window.seen = [];
+             const events = window.events = new EventSource('/once');
+             events.onmessage = event => seen.push(event.data);",
+        )
+        .await;
+    browser.wait_for("window.events.readyState === EventSource.CLOSED").await;
+    // Firefox would be back after 500 ms.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(browser.run("return window.seen").await, serde_json::json!(["all"]));
+    browser.close().await;
 }

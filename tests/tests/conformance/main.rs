@@ -72,5 +72,8 @@ conformance! {
         stopping_ends_every_stream_cleanly
         while_stopping_clients_are_told_to_come_back
         a_client_that_leaves_frees_its_place
-        an_old_stream_ends_and_says_when_to_return;
+        an_old_stream_ends_and_says_when_to_return
+        a_204_says_nothing_but_stop
+        a_204_stops_chromium
+        a_204_stops_firefox;
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sse_actix::{self as sse, Authorized, Error, Event, Hub, Sse, Topic};
 
-use crate::auth::{Rules, own_topic};
+use crate::auth::{Rules, now_millis, own_topic};
 
 #[derive(Deserialize)]
 struct Login {
@@ -44,7 +44,9 @@ async fn notify(
     note: web::Json<Note>,
 ) -> Result<impl Responder, Error> {
     let topic = note.to.as_deref().map_or_else(|| Ok(Topic::new("news")?), own_topic)?;
-    let text = json!({ "from": client.subject(), "to": note.to, "title": note.title, "body": note.body });
+    let text = json!({
+        "from": client.subject(), "to": note.to, "title": note.title, "body": note.body, "at": now_millis(),
+    });
     let id = hub.publish(topic, Event::json(&text)?.name("notification")?).await?;
     Ok(HttpResponse::Accepted().json(json!({ "id": id })))
 }

@@ -18,7 +18,7 @@ use rocket::{
 };
 use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic};
 
-use crate::auth::{Rules, own_topic};
+use crate::auth::{Rules, now_millis, own_topic};
 
 #[derive(Deserialize)]
 #[serde(crate = "rocket::serde")]
@@ -61,7 +61,9 @@ fn events(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Err
 #[post("/notify", data = "<note>")]
 async fn notify(client: Authorized, hub: &State<Hub>, note: Json<Note>) -> Result<(Status, Value), Error> {
     let topic = note.to.as_deref().map_or_else(|| Ok(Topic::new("news")?), own_topic)?;
-    let text = json!({ "from": client.subject(), "to": note.to, "title": note.title, "body": note.body });
+    let text = json!({
+        "from": client.subject(), "to": note.to, "title": note.title, "body": note.body, "at": now_millis(),
+    });
     let id = hub.publish(topic, Event::json(&text)?.name("notification")?).await?;
     Ok((Status::Accepted, json!({ "id": id })))
 }

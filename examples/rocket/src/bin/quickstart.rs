@@ -4,9 +4,12 @@ use rocket::serde::json::{Value, json};
 use rocket::{Data, State, data::ToByteUnit, get, http::Status, post, response::content::RawHtml, routes};
 use sse_rocket::{Error, Hub, Refusal, Sse, SseRequest, Subscription};
 
+/// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
+const OPEN: [&str; 2] = ["news", "public/*"];
+
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news")?)?))
+    Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
 }
 
 #[post("/publish", data = "<body>")]
@@ -16,7 +19,7 @@ async fn publish(request: SseRequest, hub: &State<Hub>, body: Data<'_>) -> Resul
     if !body.is_complete() {
         return Err(Refusal::too_large("The body is larger than 256 KiB.").into());
     }
-    let id = hub.publish(request.topics("news")?, body.into_inner()).await?;
+    let id = hub.publish(request.topics("news", OPEN)?, body.into_inner()).await?;
     Ok((Status::Accepted, json!({ "id": id })))
 }
 

@@ -15,7 +15,7 @@ use warp::{
     reply::{json as to_json, with_header, with_status},
 };
 
-use crate::auth::{Rules, own_topic};
+use crate::auth::{Rules, now_millis, own_topic};
 
 #[derive(Deserialize)]
 struct Login {
@@ -42,7 +42,9 @@ fn events(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
 
 async fn notify(client: Authorized, hub: Hub, note: Note) -> Result<impl Reply, Error> {
     let topic = note.to.as_deref().map_or_else(|| Ok(Topic::new("news")?), own_topic)?;
-    let text = json!({ "from": client.subject(), "to": note.to, "title": note.title, "body": note.body });
+    let text = json!({
+        "from": client.subject(), "to": note.to, "title": note.title, "body": note.body, "at": now_millis(),
+    });
     let id = hub.publish(topic, Event::json(&text)?.name("notification")?).await?;
     Ok(with_status(to_json(&json!({ "id": id })), StatusCode::ACCEPTED))
 }

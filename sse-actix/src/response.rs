@@ -104,23 +104,6 @@ fn insert<B>(response: &mut HttpResponse<B>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_stand_in_a_header_is_left_out() {
-        let mut response = HttpResponse::new(StatusCode::OK);
-        for (name, value) in
-            [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
-        {
-            insert(&mut response, name, value);
-        }
-        assert_eq!(response.headers().len(), 1);
-        assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
     use std::{
         net::SocketAddr,
         sync::{
@@ -275,5 +258,17 @@ mod tests {
                 assert_eq!(reader.read(), (String::new(), ends));
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_left_out() {
+        let mut response = HttpResponse::new(StatusCode::OK);
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
+        {
+            insert(&mut response, name, value);
+        }
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));
     }
 }

@@ -4,8 +4,10 @@ mod algorithm;
 mod authorized;
 mod claims;
 mod config_error;
+mod cookie;
 mod credential;
 mod denial;
+mod digest;
 mod grant;
 mod jose;
 #[cfg(feature = "jwks")]
@@ -15,6 +17,8 @@ mod keys;
 mod origin;
 mod pem;
 mod revocation;
+mod revoked;
+mod shelf;
 mod template;
 mod ticket;
 mod verifier;
@@ -37,11 +41,13 @@ pub use self::{
 };
 use self::{
     authorized::Pass,
-    credential::{Credential, Sources},
+    cookie::CookieKind,
+    credential::{Credential, Sources, redacted},
     denial::{Denial, refuse},
     grant::Granted,
     origin::Origins,
-    ticket::{Store, is_cookie_name, set_cookie},
+    ticket::Store,
+    verifier::LEEWAY,
 };
 use crate::{
     lifecycle::Lifecycle,
@@ -87,18 +93,23 @@ struct Inner {
     sources: Sources,
     grants: Grants,
     origins: Origins,
-    tickets: Option<Store>,
+    tickets: Option<Arc<Store>>,
+    cookies: CookieKind,
+    /// Of the cookie with the token, looked at or not.
+    cookie_name: String,
     revocations: Revocations,
     notice: Option<Duration>,
 }
 
 impl Auth {
-    /// Everything but the verifier has a default: a cookie named `__Secure-sse_token`, no tickets, no token in the
+    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
     /// query, no topics granted, no other origins.
     pub fn builder(verifier: Verifier) -> AuthBuilder {
         AuthBuilder {
             verifier,
-            cookie: Some("__Secure-sse_token".to_owned()),
+            cookie: Cookie::Default,
+            insecure: false,
+            cross_site: false,
             query: false,
             grants: Grants::nothing(),
             origins: Vec::new(),
@@ -123,7 +134,10 @@ impl Auth {
     /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
     /// | a cookie that another site's page has sent | 403 | |
     /// | another host | 421 | |
-    /// | no keys | 503, with `Retry-After` | |
+    /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
+    ///
+    /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
+    /// back instead.
     ///
     /// The log has the reason, at level info, and never the token.
     pub fn authorize(
@@ -142,7 +156,7 @@ impl Auth {
             };
             match admitted {
                 Ok(pass) => Ok(Authorized::new(request, Arc::new(pass))),
-                Err(denial) => Err(refuse(denial, &fields)),
+                Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
             }
         }
     }
@@ -154,7 +168,7 @@ impl Auth {
     }
 
     /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
-    /// `Authorization: Bearer`.
+    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](Tickets::new), and nothing else.
     ///
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
@@ -164,16 +178,48 @@ impl Auth {
         T: TryInto<Topics>,
         TopicError: From<T::Error>,
     {
-        let topics = client.granted(topics)?;
-        let Some(tickets) = &self.0.tickets else {
-            tracing::error!("tickets need `AuthBuilder::tickets`");
+        self.issue(client, None, client.granted(topics)?)
+    }
+
+    /// [`issue_ticket`](Self::issue_ticket) for the stream at another path, as this server sees it: `/jobs/7`.
+    ///
+    /// # Errors
+    /// As there; 500 too for what is no path.
+    pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+    {
+        self.issue(client, Some(path), client.granted(topics)?)
+    }
+
+    fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
+        let Some(tickets) = self.0.tickets.as_ref().filter(|_| path.is_none_or(ticket::is_path)) else {
+            tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");
             return Err(client.refuse(Refusal::of(500, "The server is not configured for tickets.")));
         };
         // A cookie needs no ticket, and a ticket must not beget others.
         if !client.pass().by_header {
             return Err(client.refuse(Denial::Missing));
         }
-        tickets.issue(client.claims(), &topics).map_err(|denial| client.refuse(denial))
+        tickets.issue(client.claims(), path, &topics).map_err(|denial| client.refuse(denial))
+    }
+
+    /// Whether a request comes from a page of this very origin, of a [listed one](AuthBuilder::allowed_origins), or
+    /// from no page at all. For handlers that need no token and yet are not for everybody's forms: the one that signs
+    /// in, or another site's page could sign its visitors in as somebody else.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with 403 for a page of another site or of a neighbour, with 421 for another host.
+    pub fn check_origin(&self, head: &dyn RequestHead) -> Result<(), Refusal> {
+        let origins = &self.0.origins;
+        let checked = origins.check_host(head).and_then(|()| origins.check_origin(head));
+        checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
+    }
+
+    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
+    pub fn redact_query(query: &str) -> Option<String> {
+        redacted(query)
     }
 
     /// Takes tokens back.
@@ -181,8 +227,8 @@ impl Auth {
         &self.0.revocations
     }
 
-    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, not sent by
-    /// other sites' pages, and `Secure` where the name demands it.
+    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
+    /// not sent for other sites' pages, but where the settings say otherwise.
     ///
     /// What cannot be a token signs out instead, as [`logout_cookie`](Self::logout_cookie) does.
     pub fn login_cookie(&self, token: &str, max_age: Duration) -> String {
@@ -190,17 +236,13 @@ impl Auth {
         if token.is_empty() || !is_token {
             return self.logout_cookie();
         }
-        set_cookie(self.cookie_name(), token, "/", max_age)
+        self.0.cookies.set(&self.0.cookie_name, token, "/", max_age)
     }
 
     /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
     /// are [revoked](Revocations::revoke_token).
     pub fn logout_cookie(&self) -> String {
-        set_cookie(self.cookie_name(), "", "/", Duration::ZERO)
-    }
-
-    fn cookie_name(&self) -> &str {
-        self.0.sources.cookie.as_deref().unwrap_or("__Secure-sse_token")
+        self.0.cookies.set(&self.0.cookie_name, "", "/", Duration::ZERO)
     }
 
     fn credential(&self, head: &dyn RequestHead) -> Result<Credential, Denial> {
@@ -214,29 +256,57 @@ impl Auth {
 
     async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Pass, Denial> {
         let by_header = matches!(credential, Credential::Header(_));
+        let mut session = None;
         let (claims, granted) = match credential {
-            Credential::Header(token) | Credential::Cookie(token) | Credential::Query(token) => {
-                let claims = self.0.verifier.check(&token).await?;
-                let granted = self.0.grants.read(&claims)?;
-                (claims, granted)
-            }
-            Credential::Ticket { ticket, session } => {
+            Credential::Header(token) | Credential::Query(token) => self.check(&token).await?,
+            Credential::Cookies(tokens) => self.check_all(&tokens).await?,
+            Credential::Ticket(shown) => {
                 let tickets = self.0.tickets.as_ref().ok_or(Denial::Missing)?;
-                let redeemed = tickets.redeem(&ticket, session.as_deref())?;
+                let redeemed = tickets.redeem(&shown)?;
                 fields.extend(redeemed.cookie.map(|cookie| ("set-cookie", cookie.into())));
+                session = redeemed.session;
+                self.0.revocations.check(redeemed.claims.stamp())?;
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
-        self.0.revocations.check(claims.stamp())?;
         Ok(Pass {
             claims,
             granted,
             by_header,
+            session,
             fields,
             revocations: self.0.revocations.clone(),
             clock: self.0.verifier.clock().clone(),
             notice: self.0.notice,
         })
+    }
+
+    async fn check(&self, token: &str) -> Result<(Claims, Granted), Denial> {
+        let claims = self.0.verifier.check(token).await?;
+        let granted = self.0.grants.read(&claims)?;
+        self.0.revocations.check(claims.stamp())?;
+        Ok((claims, granted))
+    }
+
+    /// Of several cookies of one name the good one: a neighbour under the same domain can set one too, which must
+    /// not lock anybody out. Not where two are good and of different subjects, for it cannot be told which of them
+    /// the site has set.
+    async fn check_all(&self, tokens: &[String]) -> Result<(Claims, Granted), Denial> {
+        let (mut good, mut bad): (Option<(Claims, Granted)>, _) = (None, Denial::Missing);
+        for token in tokens {
+            match self.check(token).await {
+                Ok((claims, _))
+                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
+                {
+                    return Err(Denial::Malformed("two cookies of one name, of different subjects"));
+                }
+                Ok(found) => good = good.or(Some(found)),
+                // What passes tells more than what does not.
+                Err(denial) if bad == Denial::Missing || denial.retry().is_some() => bad = denial,
+                Err(_) => {}
+            }
+        }
+        good.ok_or(bad)
     }
 }
 
@@ -256,7 +326,9 @@ impl fmt::Debug for Auth {
 #[derive(Clone, Debug)]
 pub struct AuthBuilder {
     verifier: Verifier,
-    cookie: Option<String>,
+    cookie: Cookie,
+    insecure: bool,
+    cross_site: bool,
     query: bool,
     grants: Grants,
     origins: Vec<String>,
@@ -265,21 +337,48 @@ pub struct AuthBuilder {
     notice: Option<Duration>,
 }
 
+#[derive(Clone, Debug)]
+enum Cookie {
+    Default,
+    Named(String),
+    None,
+}
+
 impl AuthBuilder {
-    /// The cookie with the token (default `__Secure-sse_token`).
+    /// The cookie with the token (default `__Host-sse_token`, which no other host can set).
     ///
-    /// Browsers take a name with `__Secure-` or `__Host-` over TLS alone: without it, on a loopback address, take
-    /// a plain one.
+    /// Without the prefix `__Host-`, a neighbour under the same domain can set one of the same name; of several the
+    /// one with a good token counts.
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
-        self.cookie = Some(name.into());
+        self.cookie = Cookie::Named(name.into());
         self
     }
 
     /// No cookie is looked at.
     #[must_use]
     pub fn no_cookie(mut self) -> Self {
-        self.cookie = None;
+        self.cookie = Cookie::None;
+        self
+    }
+
+    /// **Cookies without `Secure`**, for a server without TLS on a loopback address, and default names without a
+    /// prefix: `sse_token` and `sse_ticket`. Anywhere else whoever listens on the way reads the token.
+    #[must_use]
+    pub fn insecure_for_loopback(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// Cookies that browsers send for pages of other sites too: `SameSite=None; Secure; Partitioned`. For pages of
+    /// [allowed origins](Self::allowed_origins) on another site, which ask with credentials
+    /// (`new EventSource(url, {withCredentials: true})`); for those of the same site it is not needed.
+    ///
+    /// Each site has cookies of its own: whoever signed in at one is not signed in at the others. Requests of
+    /// origins that are not listed are refused as ever.
+    #[must_use]
+    pub fn cross_site_cookies(mut self) -> Self {
+        self.cross_site = true;
         self
     }
 
@@ -336,26 +435,42 @@ impl AuthBuilder {
     /// The finished thing.
     ///
     /// # Errors
-    /// [`ConfigError`] for a name, origin or host that is none.
+    /// [`ConfigError`] for a name, path, origin or host that is none, and for cookies that no browser would take.
     pub fn build(self) -> Result<Auth, ConfigError> {
-        let is_bad = |name: &String| !is_cookie_name(name);
-        if self.cookie.as_ref().is_some_and(is_bad) || self.tickets.as_ref().is_some_and(|t| !t.is_valid()) {
+        let cookies = match (self.insecure, self.cross_site) {
+            (false, false) => CookieKind::SameSite,
+            (false, true) => CookieKind::CrossSite,
+            (true, false) => CookieKind::Insecure,
+            (true, true) => return Err(ConfigError::InsecureCookie),
+        };
+        let default = if self.insecure { "sse_token" } else { "__Host-sse_token" };
+        let (cookie_name, is_read) = match self.cookie {
+            Cookie::Default => (default.to_owned(), true),
+            Cookie::Named(name) => (name, true),
+            Cookie::None => (default.to_owned(), false),
+        };
+        let ticket_cookie = self.tickets.as_ref().map(|tickets| tickets.cookie_prefix(cookies).to_owned());
+        for name in [Some(&cookie_name), ticket_cookie.as_ref()].into_iter().flatten() {
+            cookies.check(name)?;
+        }
+        // The prefix is for cookies of all paths.
+        let is_host = ticket_cookie.as_ref().is_some_and(|name| name.starts_with("__Host-"));
+        if is_host || self.tickets.as_ref().is_some_and(|tickets| !tickets.is_valid()) {
             return Err(ConfigError::Cookie);
         }
-        let sources = Sources {
-            cookie: self.cookie,
-            ticket_cookie: self.tickets.as_ref().map(|tickets| tickets.cookie_prefix().to_owned()),
-            query: self.query,
-        };
+        let sources =
+            Sources { cookie: is_read.then(|| cookie_name.clone()), ticket_cookie, query: self.query };
         let clock = self.verifier.clock().clone();
-        // A minute for the leeway on either side.
-        let keep = self.verifier.max_lifetime() + Duration::from_secs(60);
+        let revocations = Revocations::new(clock.clone(), self.verifier.max_lifetime(), LEEWAY);
+        let store = |tickets| Store::new(tickets, cookies, clock, revocations.clone());
         Ok(Auth(Arc::new(Inner {
             sources,
             grants: self.grants,
             origins: Origins::new(self.origins, self.hosts)?,
-            tickets: self.tickets.map(|tickets| Store::new(tickets, clock.clone())),
-            revocations: Revocations::new(clock, keep),
+            tickets: self.tickets.map(store),
+            cookies,
+            cookie_name,
+            revocations,
             notice: self.notice,
             verifier: self.verifier,
         })))

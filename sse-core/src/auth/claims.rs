@@ -102,6 +102,11 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// A token without `iat` is as old as can be. Never zero: that is the floor of the beginning.
+    pub(super) fn issued(&self) -> f64 {
+        self.issued_at.unwrap_or(f64::MIN_POSITIVE).max(f64::MIN_POSITIVE)
+    }
+
     /// Until when it matters that the token was revoked, in seconds since 1970.
     pub(super) fn until(&self) -> u32 {
         let since_1970 = self.ends_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

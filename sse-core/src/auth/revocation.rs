@@ -1,11 +1,9 @@
 //! [`Revocations`]: what is no longer let in, and the open streams that this ends.
 
 use std::{
-    collections::{BTreeSet, HashMap},
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Waker,
     time::{Duration, SystemTime},
 };
 
@@ -13,19 +11,15 @@ use super::{
     claims::{Claims, Stamp},
     denial::Denial,
     digest::Digest,
+    open::{Ends, Open, OpenStream},
+    recent::Recent,
     revoked::{Entry, Revoked},
 };
 use crate::{
-    lease::{Clock, Signal},
+    lease::Clock,
     topic::{Topic, Topics},
     wakers::wake_all,
 };
-
-/// Most tokens of the last seconds that are remembered.
-const MAX_RECENT: usize = 10_000;
-
-/// How many open streams are looked at in one go.
-const AT_A_TIME: usize = 512;
 
 /// Takes back what tokens allow, at once: open streams end within a moment, and who comes back is refused. Cheap
 /// to clone; clones are one. [`Auth::revocations`](crate::Auth::revocations) gives it.
@@ -63,18 +57,6 @@ struct State {
     floor: f64,
     /// Tokens that expire up to then are refused, for it was forgotten which of them were revoked.
     expiry_floor: f64,
-}
-
-/// What ends when a token is revoked.
-pub(super) trait Ends: Send + Sync {
-    /// How many streams that ends, and whom to wake for it.
-    fn end(&self) -> (usize, Option<Waker>);
-}
-
-impl Ends for Signal {
-    fn end(&self) -> (usize, Option<Waker>) {
-        (1, self.revoke())
-    }
 }
 
 impl Revocations {
@@ -234,7 +216,7 @@ impl Revocations {
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = self.lock().open.streams.len();
+        let open = self.lock().open.len();
         f.debug_struct("Revocations").field("open", &open).finish_non_exhaustive()
     }
 }
@@ -248,103 +230,11 @@ pub(super) struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let revocations = &self.revocations;
-        let Some(open) = revocations.lock().open.streams.remove(&self.number) else {
-            return;
-        };
-        let keys = revocations.keys(&open);
-        let mut state = revocations.lock();
-        for key in keys {
-            state.open.index.remove(&(key, self.number));
+        let open = revocations.lock().open.remove(self.number);
+        if let Some(open) = open {
+            let keys = revocations.keys(&open);
+            revocations.lock().open.forget(self.number, keys);
         }
-        drop(state);
-        drop(open);
-    }
-}
-
-/// What can be ended, by number, and which numbers a subject, a token or a topic has.
-#[derive(Default)]
-struct Open {
-    streams: HashMap<u64, OpenStream>,
-    index: BTreeSet<(u64, u64)>,
-    next: u64,
-}
-
-struct OpenStream {
-    stamp: Arc<Stamp>,
-    topics: Option<Topics>,
-    ends: Arc<dyn Ends>,
-}
-
-impl Open {
-    fn insert(&mut self, open: OpenStream, keys: impl Iterator<Item = u64>) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.streams.insert(number, open);
-        self.index.extend(keys.map(|key| (key, number)));
-        number
-    }
-
-    /// Some of those with this key, and where to go on. Two may share a key by chance: each is looked at.
-    fn some(
-        &self,
-        key: u64,
-        numbers: std::ops::Range<u64>,
-        which: impl Fn(&OpenStream) -> bool,
-    ) -> (Vec<Arc<dyn Ends>>, Option<u64>) {
-        let found = self.index.range((key, numbers.start)..(key, numbers.end)).take(AT_A_TIME);
-        let numbers: Vec<u64> = found.map(|(_, number)| *number).collect();
-        let more = (numbers.len() == AT_A_TIME).then(|| numbers.last().map(|last| last + 1)).flatten();
-        let open = numbers.iter().filter_map(|number| self.streams.get(number));
-        (open.filter(|open| which(open)).map(|open| Arc::clone(&open.ends)).collect(), more)
-    }
-}
-
-/// Tokens that were let in and are as old as a second, which `iat` cannot tell from this moment, by subject.
-#[derive(Default)]
-struct Recent {
-    subjects: HashMap<Digest, HashMap<Digest, Used>>,
-    len: usize,
-    /// Look for older ones among them once there are as many.
-    sweep_at: usize,
-    /// Some of them were not remembered, up to this `iat`.
-    crowded: f64,
-}
-
-struct Used {
-    iat: f64,
-    until: u32,
-}
-
-impl Recent {
-    fn note(&mut self, stamp: &Stamp, now: f64) {
-        let iat = issued(stamp);
-        let is_fresh = |iat: f64| iat + 2.0 > now;
-        let known = |tokens: &HashMap<Digest, Used>| tokens.contains_key(&stamp.key);
-        if !is_fresh(iat) || self.subjects.get(&stamp.subject_key).is_some_and(known) {
-            return;
-        }
-        // As many again as there were fresh ones, before it is worth looking for those that are not.
-        if self.len >= self.sweep_at.max(1024) {
-            self.subjects.retain(|_, tokens| {
-                tokens.retain(|_, used| is_fresh(used.iat));
-                !tokens.is_empty()
-            });
-            self.len = self.subjects.values().map(HashMap::len).sum();
-            self.sweep_at = (self.len * 2).min(MAX_RECENT);
-        }
-        if self.len < MAX_RECENT {
-            let tokens = self.subjects.entry(stamp.subject_key).or_default();
-            tokens.insert(stamp.key, Used { iat, until: stamp.until() });
-            self.len += 1;
-        } else {
-            self.crowded = self.crowded.max(iat);
-        }
-    }
-
-    fn take(&mut self, subject: &Digest) -> HashMap<Digest, Used> {
-        let tokens = self.subjects.remove(subject).unwrap_or_default();
-        self.len -= tokens.len();
-        tokens
     }
 }
 
@@ -355,7 +245,7 @@ impl State {
     }
 
     fn check(&self, stamp: &Stamp) -> Result<(), Denial> {
-        let iat = issued(stamp);
+        let iat = stamp.issued();
         let revoked = iat <= self.floor
             || f64::from(stamp.until()) <= self.expiry_floor
             || self.subjects.find(&stamp.subject_key).is_some_and(|since| since.is_after(iat))
@@ -364,7 +254,7 @@ impl State {
     }
 
     fn check_topics(&self, stamp: &Stamp, topics: &Topics) -> Result<(), Denial> {
-        let iat = issued(stamp).floor();
+        let iat = stamp.issued().floor();
         let revoked = |topic: &Topic| {
             let since = self.topics.find(&Digest::of_topic(topic.as_str()));
             since.is_some_and(|since| iat <= since.moment)
@@ -372,11 +262,6 @@ impl State {
         let revoked = self.has_topics && topics.iter().any(revoked);
         if revoked { Err(Denial::Scope("a topic was revoked")) } else { Ok(()) }
     }
-}
-
-/// A token without `iat` is as old as can be. Never zero: that is the floor of the beginning.
-fn issued(stamp: &Stamp) -> f64 {
-    stamp.issued_at.unwrap_or(f64::MIN_POSITIVE).max(f64::MIN_POSITIVE)
 }
 
 /// Until when a token that was revoked matters, in seconds since 1970.
@@ -439,7 +324,11 @@ fn ceil(time: SystemTime) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{open::AT_A_TIME, recent::MAX_RECENT},
+        *,
+    };
+    use crate::lease::Signal;
 
     fn stamp(n: usize, issued_at: f64) -> Arc<Stamp> {
         Arc::new(Stamp {
@@ -517,6 +406,6 @@ mod tests {
         assert_eq!(revocations.revoke_subject("ada"), 3 * AT_A_TIME);
         drop(open);
         let state = revocations.lock();
-        assert!(state.open.streams.is_empty() && state.open.index.is_empty());
+        assert!(state.open.is_empty());
     }
 }

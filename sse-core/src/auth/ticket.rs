@@ -13,7 +13,8 @@ use super::{
     credential::Shown,
     denial::Denial,
     digest::Digest,
-    revocation::{Ends, Registration, Revocations},
+    open::Ends,
+    revocation::{Registration, Revocations},
     shelf::Shelf,
 };
 use crate::{lease::Clock, topic::Topics};

@@ -45,10 +45,9 @@ impl Rules {
                 (builder.algorithms([Algorithm::HS256]).keys(Key::hmac(&secret)?), Some(secret))
             }
         };
-        // Plain names: a browser takes `__Secure-` over TLS alone. With TLS, leave the defaults.
         let auth = Auth::builder(builder.build()?)
-            .cookie("sse_token")
-            .tickets(Tickets::new("/events").cookie("sse_ticket"))
+            .insecure_for_loopback() // With TLS, leave this out.
+            .tickets(Tickets::new("/events"))
             .grants(Grants::claim("topics"))
             .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
             .expiry_notice(Duration::from_secs(20))

@@ -1,6 +1,10 @@
 //! [`Authorized`]: the extractor of a request with a good token.
 
-use std::{future::Future, ops::Deref, pin::Pin};
+use std::{
+    future::{Future, Ready, ready},
+    ops::Deref,
+    pin::Pin,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::ServiceConfig};
 use sse_core::Auth;
@@ -45,9 +49,23 @@ impl FromRequest for Authorized {
     }
 }
 
+/// Lets a request pass that comes from a page of this origin, of a listed one, or from no page at all; for the
+/// handler that signs in: see [`Auth::check_origin`]. Answers others with the refusal.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustedOrigin(());
+
+impl FromRequest for TrustedOrigin {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(auth(request).and_then(|auth| Ok(Self(auth.check_origin(&Head(request))?))))
+    }
+}
+
 fn auth(request: &HttpRequest) -> Result<&Auth, Error> {
     request.app_data::<Auth>().ok_or_else(|| {
-        tracing::error!("Authorized needs `App::configure(sse_actix::with_auth(..))`");
+        tracing::error!("authorisation needs `App::configure(sse_actix::with_auth(..))`");
         not_configured()
     })
 }

@@ -8,7 +8,7 @@ mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
-pub use auth::{Authorized, preflight, with_auth};
+pub use auth::{Authorized, TrustedOrigin, preflight, with_auth};
 pub use request::{SseRequest, with_hub, with_lifecycle};
 pub use response::{Body, Error, Sse};
 pub use sse_core::*;

@@ -87,6 +87,10 @@ impl RequestHead for Head<'_> {
         header.or_else(|| self.0.uri().authority().map(|authority| authority.as_str().into()))
     }
 
+    fn path(&self) -> &str {
+        self.0.uri().path()
+    }
+
     fn query(&self) -> Option<&str> {
         Some(self.0.query_string())
     }

@@ -36,6 +36,11 @@ pub trait RequestHead {
         self.header("host").map(String::from_utf8_lossy)
     }
 
+    /// The path, as it was sent. Where an adapter does not show it, tickets open nothing.
+    fn path(&self) -> &str {
+        ""
+    }
+
     /// The query string, without the question mark.
     fn query(&self) -> Option<&str>;
 
@@ -162,6 +167,12 @@ impl Request {
     /// The address at the other end of the connection: of the proxy, where there is one.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Whether it is a browser's `EventSource`, for which any status but 200 is the end.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn is_browser(&self) -> bool {
+        self.is_browser
     }
 
     /// Whether only the head of the answer is asked for.

@@ -38,7 +38,7 @@ pub const STREAM_HEADERS: [(&str, &str); 5] = [
 /// }
 /// # assert_eq!(job(1, true).unwrap_err().status(), 429);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     status: u16,
     headers: Vec<Field>,
@@ -201,6 +201,19 @@ impl Refusal {
     /// The body, owned.
     pub fn into_body(self) -> String {
         self.body.into_owned()
+    }
+}
+
+/// Cookies are left out: frameworks log what a handler failed with.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value)| (name, if name == "set-cookie" { "…" } else { value });
+        let headers: Vec<_> = self.headers().map(shown).collect();
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &headers)
+            .field("body", &self.body)
+            .finish()
     }
 }
 

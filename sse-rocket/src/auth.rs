@@ -3,21 +3,27 @@
 use std::ops::Deref;
 
 use rocket::{
-    Build, Ignite, Request, Response, Rocket, Sentinel,
+    Build, Data, Ignite, Request, Response, Rocket, Sentinel,
+    config::LogLevel,
     fairing::{self, Fairing, Info, Kind},
-    http::{Method, Status},
+    http::{Method, Status, uri::Origin},
     request::{FromRequest, Outcome},
-    response::Responder,
 };
 use sse_core::{Auth, Lifecycle};
 
-use crate::{Error, request::Head};
+use crate::{
+    Error,
+    request::{Head, Original},
+};
 
 /// A fairing that makes [`Authorized`] available to handlers, beside [`with_hub`](crate::with_hub) or
 /// [`with_lifecycle`](crate::with_lifecycle).
 ///
-/// It renders the guard's refusals, which a catcher would do without their header fields, and answers the
-/// preflights (`OPTIONS`) that no route of yours does.
+/// - It gives the guard's refusals their header fields, and their sentence where the application has no catcher of
+///   its own for the status. It answers the preflights (`OPTIONS`) that no route of yours does.
+/// - **It takes tickets and tokens out of the query** before Rocket routes or logs the request: there stands
+///   `ticket=-`, for handlers and for the fairings that are attached later. And it turns Rocket's log level `debug`,
+///   which prints whole requests, down to `normal`.
 pub fn with_auth(auth: &Auth) -> AuthFairing {
     AuthFairing(auth.clone())
 }
@@ -34,28 +40,92 @@ impl Fairing for AuthFairing {
     fn info(&self) -> Info {
         Info {
             name: "Server-Sent Events: authorisation",
-            kind: Kind::Ignite | Kind::Response | Kind::Singleton,
+            kind: Kind::Ignite | Kind::Request | Kind::Response | Kind::Singleton,
         }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        Ok(rocket.manage(self.0.clone()))
+        let rocket = rocket.manage(self.0.clone());
+        // Rocket prints the request, header fields and all, before any fairing sees it.
+        if rocket.figment().extract_inner::<LogLevel>("log_level").is_ok_and(|level| level == LogLevel::Debug)
+        {
+            tracing::warn!("Rocket's log level `debug` prints tokens, `normal` is taken in its place");
+            let figment = rocket.figment().clone().merge(("log_level", "normal"));
+            return Ok(rocket.configure(figment));
+        }
+        Ok(rocket)
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        let query = request.uri().query().map(|query| query.as_str().to_owned());
+        let redacted = query.as_deref().and_then(Auth::redact_query);
+        if let Some(redacted) = &redacted {
+            let path = request.uri().path().raw().as_str().to_owned();
+            let uri =
+                Origin::parse_owned(format!("{path}?{redacted}")).or_else(|_| Origin::parse_owned(path));
+            request.set_uri(uri.unwrap_or(Origin::ROOT));
+        }
+        let method = Some(request.method());
+        request.local_cache(|| Original { method, query: query.filter(|_| redacted.is_some()) });
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let is_preflight = request.method() == Method::Options
             && response.status() == Status::NotFound
             && request.headers().contains("access-control-request-method");
-        let answer = if is_preflight {
-            Some(Error::from(self.0.preflight(&Head(request))))
-        } else {
-            let refused = request.local_cache(|| Refused(None));
-            refused.0.clone().filter(|error| error.status() == response.status())
-        };
-        if let Some(Ok(answer)) = answer.map(|answer| answer.respond_to(request)) {
-            *response = answer;
+        if is_preflight {
+            response.remove_header("content-type");
+            Error::from(self.0.preflight(&Head(request))).put(response, false);
+            return;
+        }
+        let refused = request.local_cache(|| Refused(None));
+        if let Some(error) = refused.0.clone().filter(|error| error.status() == response.status()) {
+            error.put(response, is_caught(request, response.status()));
         }
     }
+}
+
+/// Whether the application has a catcher for this status here, as Rocket's router decides it.
+fn is_caught(request: &Request<'_>, status: Status) -> bool {
+    let is_under = |base: &Origin<'_>| base.path().segments().prefix_of(request.uri().path().segments());
+    let mut catchers = request.rocket().catchers();
+    catchers.any(|catcher| catcher.code.is_none_or(|code| code == status.code) && is_under(&catcher.base))
+}
+
+/// Lets a request pass that comes from a page of this origin, of a listed one, or from no page at all; for the
+/// handler that signs in: see [`Auth::check_origin`]. Refuses others with 403.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustedOrigin(());
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for TrustedOrigin {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        let Some(auth) = request.rocket().state::<Auth>() else {
+            return Outcome::Forward(Status::InternalServerError);
+        };
+        match auth.check_origin(&Head(request)) {
+            Ok(()) => Outcome::Success(Self(())),
+            Err(refusal) => refuse(request, refusal.into()),
+        }
+    }
+}
+
+impl Sentinel for TrustedOrigin {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        let missing = rocket.state::<Auth>().is_none();
+        if missing {
+            tracing::error!("TrustedOrigin needs `rocket.attach(sse_rocket::with_auth(..))`");
+        }
+        missing
+    }
+}
+
+/// The status for the catcher, and the rest for the fairing.
+fn refuse<T>(request: &Request<'_>, error: Error) -> Outcome<T, Error> {
+    request.local_cache(|| Refused(Some(error.clone())));
+    Outcome::Error((error.status(), error))
 }
 
 /// Guards a request with a good token.
@@ -85,11 +155,7 @@ impl<'r> FromRequest<'r> for Authorized {
         };
         match auth.authorize(&Head(request), lifecycle).await {
             Ok(authorized) => Outcome::Success(Self(authorized)),
-            Err(refusal) => {
-                let error = Error::from(refusal);
-                request.local_cache(|| Refused(Some(error.clone())));
-                Outcome::Error((error.status(), error))
-            }
+            Err(refusal) => refuse(request, refusal.into()),
         }
     }
 }

@@ -9,7 +9,7 @@ mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
-pub use auth::{AuthFairing, Authorized, with_auth};
+pub use auth::{AuthFairing, Authorized, TrustedOrigin, with_auth};
 pub use fairing::{SseFairing, with_hub, with_lifecycle};
 pub use request::SseRequest;
 pub use response::{Error, Sse};

@@ -4,7 +4,7 @@ use std::{borrow::Cow, convert::Infallible, net::SocketAddr, ops::Deref};
 
 use rocket::{
     Ignite, Rocket, Sentinel,
-    http::Status,
+    http::{Method, Status},
     request::{FromRequest, Outcome},
 };
 use sse_core::{Lifecycle, Request, RequestHead};
@@ -46,11 +46,25 @@ impl Sentinel for SseRequest {
     }
 }
 
+/// A request as it came, where it no longer is: Rocket turns HEAD into GET where no route is for HEAD, and the
+/// fairing of authorisation takes secrets out of the query.
+#[derive(Default)]
+pub(crate) struct Original {
+    pub(crate) method: Option<Method>,
+    pub(crate) query: Option<String>,
+}
+
 pub(crate) struct Head<'a, 'r>(pub(crate) &'a rocket::Request<'r>);
+
+impl Head<'_, '_> {
+    fn original(&self) -> &Original {
+        self.0.local_cache(Original::default)
+    }
+}
 
 impl RequestHead for Head<'_, '_> {
     fn method(&self) -> &str {
-        self.0.method().as_str()
+        self.original().method.unwrap_or_else(|| self.0.method()).as_str()
     }
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
@@ -61,8 +75,13 @@ impl RequestHead for Head<'_, '_> {
         self.0.host().map(|host| host.to_string().into())
     }
 
+    fn path(&self) -> &str {
+        self.0.uri().path().raw().as_str()
+    }
+
     fn query(&self) -> Option<&str> {
-        self.0.uri().query().map(|query| query.as_str())
+        let present = || self.0.uri().query().map(|query| query.as_str());
+        self.original().query.as_deref().or_else(present)
     }
 
     // Not `client_ip`, which believes a header.

@@ -86,9 +86,35 @@ fn is_ours(name: &str, value: &str) -> bool {
 pub struct Error(Refusal);
 
 impl Error {
+    /// The status that a catcher is asked to render. One that is no error, which tells a browser to come back, has
+    /// none.
     #[cfg(feature = "jwt")]
     pub(crate) fn status(&self) -> Status {
-        Status::new(self.0.status())
+        match self.0.status() {
+            200 => Status::ServiceUnavailable,
+            status => Status::new(status),
+        }
+    }
+
+    /// Makes a response this one, or where a catcher of the application made it, gives it the header fields alone.
+    /// What others have set stays.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn put(self, response: &mut Response<'_>, is_caught: bool) {
+        let whole = !is_caught || self.0.status() == 200;
+        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
+            match name {
+                "vary" | "set-cookie" => response.adjoin_raw_header(name, value.to_owned()),
+                "content-type" if !whole => {}
+                _ => {
+                    response.set_raw_header(name, value.to_owned());
+                }
+            }
+        }
+        if whole {
+            response.set_status(Status::new(self.0.status()));
+            let body = self.0.into_body();
+            response.set_sized_body(body.len(), io::Cursor::new(body));
+        }
     }
 }
 

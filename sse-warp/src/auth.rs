@@ -43,7 +43,19 @@ impl Deref for Authorized {
 
 impl Reject for Error {}
 
-/// Renders the refusals of [`authorized`], for [`Filter::recover`]; leaves other rejections alone.
+/// A filter that lets a request pass that comes from a page of this origin, of a listed one, or from no page at all;
+/// for the handler that signs in: see [`Auth::check_origin`]. Rejects others with the refusal, which [`recover`]
+/// renders.
+pub fn trusted_origin(auth: &Auth) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let auth = auth.clone();
+    let checked = head().and_then(move |head: Box<Head>| {
+        let checked = auth.check_origin(&*head).map_err(|refusal| reject::custom(Error::from(refusal)));
+        std::future::ready(checked)
+    });
+    checked.untuple_one()
+}
+
+/// Renders the refusals of [`authorized`] and [`trusted_origin`], for [`Filter::recover`]; leaves other rejections alone.
 ///
 /// # Errors
 /// The rejection, where it is another's.

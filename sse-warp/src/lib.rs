@@ -8,7 +8,7 @@ mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
-pub use auth::{Authorized, authorized, preflight, recover, with_auth};
+pub use auth::{Authorized, authorized, preflight, recover, trusted_origin, with_auth};
 pub use request::{PeerAddr, SseRequest, request, with_hub};
 pub use response::{Error, Sse};
 pub use sse_core::*;

@@ -7,6 +7,7 @@ use warp::{
     Filter,
     host::Authority,
     http::{HeaderMap, HeaderValue, Method},
+    path::FullPath,
 };
 
 /// A filter that gives a handler the [`Hub`].
@@ -35,8 +36,10 @@ pub(crate) fn head() -> impl Filter<Extract = (Box<Head>,), Error = Infallible> 
     let peer = peer.map(|own: Option<PeerAddr>, warps| own.map(|PeerAddr(addr)| addr).or(warps));
     let headers = warp::header::headers_cloned().map(Box::new);
     let head = warp::method().and(headers).map(|method, headers: Box<HeaderMap>| {
-        Box::new(Head { method, headers: *headers, query: String::new(), host: None, peer: None })
+        Box::new(Head { method, headers: *headers, path: None, query: String::new(), host: None, peer: None })
     });
+    let path = warp::path::full();
+    let head = head.and(path).map(|head: Box<Head>, path| head.with(|head| head.path = Some(path)));
     let head = head.and(query).map(|head: Box<Head>, query| head.with(|head| head.query = query));
     let head = head.and(host).map(|head: Box<Head>, host| head.with(|head| head.host = host));
     head.and(peer).map(|head: Box<Head>, peer| head.with(|head| head.peer = peer))
@@ -65,6 +68,7 @@ impl Deref for SseRequest {
 pub(crate) struct Head {
     method: Method,
     headers: HeaderMap,
+    path: Option<FullPath>,
     query: String,
     host: Option<Authority>,
     peer: Option<SocketAddr>,
@@ -88,6 +92,10 @@ impl RequestHead for Head {
 
     fn host(&self) -> Option<Cow<'_, str>> {
         self.host.as_ref().map(|host| host.as_str().into())
+    }
+
+    fn path(&self) -> &str {
+        self.path.as_ref().map_or("", FullPath::as_str)
     }
 
     fn query(&self) -> Option<&str> {

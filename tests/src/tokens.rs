@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
-use sse_core::{Auth, AuthBuilder, Grants, Key, Tickets, Verifier};
+use sse_core::{Auth, AuthBuilder, Grants, Key, Keys, Tickets, Verifier};
 
 /// Signs every token here.
 pub const SECRET: &str = "a secret of the tests, longer than the hash";
@@ -13,6 +14,20 @@ pub const SECRET: &str = "a secret of the tests, longer than the hash";
 const PROVIDER_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEII3SrmE48FLIGCId+9bulkM40ofFMpABg9iKUY/vcao8
 -----END PRIVATE KEY-----
+";
+
+/// A key for ECDSA, of the tests alone.
+const P256_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgek62gJaJ2wPLG/sf
+qAZHWNkLJJT70/xw/Bl3kHVtc3+hRANCAAQRf8HGzI8u53qxQzcVFCvqF18RNEDE
+VXw0EOQxE7lrMothHBDWoydTqjpY53C+pV3Vgc7ZmDV0XcD7AyUZdz/D
+-----END PRIVATE KEY-----
+";
+
+const P256_PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEX/BxsyPLud6sUM3FRQr6hdfETRA
+xFV8NBDkMRO5azKLYRwQ1qMnU6o6WOdwvqVd1YHO2Zg1dF3A+wMlGXc/ww==
+-----END PUBLIC KEY-----
 ";
 
 /// The key set that it publishes.
@@ -28,6 +43,34 @@ pub fn auth() -> AuthBuilder {
         .audience("sse-example")
         .build()
         .expect("a verifier");
+    with_verifier(verifier)
+}
+
+/// Takes tokens that are signed with ECDSA.
+pub fn auth_p256() -> AuthBuilder {
+    let verifier = Verifier::builder()
+        .algorithms([sse_core::Algorithm::ES256])
+        .keys(Key::pem(P256_PUBLIC_KEY).expect("a key"))
+        .issuer("sse-example")
+        .audience("sse-example")
+        .build()
+        .expect("a verifier");
+    with_verifier(verifier)
+}
+
+/// Takes tokens of an issuer whose key set is fetched.
+pub fn auth_remote(keys: Keys) -> AuthBuilder {
+    let verifier = Verifier::builder()
+        .algorithms([sse_core::Algorithm::EdDSA])
+        .keys(keys)
+        .issuer("sse-example")
+        .audience("sse-example")
+        .build()
+        .expect("a verifier");
+    with_verifier(verifier)
+}
+
+fn with_verifier(verifier: Verifier) -> AuthBuilder {
     Auth::builder(verifier)
         .cookie("token")
         .tickets(Tickets::new("/private").cookie("ticket"))
@@ -74,6 +117,27 @@ impl Token {
         let key = EncodingKey::from_ed_pem(PROVIDER_KEY.as_bytes()).expect("a key");
         let header = Header { kid: Some("one".into()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, &self.claims(), &key).expect("a token")
+    }
+
+    /// Signs it with ECDSA, in the two ways that are both good: with (r, s) and with (r, n − s).
+    pub fn sign_p256(&self) -> [String; 2] {
+        const N: [u8; 32] = [
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+            0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        ];
+        let key = EncodingKey::from_ec_pem(P256_KEY.as_bytes()).expect("a key");
+        let token =
+            jsonwebtoken::encode(&Header::new(Algorithm::ES256), &self.claims(), &key).expect("a token");
+        let (message, signature) = token.rsplit_once('.').expect("three parts");
+        let mut signature = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+        let mut borrow = 0;
+        for (digit, n) in signature[32..].iter_mut().zip(N).rev() {
+            let difference = i16::from(n) - i16::from(*digit) - borrow;
+            borrow = i16::from(difference < 0);
+            *digit = difference.rem_euclid(256).try_into().expect("a byte");
+        }
+        let other = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+        [token, other]
     }
 
     fn claims(&self) -> serde_json::Value {

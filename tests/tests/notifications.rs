@@ -8,12 +8,14 @@ use std::{
 
 use fantoccini::wd::WindowHandle;
 use serde_json::{Value, json};
+use sse_core::Hub;
 use sse_tests::{
     browser::Browser,
     clients::{self, Client},
     examples::Example,
     http::{self, Answer},
-    servers::Framework,
+    proxy::Proxy,
+    servers::{App, Framework},
     tokens::{self, Token},
 };
 use tokio::{
@@ -97,11 +99,20 @@ async fn the_contract_is_kept(framework: Framework) {
     assert_eq!(http::get(addr, "/events?access_token=x").await.status, 401);
 
     only_what_is_granted_can_be_asked_for(addr, &ada).await;
+    // A form of another site cannot sign its visitors in.
+    let form = [("Content-Type", &b"text/plain"[..]), ("Origin", b"https://evil.example")];
+    let forged = http::send(addr, "POST", "/login", &form, br#"{"user":"eve","x":"="}"#).await;
+    assert_eq!((forged.status, forged.header("set-cookie")), (403, None));
 
     let mut answer = post(addr, "/ticket", Some(&bob), &json!({})).await;
     let ticket: Value = serde_json::from_str(&answer.rest().await).unwrap();
     assert_eq!(ticket["expires_in"], 30);
-    let path = format!("/events?ticket={}", ticket["ticket"].as_str().unwrap());
+    let query = format!("ticket={}", ticket["ticket"].as_str().unwrap());
+    for path in ["/notify", "/logout", "/ticket"] {
+        assert_eq!(post(addr, &format!("{path}?{query}"), None, &note).await.status, 401, "{path}");
+    }
+    let path = format!("/events?{query}");
+    assert_eq!(http::send(addr, "HEAD", &path, &[], b"").await.status, 200);
     assert_eq!(http::get(addr, &path).await.status, 200);
     assert_eq!(http::get(addr, &path).await.status, 401);
 
@@ -385,6 +396,108 @@ async fn another_site_stays_outside(framework: Framework) {
     browser.close().await;
 }
 
+/// Whatever is logged, at every level, and whatever is asked: no token, ticket or cookie is in it.
+async fn no_log_shows_a_secret(framework: Framework) {
+    for level in ["off", "critical", "normal", "debug"] {
+        let env = [("JWT_SECRET", tokens::SECRET), ("ROCKET_LOG_LEVEL", level), ("RUST_LOG", "trace")];
+        let mut example = Example::start_with(framework, "notifications", &env).await;
+        let addr = example.addr;
+        let token = sign_in(addr, "ada").await;
+        let bearer = format!("Bearer {token}");
+        let mut answer = post(addr, "/ticket", Some(&token), &json!({})).await;
+        let ticket: Value = serde_json::from_str(&answer.rest().await).unwrap();
+        let ticket = ticket["ticket"].as_str().unwrap();
+        let login = format!("sse_token={token}");
+        let requests: [&[(&str, &str)]; 3] = [
+            &[],
+            &[("Cookie", &login)],
+            &[("Origin", "https://app.example"), ("Access-Control-Request-Method", "GET")],
+        ];
+        let secrets =
+            [format!("ticket={ticket}"), format!("x=1&ticket={ticket}&y"), format!("access_token={token}")];
+        for path in ["/events", "/notify", "/nowhere", "/"] {
+            for query in &secrets {
+                for method in ["OPTIONS", "HEAD", "POST", "PUT"] {
+                    for headers in requests {
+                        let headers: Vec<_> =
+                            headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+                        http::send(addr, method, &format!("{path}?{query}"), &headers, b"").await;
+                    }
+                }
+            }
+        }
+        // Used, used up, and back with its cookie.
+        let path = format!("/events?{}", secrets[0]);
+        let opened = http::get(addr, &path).await;
+        assert_eq!(opened.status, 200, "nothing before has used it");
+        let cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        assert_eq!(http::get(addr, &path).await.status, 401);
+        let session = [("Cookie", cookie.as_bytes())];
+        assert_eq!(http::send(addr, "GET", &path, &session, b"").await.status, 200);
+        http::send(addr, "GET", "/events?topic=user/bob", &[("Authorization", bearer.as_bytes())], b"").await;
+        http::send(addr, "GET", "/events", &[("Authorization", format!("{bearer}x").as_bytes())], b"").await;
+        assert_eq!(post(addr, "/logout", Some(&token), &json!({})).await.status, 204);
+        example.signal("TERM").await;
+        assert_eq!(example.code(Duration::from_secs(30)).await, Some(0));
+
+        let log = example.output();
+        let parts = token.split('.').map(|part| &part[part.len() - 12..]);
+        let (_, session) = cookie.split_once('=').unwrap();
+        for secret in parts.chain([ticket, session]) {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{level}");
+        }
+        // It is the log, and what was asked for stands in it.
+        if framework == Framework::Rocket && level != "off" && level != "critical" {
+            assert!(log.contains("/events?ticket=-") && log.contains("/nowhere?x=1&ticket=-&y"), "{log}");
+        }
+    }
+}
+
+/// A page of another site that is on the list: its stream, opened with a ticket, comes back after a cut. With a cookie
+/// of its own site's alone it could not.
+async fn a_listed_page_of_another_site_comes_back(framework: Framework) {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let page = Framework::Actix.serve(App::new(Hub::new())).await;
+    let origin = format!("http://127.0.0.1:{}", page.addr.port());
+    for (across, expected) in [(true, 2), (false, 1)] {
+        let rules = tokens::auth().allowed_origins([origin.as_str()]);
+        let rules = if across { rules.cross_site_cookies() } else { rules };
+        let server = framework.serve(App { auth: rules.build().unwrap(), ..App::new(Hub::new()) }).await;
+        let proxy = Proxy::start(server.addr, std::iter::empty()).await.unwrap();
+        let bearer = Token::new("ada", &["news"]).bearer();
+        let bearer = [("Authorization", bearer.as_bytes())];
+        let ticket = http::send(server.addr, "POST", "/ticket", &bearer, b"").await.rest().await;
+
+        browser.client().goto(&format!("{origin}/blank")).await.unwrap();
+        // Another name is another site.
+        let port = proxy.addr().port();
+        browser
+            .run(&format!(
+                "window.opens = 0; window.seen = [];
+                 window.events = new EventSource('http://localhost:{port}/private?ticket={ticket}', {{ withCredentials: true }});
+                 events.onopen = () => {{ opens += 1; }};
+                 events.onmessage = event => seen.push(event.data);"
+            ))
+            .await;
+        browser.wait_for("opens === 1").await;
+        server.hub.publish("news", "first").await.unwrap();
+        browser.wait_for("seen.length === 1").await;
+        proxy.cut_all();
+        if across {
+            browser.wait_for("opens === 2").await;
+            server.hub.publish("news", "second").await.unwrap();
+            browser.wait_for("seen.length === 2").await;
+        } else {
+            browser.wait_for("events.readyState === EventSource.CLOSED").await;
+        }
+        assert_eq!(browser.run("events.close(); return opens").await, expected, "{across}");
+    }
+    browser.close().await;
+}
+
 async fn streams(addr: SocketAddr) -> String {
     let metrics = http::get(addr, "/metrics").await.rest().await;
     metrics.lines().find(|line| line.starts_with("sse_streams")).unwrap().to_owned()
@@ -436,4 +549,6 @@ sse_tests::on_each_framework! {
     two_people_in_firefox
     a_renewed_cookie_loses_nothing
     another_site_stays_outside
+    no_log_shows_a_secret
+    a_listed_page_of_another_site_comes_back
 }

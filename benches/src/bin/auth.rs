@@ -1,4 +1,5 @@
-//! What authorisation costs: each connect with an HMAC token, and each delivered event.
+//! What authorisation costs: each connect with an HMAC token, each delivered event, and how much is remembered of a
+//! million revocations and a hundred thousand tickets and streams.
 //!
 //! `auth`
 #![allow(clippy::expect_used, reason = "a benchmark may fail where it stands")]
@@ -7,20 +8,33 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Waker},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{EncodingKey, Header};
 use sse_benches::{Report, median};
-use sse_warp::{Algorithm, Auth, Grants, Hub, Key, Lifecycle, Request, RequestHead, Verifier};
+use sse_warp::{
+    Algorithm, Auth, Authorized, EventStream, Grants, Hub, Key, Lifecycle, Request, RequestHead,
+    Subscription, Tickets, Verifier,
+};
 
 const SECRET: &[u8] = b"a secret of the benchmark, longer than the hash";
 const ROUNDS: usize = 41;
 const CONNECTS: u32 = 2_000;
 const EVENTS: u32 = 20_000;
 
-struct Head(String);
+const REVOCATIONS: u32 = 1_000_000;
+const SUBJECTS: u32 = 4_000;
+const TICKETS: u32 = 100_000;
+const STREAMS: u32 = 100_000;
+
+#[derive(Default)]
+struct Head {
+    bearer: String,
+    query: String,
+}
 
 impl RequestHead for Head {
     fn method(&self) -> &'static str {
@@ -28,11 +42,16 @@ impl RequestHead for Head {
     }
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
-        (name == "authorization").then_some(self.0.as_bytes()).into_iter().collect()
+        let is_there = name == "authorization" && !self.bearer.is_empty();
+        is_there.then_some(self.bearer.as_bytes()).into_iter().collect()
+    }
+
+    fn path(&self) -> &'static str {
+        "/events"
     }
 
     fn query(&self) -> Option<&str> {
-        None
+        Some(&self.query)
     }
 
     fn peer(&self) -> Option<SocketAddr> {
@@ -48,17 +67,149 @@ fn auth() -> Auth {
         .audience("sse-example")
         .build()
         .expect("a verifier");
-    Auth::builder(verifier).grants(Grants::claim("topics")).build().expect("rules")
+    let tickets = Tickets::new("/events");
+    Auth::builder(verifier).tickets(tickets).grants(Grants::claim("topics")).build().expect("rules")
 }
 
-fn head() -> Head {
+/// With a token of this subject, which has an id of its own.
+fn head(subject: &str) -> Head {
+    static ID: AtomicU64 = AtomicU64::new(0);
+    let id = format!("{:032x}", ID.fetch_add(1, Ordering::Relaxed));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
     let claims = serde_json::json!({
-        "iss": "sse-example", "aud": "sse-example", "sub": "ada", "jti": "0123456789abcdef",
+        "iss": "sse-example", "aud": "sse-example", "sub": subject, "jti": id,
         "iat": now, "exp": now + 3600, "topics": ["news", "user/ada"],
     });
     let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET));
-    Head(format!("Bearer {}", token.expect("a token")))
+    Head { bearer: format!("Bearer {}", token.expect("a token")), query: String::new() }
+}
+
+/// Of one step many times over: the mean and the longest, in microseconds, and what each left behind, in bytes.
+#[derive(Default)]
+struct Cost {
+    total: Duration,
+    longest: Duration,
+    count: u32,
+    before: f64,
+}
+
+impl Cost {
+    fn new() -> Self {
+        Self { before: resident(), ..Self::default() }
+    }
+
+    fn time<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = step();
+        self.add(start.elapsed());
+        done
+    }
+
+    fn add(&mut self, took: Duration) {
+        self.total += took;
+        self.longest = self.longest.max(took);
+        self.count += 1;
+    }
+
+    fn row(&self, name: &str) -> Vec<String> {
+        let mean = self.total.as_secs_f64() * 1e6 / f64::from(self.count);
+        let bytes = (resident() - self.before) / f64::from(self.count);
+        let longest = self.longest.as_secs_f64() * 1e6;
+        vec![
+            name.into(),
+            self.count.to_string(),
+            format!("{mean:.2}"),
+            format!("{longest:.0}"),
+            format!("{bytes:.0}"),
+        ]
+    }
+}
+
+/// Resident memory, in bytes.
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("its memory");
+    let pages: f64 = statm.split_whitespace().nth(1).expect("a field").parse().expect("a number");
+    pages * 4096.0
+}
+
+async fn client(auth: &Auth, hub: &Hub, subject: &str) -> Authorized {
+    auth.authorize(&head(subject), hub.lifecycle()).await.expect("a good token")
+}
+
+/// Tokens that are taken back one after the other, and connects beside them.
+async fn revocations(rows: &mut Vec<Vec<String>>) {
+    let (auth, hub) = (auth(), Hub::new());
+    let mut cost = Cost::new();
+    let now = SystemTime::now();
+    for n in 0..REVOCATIONS {
+        let id = format!("{n:032x}");
+        let until = now + Duration::from_secs(60 + u64::from(n % 86_400));
+        cost.time(|| auth.revocations().revoke_token_id_until(&id, until));
+    }
+    rows.push(cost.row("a token is revoked"));
+    let good = head("ada");
+    let mut cost = Cost::new();
+    for _ in 0..CONNECTS {
+        let start = Instant::now();
+        auth.authorize(&good, hub.lifecycle()).await.expect("a good token");
+        cost.add(start.elapsed());
+    }
+    rows.push(cost.row("a request is let in beside them"));
+    let mut cost = Cost::new();
+    for n in 0..REVOCATIONS {
+        let subject = format!("user-{n}");
+        cost.time(|| auth.revocations().revoke_subject(&subject));
+    }
+    rows.push(cost.row("a subject is revoked"));
+}
+
+/// Tickets of some thousand subjects, then their use.
+async fn tickets(rows: &mut Vec<Vec<String>>) {
+    let (auth, hub) = (auth(), Hub::new());
+    let mut clients = Vec::new();
+    for n in 0..SUBJECTS {
+        clients.push(client(&auth, &hub, &format!("user-{n}")).await);
+    }
+    let mut cost = Cost::new();
+    let mut all = Vec::new();
+    for n in 0..TICKETS {
+        let client = &clients[(n % SUBJECTS) as usize];
+        all.push(cost.time(|| auth.issue_ticket(client, "news").expect("a ticket")));
+    }
+    rows.push(cost.row("a ticket is issued"));
+    let mut cost = Cost::new();
+    for ticket in all {
+        let head = Head { query: format!("ticket={}", ticket.as_str()), ..Head::default() };
+        let start = Instant::now();
+        auth.authorize(&head, hub.lifecycle()).await.expect("a good ticket");
+        cost.add(start.elapsed());
+    }
+    rows.push(cost.row("it is used"));
+}
+
+/// Open streams, and one subject that is taken back among them: who has one stream, then who has all.
+async fn streams(rows: &mut Vec<Vec<String>>) {
+    for (who, owner) in [("each of a subject of its own", None), ("all of one subject", Some("ada"))] {
+        let (auth, hub) = (auth(), Hub::new());
+        let shared = client(&auth, &hub, "ada").await;
+        let mut cost = Cost::new();
+        let mut open: Vec<EventStream<Subscription>> = Vec::new();
+        for n in 0..STREAMS {
+            let own = match owner {
+                Some(_) => shared.clone(),
+                None => client(&auth, &hub, &format!("user-{n}")).await,
+            };
+            open.push(cost.time(|| hub.open(&own, "news").expect("a stream")));
+        }
+        rows.push(cost.row(&format!("a stream is opened, {who}")));
+        let mut cost = Cost::new();
+        let ended = cost.time(|| auth.revocations().revoke_subject(owner.unwrap_or("user-50000")));
+        assert_eq!(ended, if owner.is_some() { STREAMS as usize } else { 1 });
+        rows.push(cost.row(&format!("a subject is revoked, {who}")));
+        let mut cost = Cost::new();
+        open.into_iter().for_each(|stream| cost.time(|| drop(stream)));
+        rows.push(cost.row(&format!("a stream is closed, {who}")));
+    }
 }
 
 /// The time of one connect and of one event, in microseconds, with or without authorisation.
@@ -102,7 +253,7 @@ async fn round(hub: &Hub, auth: Option<&Auth>, head: &Head) -> (f64, f64) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (hub, auth, head) = (Hub::new(), auth(), head());
+    let (hub, auth, head) = (Hub::new(), auth(), head("ada"));
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         without.push(round(&hub, None, &head).await);
@@ -125,5 +276,14 @@ async fn main() {
             row("a delivered event, without the socket", event(&with), event(&without)),
         ],
     );
+    let mut rows = Vec::new();
+    revocations(&mut rows).await;
+    tickets(&mut rows).await;
+    streams(&mut rows).await;
+    report.text(
+        "What is remembered, and what a step costs beside all that was remembered before it: the mean and the longest \
+         in µs, and the resident bytes that each left behind, its token and its stream included where it has one.",
+    );
+    report.table(&["", "times", "mean", "longest", "bytes"], &rows);
     report.finish("auth");
 }

@@ -2,9 +2,9 @@
 
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{claims::Claims, denial::Denial, grant::Granted, revocation::Revocations};
+use super::{claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket::SessionKey};
 use crate::{
-    lease::{Clock, Lease, Terms},
+    lease::{Clock, Lease, Signal, Terms},
     request::Request,
     response::{Field, Refusal},
     topic::{Topic, TopicError, Topics},
@@ -112,6 +112,8 @@ pub(super) struct Pass {
     pub(super) granted: Granted,
     /// By the header `Authorization`, which no browser sends by itself.
     pub(super) by_header: bool,
+    /// What came of a ticket.
+    pub(super) session: Option<SessionKey>,
     pub(super) fields: Vec<Field>,
     pub(super) revocations: Revocations,
     pub(super) clock: Clock,
@@ -134,8 +136,9 @@ impl Terms for Pass {
 
     fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal> {
         let stamp = self.claims.stamp();
-        let (signal, registration) = self.revocations.register(stamp, topics)?;
-        let entry = Box::new(registration);
+        let signal = Arc::new(Signal::default());
+        let registration = self.revocations.register(stamp, topics, Arc::clone(&signal) as _)?;
+        let entry = Box::new((registration, self.session.as_ref().map(SessionKey::open)));
         Ok(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry))
     }
 

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
+use super::digest::Digest;
+
 /// The claims of a token that was verified. Cheap to clone.
 ///
 /// `Debug` shows none of them.
@@ -88,9 +90,10 @@ impl std::error::Error for ClaimsError {}
 /// What is remembered of a token while something is open in its name.
 pub(super) struct Stamp {
     pub(super) subject: Box<str>,
+    pub(super) subject_key: Digest,
     pub(super) id: Option<Box<str>>,
-    /// Of the token as a whole, for those that have no id.
-    pub(super) digest: [u8; 32],
+    /// Of the id, or where there is none, of what was signed.
+    pub(super) key: Digest,
     /// Seconds since 1970; fractions are allowed.
     pub(super) issued_at: Option<f64>,
     pub(super) expires_at: SystemTime,
@@ -98,12 +101,25 @@ pub(super) struct Stamp {
     pub(super) ends_at: SystemTime,
 }
 
+impl Stamp {
+    /// A token without `iat` is as old as can be. Never zero: that is the floor of the beginning.
+    pub(super) fn issued(&self) -> f64 {
+        self.issued_at.unwrap_or(f64::MIN_POSITIVE).max(f64::MIN_POSITIVE)
+    }
+
+    /// Until when it matters that the token was revoked, in seconds since 1970.
+    pub(super) fn until(&self) -> u32 {
+        let since_1970 = self.ends_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u32::try_from(since_1970.as_secs()).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
+    }
+}
+
 /// The claims that every token is checked for. A member that stands there twice, or is of another type, makes
 /// the token malformed: nothing malformed counts as absent.
 #[derive(Deserialize)]
 pub(super) struct Registered {
     #[serde(default, deserialize_with = "present")]
-    pub(super) exp: Option<u64>,
+    pub(super) exp: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     pub(super) nbf: Option<f64>,
     #[serde(default, deserialize_with = "present")]

@@ -19,12 +19,16 @@ pub enum ConfigError {
     /// No key can verify this algorithm.
     NoKeyFor(Algorithm),
     /// No cryptography is compiled in or installed: one of the features `jwt-rust-crypto` and
-    /// `jwt-aws-lc-rs` is needed.
+    /// `jwt-aws-lc-rs` is needed. Or `jsonwebtoken` has both of its backends, which another crate has asked for,
+    /// and cannot choose: then too one of these features is needed.
     CryptoProvider,
     /// A key was not taken.
     Key(KeyError),
     /// A name or path is none that a cookie can have.
     Cookie,
+    /// A cookie whose name has a prefix, or one for other sites, is taken over TLS alone, and so does not go together
+    /// with [`insecure_for_loopback`](crate::AuthBuilder::insecure_for_loopback).
+    InsecureCookie,
     /// Not an origin as browsers write it: `https://app.example`, with the port unless it is the usual one.
     Origin(String),
     /// Not a host name, with or without a port.
@@ -40,10 +44,14 @@ impl fmt::Display for ConfigError {
             Self::Audience => f.write_str("the audience of the tokens must be said"),
             Self::NoKeyFor(algorithm) => write!(f, "no key can verify {algorithm:?}"),
             Self::CryptoProvider => f.write_str(
-                "there is no cryptography: enable the feature `jwt-rust-crypto` or `jwt-aws-lc-rs`",
+                "there is no cryptography, or `jsonwebtoken` has two backends and cannot choose: enable the feature \
+                 `jwt-rust-crypto` or `jwt-aws-lc-rs` of this crate",
             ),
             Self::Key(error) => error.fmt(f),
             Self::Cookie => f.write_str("a cookie cannot have that name or path"),
+            Self::InsecureCookie => {
+                f.write_str("a cookie with a prefix in its name, or for other sites, must be secure")
+            }
             Self::Origin(origin) => write!(f, "{origin:?} is not an origin"),
             Self::Host(host) => write!(f, "{host:?} is not a host"),
         }

@@ -1,26 +1,33 @@
 //! [`Credential`]: where a request carries its token.
 
-use super::{denial::Denial, ticket, verifier::MAX_TOKEN};
+use super::{cookie, denial::Denial, ticket, verifier::MAX_TOKEN};
 use crate::{request::RequestHead, topic::query_values};
 
 /// What a request was let in with, or wants to be. Never shown.
 pub(super) enum Credential {
     Header(String),
-    Cookie(String),
+    /// One or more of the same name.
+    Cookies(Vec<String>),
     Query(String),
-    /// A ticket in the query, and the cookie that its first use has set.
-    Ticket {
-        ticket: String,
-        session: Option<String>,
-    },
+    Ticket(Shown),
+}
+
+/// A ticket in the query, the cookies that may be the one that its use has set, and what is asked for with it.
+pub(super) struct Shown {
+    pub(super) ticket: String,
+    pub(super) sessions: Vec<String>,
+    pub(super) path: String,
+    /// GET or HEAD.
+    pub(super) is_read: bool,
+    pub(super) is_head: bool,
 }
 
 impl Credential {
     /// Whether the browser has sent it by itself, whoever's page asked.
     pub(super) fn is_ambient(&self) -> bool {
         match self {
-            Self::Cookie(_) => true,
-            Self::Ticket { session, .. } => session.is_some(),
+            Self::Cookies(_) => true,
+            Self::Ticket(shown) => !shown.sessions.is_empty(),
             Self::Header(_) | Self::Query(_) => false,
         }
     }
@@ -50,22 +57,39 @@ impl Sources {
             }
             return Ok(Credential::Header(token));
         }
-        if let Some(name) = &self.cookie
-            && let Some(token) = cookie(head, name)?
-        {
-            return Ok(Credential::Cookie(checked(token)?));
+        let cookies = |name: &str| cookie::values(head, name).ok_or(TOO_MANY);
+        let tokens = self.cookie.as_deref().map(cookies).transpose()?.unwrap_or_default();
+        if !tokens.is_empty() {
+            return Ok(Credential::Cookies(tokens.into_iter().map(checked).collect::<Result<_, _>>()?));
         }
         if let Some(prefix) = &self.ticket_cookie
             && let Some(ticket) = ticket
         {
-            let session = cookie(head, &ticket::cookie_name(prefix, &ticket))?;
-            return Ok(Credential::Ticket { ticket: checked(ticket)?, session });
+            let ticket = checked(ticket)?;
+            let sessions = cookies(&ticket::cookie_name(prefix, &ticket))?;
+            let is_head = head.method() == "HEAD";
+            let is_read = is_head || head.method() == "GET";
+            let path = head.path().to_owned();
+            return Ok(Credential::Ticket(Shown { ticket, sessions, path, is_read, is_head }));
         }
         match in_query.filter(|_| self.query) {
             Some(token) => Ok(Credential::Query(checked(token)?)),
             None => Err(Denial::Missing),
         }
     }
+}
+
+/// The query string without what is secret in it, if anything is.
+pub(super) fn redacted(query: &str) -> Option<String> {
+    let secret = |pair: &str| {
+        let mut tickets = query_values(pair, &["ticket"]).flatten();
+        pair.starts_with("access_token=") || tickets.any(|value| ticket::is_ticket(&value))
+    };
+    let redact = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if secret(pair) => format!("{name}=-"),
+        _ => pair.to_owned(),
+    };
+    query.split('&').any(secret).then(|| query.split('&').map(redact).collect::<Vec<_>>().join("&"))
 }
 
 /// The token in `Authorization: Bearer`; other schemes are somebody else's.
@@ -79,10 +103,15 @@ fn bearer(head: &dyn RequestHead) -> Result<Option<String>, Denial> {
     let Some((scheme, rest)) = value.split_at_checked("bearer".len()) else {
         return Ok(None);
     };
-    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| *byte != b' ') {
+    // With another letter it is another scheme; with a tab or a comma it is this one, malformed.
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(is_letter) {
         return Ok(None);
     }
-    let token = rest.trim_ascii();
+    let token = match rest {
+        [b' ', token @ ..] => token.trim_ascii(),
+        _ => b"",
+    };
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
     if token.is_empty() || !token.iter().all(is_token) {
         return Err(Denial::Malformed("the header Authorization is malformed"));
@@ -90,23 +119,7 @@ fn bearer(head: &dyn RequestHead) -> Result<Option<String>, Denial> {
     checked(String::from_utf8_lossy(token).into_owned()).map(Some)
 }
 
-/// The value of a cookie. Two of one name are refused: it cannot be told which of them the site has set.
-fn cookie(head: &dyn RequestHead, name: &str) -> Result<Option<String>, Denial> {
-    let mut found = None;
-    for pair in head.headers("cookie").into_iter().flat_map(|field| field.split(|byte| *byte == b';')) {
-        let Some(value) = pair.trim_ascii().strip_prefix(name.as_bytes()) else {
-            continue;
-        };
-        let Some(value) = value.strip_prefix(b"=") else {
-            continue;
-        };
-        if found.replace(value).is_some() {
-            return Err(Denial::Malformed("two cookies of one name"));
-        }
-    }
-    // An empty one is what some sites leave behind when they sign out.
-    Ok(found.filter(|value| !value.is_empty()).map(|value| String::from_utf8_lossy(value).into_owned()))
-}
+const TOO_MANY: Denial = Denial::Malformed("too many cookies of one name");
 
 fn one(mut values: impl Iterator<Item = Option<String>>) -> Result<Option<String>, Denial> {
     match (values.next(), values.next()) {

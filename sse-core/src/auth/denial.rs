@@ -22,11 +22,23 @@ pub(super) enum Denial {
     CrossSite(&'static str),
     /// A host name that is not ours.
     Host,
-    /// No keys at the moment.
+    /// No keys at the moment, or not the one that is asked for.
     #[cfg(feature = "jwks")]
     Keys(Duration),
     /// No room at the moment.
     Full,
+}
+
+impl Denial {
+    /// When to come back, where that helps.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        match self {
+            #[cfg(feature = "jwks")]
+            Self::Keys(after) => Some(*after),
+            Self::Full => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
 }
 
 const CHALLENGE: &str = "www-authenticate";
@@ -62,11 +74,19 @@ impl From<Denial> for Refusal {
             }
             #[cfg(feature = "jwks")]
             Denial::Keys(after) => {
-                tracing::info!(status = 503, reason = "there are no keys", "refused a request");
+                tracing::info!(
+                    status = 503,
+                    reason = "there are no keys, or not this one yet",
+                    "refused a request"
+                );
                 Self::unavailable(after, "Tokens cannot be verified at the moment, please come back.")
             }
             Denial::Full => {
-                tracing::info!(status = 503, reason = "there are too many tickets", "refused a request");
+                tracing::info!(
+                    status = 503,
+                    reason = "there are too many tickets or streams of tickets",
+                    "refused a request"
+                );
                 Self::unavailable(Duration::from_secs(5), "There is no room at the moment, please come back.")
             }
         }
@@ -79,8 +99,14 @@ impl From<ClaimsError> for Refusal {
     }
 }
 
-/// The refusal, with these fields.
-pub(super) fn refuse(denial: Denial, fields: &[Field]) -> Refusal {
-    let refusal = Refusal::from(denial);
+/// The refusal, with these fields; for a browser's `EventSource` in the form that it obeys.
+pub(super) fn refuse(denial: Denial, fields: &[Field], is_browser: bool) -> Refusal {
+    let retry = denial.retry().filter(|_| is_browser);
+    let mut refusal = Refusal::from(denial);
+    if let Some(retry) = retry {
+        // Not all of them at once.
+        let retry = retry.max(Duration::from_secs(2)).mul_f64(rand::random_range(1.0..1.5));
+        refusal = Refusal::come_back(retry);
+    }
     fields.iter().fold(refusal, |refusal, (name, value)| refusal.with(name, value.clone()))
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     sync::Notify,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -31,9 +31,11 @@ const MAX_AGE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration:
 /// How old the last good set may grow while no newer one can be had.
 const STALE: Duration = Duration::from_secs(86_400);
 
-/// How often an unknown id may cause a fetch, and for how long and how many it is remembered as unknown.
+/// How often an unknown id may cause a fetch; how much later than it was first missed a set must be to say that it is
+/// none; for how long and how many are remembered.
 const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+const UNKNOWN_AFTER: Duration = Duration::from_secs(30);
+const UNKNOWN_FOR: Duration = Duration::from_secs(600);
 const MAX_UNKNOWN: usize = 1000;
 
 /// The longest wait between attempts that fail.
@@ -57,15 +59,18 @@ impl Keys {
     /// });
     /// ```
     ///
-    /// - The first request fetches; so does [`warm_up`](Self::warm_up) before there is any.
-    /// - A set is used for its `max_age`, within one minute and one day, ten minutes where it has none. Requests
-    ///   in the last fifth of that start a fetch and do not wait for it.
-    /// - A token with an unknown key id causes one fetch, at most every 30 s however many there are, and is
-    ///   refused if that brings no such key. Ids that turned out unknown are remembered for a minute.
+    /// - The first request fetches; so does [`warm_up`](Self::warm_up) before there is any. From then on a set is
+    ///   fetched again when four fifths of its `max_age` have passed (within one minute and one day; ten minutes
+    ///   where it has none), whether or not anybody asks, in the runtime of the first request.
+    /// - No request waits for that: who has a key of the set at hand is answered at once. A key that its issuer
+    ///   takes away is good until the next fetch.
+    /// - A token with an unknown key id causes one fetch, at most every 30 s however many there are. While that may
+    ///   not be yet, and until a set of at least half a minute later does not have the id either, such a token is
+    ///   told to come back (503, or a stream that ends at once): a key may be used a moment before it is published.
     /// - While fetches fail, or bring a document that is no key set or has no usable key, the last good set
     ///   stays, for at most 24 hours; the function is called again after one second, two, and up to 30. With
     ///   no set, requests get a 503.
-    /// - Secrets in the set (`oct`) are left out, and so are both of two keys with the same id.
+    /// - A document with secrets (`oct`) among public keys is none; both of two keys with the same id are left out.
     pub fn remote<F, Fut, D, E>(fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -81,9 +86,10 @@ impl Keys {
             set: None,
             max_age: MAX_AGE,
             flying: false,
+            watched: false,
             failures: 0,
             next_try: Instant::now(),
-            next_unknown: None,
+            next_unknown: Instant::now(),
             unknown: HashMap::new(),
         };
         let remote = Remote { fetch: Box::new(fetch), state: Mutex::new(state), landed: Notify::new() };
@@ -162,77 +168,68 @@ struct State {
     max_age: Duration,
     /// A fetch is under way.
     flying: bool,
+    /// A task fetches it again when it is due.
+    watched: bool,
     failures: u32,
     next_try: Instant,
-    next_unknown: Option<Instant>,
+    next_unknown: Instant,
+    /// When they were first missed.
     unknown: HashMap<Box<str>, Instant>,
+}
+
+/// What a newer set has for a token.
+pub(super) enum Newer {
+    Set(Arc<KeySet>),
+    /// The key is none of this issuer's.
+    Unknown,
+    /// That cannot be said before then.
+    Later(Duration),
 }
 
 impl Remote {
     /// The set to verify with now, or how long to wait before asking again.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<KeySet>, Duration> {
-        {
-            let now = Instant::now();
-            let mut state = self.lock();
-            let age = state.set.as_ref().map(|(_, since)| now - *since);
-            let due = age.is_none_or(|age| age >= state.max_age.mul_f64(0.8));
-            if due && now >= state.next_try {
-                self.launch(&mut state);
-            }
-            // What is past its age is used only once it is known that there is nothing newer.
-            let fresh = age.is_some_and(|age| age < state.max_age);
-            let usable = fresh || (!state.flying && age.is_some_and(|age| age < STALE));
-            if let Some((set, _)) = state.set.as_ref().filter(|_| usable) {
-                return Ok(Arc::clone(set));
-            }
+        if let Some(set) = self.at_hand() {
+            return Ok(set);
         }
         self.landing().await;
         let now = Instant::now();
         let state = self.lock();
-        match &state.set {
-            Some((set, since)) if now - *since < STALE.max(state.max_age) => Ok(Arc::clone(set)),
-            _ => Err(state.next_try.saturating_duration_since(now)),
-        }
+        state.usable(now).ok_or_else(|| state.next_try.saturating_duration_since(now))
     }
 
-    /// A newer set than `old`, in which no key has this id. Nothing when it is too early to ask again.
-    pub(super) async fn newer(
-        self: &Arc<Self>,
-        old: &Arc<KeySet>,
-        id: &str,
-        algorithm: Algorithm,
-    ) -> Option<Arc<KeySet>> {
+    /// The set to verify with, if there is one. Starts a fetch where one is due.
+    fn at_hand(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if now >= state.due() {
+            self.launch(&mut state);
+        }
+        state.usable(now)
+    }
+
+    /// A newer set than one that has no key of this id.
+    pub(super) async fn newer(self: &Arc<Self>, id: &str, algorithm: Algorithm) -> Newer {
         {
             let now = Instant::now();
             let mut state = self.lock();
-            if state.unknown.get(id).is_some_and(|until| *until > now) {
-                return None;
-            }
-            if let Some((set, _)) = state.set.as_ref().filter(|(set, _)| !Arc::ptr_eq(set, old)) {
-                return Some(Arc::clone(set));
+            if let Some(set) = state.set_with(id, algorithm) {
+                return Newer::Set(set);
             }
             if !state.flying {
-                if state.next_unknown.is_some_and(|next| now < next) {
-                    return None;
+                if now < state.next_unknown {
+                    return state.missed(id, now);
                 }
-                state.next_unknown = Some(now + UNKNOWN_EVERY);
+                state.next_unknown = now + UNKNOWN_EVERY;
                 self.launch(&mut state);
             }
         }
         self.landing().await;
-        let now = Instant::now();
         let mut state = self.lock();
-        let (set, _) = state.set.as_ref().filter(|(set, _)| !Arc::ptr_eq(set, old))?;
-        let set = Arc::clone(set);
-        if matches!(set.find(Some(id), algorithm), Found::Unknown) {
-            if state.unknown.len() >= MAX_UNKNOWN {
-                state.unknown.retain(|_, until| *until > now);
-            }
-            if state.unknown.len() < MAX_UNKNOWN {
-                state.unknown.insert(id.into(), now + UNKNOWN_FOR);
-            }
+        match state.set_with(id, algorithm) {
+            Some(set) => Newer::Set(set),
+            None => state.missed(id, Instant::now()),
         }
-        Some(set)
     }
 
     /// Starts a fetch unless one is under way.
@@ -257,6 +254,9 @@ impl Remote {
             };
             flight.land(set);
         });
+        if !std::mem::replace(&mut state.watched, true) {
+            runtime.spawn(watch(Watch(Arc::downgrade(self))));
+        }
     }
 
     /// Waits until no fetch is under way.
@@ -278,6 +278,31 @@ impl Remote {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fetches the set whenever it is due, as long as somebody has the keys.
+async fn watch(watch: Watch) {
+    loop {
+        let Some(next) = watch.0.upgrade().map(|remote| remote.lock().due()) else {
+            return;
+        };
+        sleep_until(next).await;
+        if let Some(remote) = watch.0.upgrade() {
+            remote.at_hand();
+            remote.landing().await;
+        }
+    }
+}
+
+/// Dropped with its runtime, it makes place for another.
+struct Watch(Weak<Remote>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(remote) = self.0.upgrade() {
+            remote.lock().watched = false;
+        }
     }
 }
 
@@ -326,6 +351,39 @@ impl Drop for Flight {
 }
 
 impl State {
+    /// When the set is to be fetched again.
+    fn due(&self) -> Instant {
+        let renewal = self.set.as_ref().map(|(_, since)| *since + self.max_age.mul_f64(0.8));
+        renewal.map_or(self.next_try, |renewal| renewal.max(self.next_try))
+    }
+
+    /// The set, unless it is too old even for the time that nothing newer can be had.
+    fn usable(&self, now: Instant) -> Option<Arc<KeySet>> {
+        let (set, since) = self.set.as_ref()?;
+        (now - *since < STALE.max(self.max_age)).then(|| Arc::clone(set))
+    }
+
+    /// The set, if it knows this id.
+    fn set_with(&self, id: &str, algorithm: Algorithm) -> Option<Arc<KeySet>> {
+        let (set, _) = self.set.as_ref()?;
+        (!matches!(set.find(Some(id), algorithm), Found::Unknown)).then(|| Arc::clone(set))
+    }
+
+    /// What is to be said of an id that the present set does not have.
+    fn missed(&mut self, id: &str, now: Instant) -> Newer {
+        if self.unknown.len() >= MAX_UNKNOWN {
+            self.unknown.retain(|_, first| *first + UNKNOWN_FOR > now);
+        }
+        let has_room = self.unknown.len() < MAX_UNKNOWN;
+        let first = match self.unknown.get(id) {
+            Some(first) => *first,
+            None if has_room => *self.unknown.entry(id.into()).or_insert(now),
+            None => now,
+        };
+        let is_later = self.set.as_ref().is_some_and(|(_, since)| *since >= first + UNKNOWN_AFTER);
+        if is_later { Newer::Unknown } else { Newer::Later(self.next_unknown.saturating_duration_since(now)) }
+    }
+
     fn fail(&mut self, now: Instant) {
         let back_off = Duration::from_secs(1 << self.failures.min(5)).min(MAX_BACK_OFF);
         self.failures = self.failures.saturating_add(1);

@@ -292,6 +292,8 @@ pub enum KeyError {
     Id,
     /// Two keys have the same id.
     Duplicate,
+    /// The set has secrets (`oct`) among public keys: whoever may read the one must not have the other.
+    Mixed,
     /// The set has no key that can be used.
     Empty,
     /// The set has more than 64 keys or 256 KiB.
@@ -306,6 +308,7 @@ impl fmt::Display for KeyError {
             Self::Purpose => "the key is for something else",
             Self::Id => "a key's id must be 1 to 128 bytes of printable ASCII",
             Self::Duplicate => "two keys have the same id",
+            Self::Mixed => "a set of public keys must not have secrets in it",
             Self::Empty => "there is no key in the set that can be used",
             Self::TooLarge => "a key set may have at most 64 keys and 256 KiB",
         })

@@ -49,9 +49,14 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeyError::Format`] when it is no such document, [`KeyError::Duplicate`] when two keys have the same
-    /// id, [`KeyError::Empty`] when none is left, [`KeyError::TooLarge`].
+    /// id, be they of use or not, [`KeyError::Mixed`] when secrets stand among public keys, [`KeyError::Empty`] when
+    /// none is left, [`KeyError::TooLarge`].
     pub fn jwks(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        KeySet::new(parse(json.as_ref())?).map(Self::fixed)
+        let document = Document::read(json.as_ref())?;
+        if document.duplicates().next().is_some() {
+            return Err(KeyError::Duplicate);
+        }
+        KeySet::new(document.keys()).map(Self::fixed)
     }
 
     fn fixed(set: KeySet) -> Self {
@@ -97,10 +102,10 @@ impl KeySet {
     /// A set as it came from elsewhere: no secrets, and neither of two keys with one id.
     #[cfg(feature = "jwks")]
     pub(super) fn from_remote(json: &[u8]) -> Result<Self, KeyError> {
-        let mut keys = parse(json)?;
-        let ids: Vec<String> = keys.iter().filter_map(Key::id).map(str::to_owned).collect();
-        let is_unique = |id: &str| ids.iter().filter(|other| *other == id).count() == 1;
-        keys.retain(|key| !key.is_secret() && key.id().is_none_or(is_unique));
+        let document = Document::read(json)?;
+        let duplicates: Vec<&str> = document.duplicates().collect();
+        let mut keys = document.keys();
+        keys.retain(|key| !key.is_secret() && key.id().is_none_or(|id| !duplicates.contains(&id)));
         Self::new(keys)
     }
 
@@ -135,25 +140,59 @@ pub(super) enum Found<'a> {
     Unknown,
 }
 
-/// Reads a JWK set; what cannot be used is left out.
-fn parse(json: &[u8]) -> Result<Vec<Key>, KeyError> {
-    #[derive(Deserialize)]
-    struct Document<'a> {
-        #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
+/// A JWK set as it is written.
+struct Document(Vec<(Kind, Option<Key>)>);
+
+/// What of a key is looked at even if it is of no use.
+#[derive(Default, Deserialize)]
+struct Kind {
+    #[serde(default)]
+    kty: serde_json::Value,
+    #[serde(default)]
+    kid: serde_json::Value,
+}
+
+impl Document {
+    fn read(json: &[u8]) -> Result<Self, KeyError> {
+        #[derive(Deserialize)]
+        struct Members<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
+        }
+
+        if json.len() > MAX_SET_BYTES {
+            return Err(KeyError::TooLarge);
+        }
+        let members: Members<'_> = serde_json::from_slice(json).map_err(|_| KeyError::Format)?;
+        if members.keys.len() > MAX_KEYS {
+            return Err(KeyError::TooLarge);
+        }
+        let kind = |json: &RawValue| serde_json::from_str::<Kind>(json.get()).unwrap_or_default();
+        let key = |json: &RawValue| Key::from_jwk(serde_json::from_str(json.get()).ok()?).ok();
+        let keys: Vec<_> = members.keys.iter().map(|json| (kind(json), key(json))).collect();
+        let secrets = keys.iter().filter(|(kind, _)| kind.kty == "oct").count();
+        let public = keys.iter().filter(|(kind, _)| kind.kty.is_string() && kind.kty != "oct").count();
+        if secrets > 0 && public > 0 {
+            return Err(KeyError::Mixed);
+        }
+        let left_out = keys.iter().filter(|(_, key)| key.is_none()).count();
+        if left_out > 0 {
+            tracing::info!(left_out, "keys in a JWK set that cannot be used");
+        }
+        Ok(Self(keys))
     }
 
-    if json.len() > MAX_SET_BYTES {
-        return Err(KeyError::TooLarge);
+    /// Ids that stand there twice. Those of keys that cannot be used count: which of the two a token means is no
+    /// less open.
+    fn duplicates(&self) -> impl Iterator<Item = &str> {
+        let mut ids: Vec<&str> = self.0.iter().filter_map(|(kind, _)| kind.kid.as_str()).collect();
+        ids.sort_unstable();
+        let twice: Vec<&str> = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        twice.into_iter()
     }
-    let document: Document<'_> = serde_json::from_slice(json).map_err(|_| KeyError::Format)?;
-    if document.keys.len() > MAX_KEYS {
-        return Err(KeyError::TooLarge);
+
+    /// The keys that can be used.
+    fn keys(&self) -> Vec<Key> {
+        self.0.iter().filter_map(|(_, key)| key.clone()).collect()
     }
-    let read = |json: &RawValue| Key::from_jwk(serde_json::from_str(json.get()).ok()?).ok();
-    let keys: Vec<Key> = document.keys.iter().filter_map(|json| read(json)).collect();
-    if keys.len() < document.keys.len() {
-        tracing::info!(left_out = document.keys.len() - keys.len(), "keys in a JWK set that cannot be used");
-    }
-    Ok(keys)
 }

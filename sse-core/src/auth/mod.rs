@@ -2,19 +2,26 @@
 
 mod algorithm;
 mod authorized;
+mod builder;
 mod claims;
 mod config_error;
+mod cookie;
 mod credential;
 mod denial;
+mod digest;
 mod grant;
 mod jose;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod key;
 mod keys;
+mod open;
 mod origin;
 mod pem;
+mod recent;
 mod revocation;
+mod revoked;
+mod shelf;
 mod template;
 mod ticket;
 mod verifier;
@@ -26,6 +33,7 @@ pub use self::jwks::FetchedKeys;
 pub use self::{
     algorithm::Algorithm,
     authorized::Authorized,
+    builder::AuthBuilder,
     claims::{Claims, ClaimsError},
     config_error::ConfigError,
     grant::Grants,
@@ -37,11 +45,12 @@ pub use self::{
 };
 use self::{
     authorized::Pass,
-    credential::{Credential, Sources},
+    cookie::CookieKind,
+    credential::{Credential, Sources, redacted},
     denial::{Denial, refuse},
     grant::Granted,
     origin::Origins,
-    ticket::{Store, is_cookie_name, set_cookie},
+    ticket::Store,
 };
 use crate::{
     lifecycle::Lifecycle,
@@ -87,25 +96,19 @@ struct Inner {
     sources: Sources,
     grants: Grants,
     origins: Origins,
-    tickets: Option<Store>,
+    tickets: Option<Arc<Store>>,
+    cookies: CookieKind,
+    /// Of the cookie with the token, looked at or not.
+    cookie_name: String,
     revocations: Revocations,
     notice: Option<Duration>,
 }
 
 impl Auth {
-    /// Everything but the verifier has a default: a cookie named `__Secure-sse_token`, no tickets, no token in the
+    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
     /// query, no topics granted, no other origins.
     pub fn builder(verifier: Verifier) -> AuthBuilder {
-        AuthBuilder {
-            verifier,
-            cookie: Some("__Secure-sse_token".to_owned()),
-            query: false,
-            grants: Grants::nothing(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
-            tickets: None,
-            notice: None,
-        }
+        AuthBuilder::new(verifier)
     }
 
     /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
@@ -123,7 +126,10 @@ impl Auth {
     /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
     /// | a cookie that another site's page has sent | 403 | |
     /// | another host | 421 | |
-    /// | no keys | 503, with `Retry-After` | |
+    /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
+    ///
+    /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
+    /// back instead.
     ///
     /// The log has the reason, at level info, and never the token.
     pub fn authorize(
@@ -142,7 +148,7 @@ impl Auth {
             };
             match admitted {
                 Ok(pass) => Ok(Authorized::new(request, Arc::new(pass))),
-                Err(denial) => Err(refuse(denial, &fields)),
+                Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
             }
         }
     }
@@ -154,7 +160,7 @@ impl Auth {
     }
 
     /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
-    /// `Authorization: Bearer`.
+    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](Tickets::new), and nothing else.
     ///
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
@@ -164,16 +170,48 @@ impl Auth {
         T: TryInto<Topics>,
         TopicError: From<T::Error>,
     {
-        let topics = client.granted(topics)?;
-        let Some(tickets) = &self.0.tickets else {
-            tracing::error!("tickets need `AuthBuilder::tickets`");
+        self.issue(client, None, client.granted(topics)?)
+    }
+
+    /// [`issue_ticket`](Self::issue_ticket) for the stream at another path, as this server sees it: `/jobs/7`.
+    ///
+    /// # Errors
+    /// As there; 500 too for what is no path.
+    pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
+    where
+        T: TryInto<Topics>,
+        TopicError: From<T::Error>,
+    {
+        self.issue(client, Some(path), client.granted(topics)?)
+    }
+
+    fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
+        let Some(tickets) = self.0.tickets.as_ref().filter(|_| path.is_none_or(ticket::is_path)) else {
+            tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");
             return Err(client.refuse(Refusal::of(500, "The server is not configured for tickets.")));
         };
         // A cookie needs no ticket, and a ticket must not beget others.
         if !client.pass().by_header {
             return Err(client.refuse(Denial::Missing));
         }
-        tickets.issue(client.claims(), &topics).map_err(|denial| client.refuse(denial))
+        tickets.issue(client.claims(), path, &topics).map_err(|denial| client.refuse(denial))
+    }
+
+    /// Whether a request comes from a page of this very origin, of a [listed one](AuthBuilder::allowed_origins), or
+    /// from no page at all. For handlers that need no token and yet are not for everybody's forms: the one that signs
+    /// in, or another site's page could sign its visitors in as somebody else.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with 403 for a page of another site or of a neighbour, with 421 for another host.
+    pub fn check_origin(&self, head: &dyn RequestHead) -> Result<(), Refusal> {
+        let origins = &self.0.origins;
+        let checked = origins.check_host(head).and_then(|()| origins.check_origin(head));
+        checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
+    }
+
+    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
+    pub fn redact_query(query: &str) -> Option<String> {
+        redacted(query)
     }
 
     /// Takes tokens back.
@@ -181,8 +219,8 @@ impl Auth {
         &self.0.revocations
     }
 
-    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, not sent by
-    /// other sites' pages, and `Secure` where the name demands it.
+    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
+    /// not sent for other sites' pages, but where the settings say otherwise.
     ///
     /// What cannot be a token signs out instead, as [`logout_cookie`](Self::logout_cookie) does.
     pub fn login_cookie(&self, token: &str, max_age: Duration) -> String {
@@ -190,17 +228,13 @@ impl Auth {
         if token.is_empty() || !is_token {
             return self.logout_cookie();
         }
-        set_cookie(self.cookie_name(), token, "/", max_age)
+        self.0.cookies.set(&self.0.cookie_name, token, "/", max_age)
     }
 
     /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
     /// are [revoked](Revocations::revoke_token).
     pub fn logout_cookie(&self) -> String {
-        set_cookie(self.cookie_name(), "", "/", Duration::ZERO)
-    }
-
-    fn cookie_name(&self) -> &str {
-        self.0.sources.cookie.as_deref().unwrap_or("__Secure-sse_token")
+        self.0.cookies.set(&self.0.cookie_name, "", "/", Duration::ZERO)
     }
 
     fn credential(&self, head: &dyn RequestHead) -> Result<Credential, Denial> {
@@ -214,29 +248,57 @@ impl Auth {
 
     async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Pass, Denial> {
         let by_header = matches!(credential, Credential::Header(_));
+        let mut session = None;
         let (claims, granted) = match credential {
-            Credential::Header(token) | Credential::Cookie(token) | Credential::Query(token) => {
-                let claims = self.0.verifier.check(&token).await?;
-                let granted = self.0.grants.read(&claims)?;
-                (claims, granted)
-            }
-            Credential::Ticket { ticket, session } => {
+            Credential::Header(token) | Credential::Query(token) => self.check(&token).await?,
+            Credential::Cookies(tokens) => self.check_all(&tokens).await?,
+            Credential::Ticket(shown) => {
                 let tickets = self.0.tickets.as_ref().ok_or(Denial::Missing)?;
-                let redeemed = tickets.redeem(&ticket, session.as_deref())?;
+                let redeemed = tickets.redeem(&shown)?;
                 fields.extend(redeemed.cookie.map(|cookie| ("set-cookie", cookie.into())));
+                session = redeemed.session;
+                self.0.revocations.check(redeemed.claims.stamp())?;
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
-        self.0.revocations.check(claims.stamp())?;
         Ok(Pass {
             claims,
             granted,
             by_header,
+            session,
             fields,
             revocations: self.0.revocations.clone(),
             clock: self.0.verifier.clock().clone(),
             notice: self.0.notice,
         })
+    }
+
+    async fn check(&self, token: &str) -> Result<(Claims, Granted), Denial> {
+        let claims = self.0.verifier.check(token).await?;
+        let granted = self.0.grants.read(&claims)?;
+        self.0.revocations.check(claims.stamp())?;
+        Ok((claims, granted))
+    }
+
+    /// Of several cookies of one name the good one: a neighbour under the same domain can set one too, which must
+    /// not lock anybody out. Not where two are good and of different subjects, for it cannot be told which of them
+    /// the site has set.
+    async fn check_all(&self, tokens: &[String]) -> Result<(Claims, Granted), Denial> {
+        let (mut good, mut bad): (Option<(Claims, Granted)>, _) = (None, Denial::Missing);
+        for token in tokens {
+            match self.check(token).await {
+                Ok((claims, _))
+                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
+                {
+                    return Err(Denial::Malformed("two cookies of one name, of different subjects"));
+                }
+                Ok(found) => good = good.or(Some(found)),
+                // What passes tells more than what does not.
+                Err(denial) if bad == Denial::Missing || denial.retry().is_some() => bad = denial,
+                Err(_) => {}
+            }
+        }
+        good.ok_or(bad)
     }
 }
 
@@ -249,115 +311,5 @@ impl AsRef<Self> for Auth {
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth").field("verifier", &self.0.verifier).finish_non_exhaustive()
-    }
-}
-
-/// What an [`Auth`] does.
-#[derive(Clone, Debug)]
-pub struct AuthBuilder {
-    verifier: Verifier,
-    cookie: Option<String>,
-    query: bool,
-    grants: Grants,
-    origins: Vec<String>,
-    hosts: Vec<String>,
-    tickets: Option<Tickets>,
-    notice: Option<Duration>,
-}
-
-impl AuthBuilder {
-    /// The cookie with the token (default `__Secure-sse_token`).
-    ///
-    /// Browsers take a name with `__Secure-` or `__Host-` over TLS alone: without it, on a loopback address, take
-    /// a plain one.
-    #[must_use]
-    pub fn cookie(mut self, name: impl Into<String>) -> Self {
-        self.cookie = Some(name.into());
-        self
-    }
-
-    /// No cookie is looked at.
-    #[must_use]
-    pub fn no_cookie(mut self) -> Self {
-        self.cookie = None;
-        self
-    }
-
-    /// Also takes a token from `?access_token=`. **For old clients alone**: URLs end up in logs, and
-    /// [RFC 9700 §4.3.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.3.2) forbids it. Tickets are made for
-    /// this.
-    #[must_use]
-    pub fn allow_query_token(mut self) -> Self {
-        self.query = true;
-        self
-    }
-
-    /// Which topics a token opens (default: none).
-    #[must_use]
-    pub fn grants(mut self, grants: Grants) -> Self {
-        self.grants = grants;
-        self
-    }
-
-    /// Turns tickets on.
-    #[must_use]
-    pub fn tickets(mut self, tickets: Tickets) -> Self {
-        self.tickets = Some(tickets);
-        self
-    }
-
-    /// Other origins whose pages may use a cookie and read the answers: as browsers write them,
-    /// `https://app.example`, with the port unless it is the usual one. There is no wildcard.
-    #[must_use]
-    pub fn allowed_origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
-        self.origins = origins.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The hosts that this server is; a request for another gets a 421 (default: whatever is asked for).
-    ///
-    /// For servers on a loopback address or in a house's network, which another site's page could reach under a
-    /// name of its own (DNS rebinding). A host without a port stands for all of its ports.
-    #[must_use]
-    pub fn allowed_hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
-        self.hosts = hosts.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Sends an event `sse-auth` with the data `{"expires_in":20}` so long before a stream ends with its token,
-    /// in seconds that are left: a page can renew its cookie by then, and its reconnect loses nothing
-    /// (default: no event).
-    #[must_use]
-    pub fn expiry_notice(mut self, before: Duration) -> Self {
-        self.notice = Some(before);
-        self
-    }
-
-    /// The finished thing.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for a name, origin or host that is none.
-    pub fn build(self) -> Result<Auth, ConfigError> {
-        let is_bad = |name: &String| !is_cookie_name(name);
-        if self.cookie.as_ref().is_some_and(is_bad) || self.tickets.as_ref().is_some_and(|t| !t.is_valid()) {
-            return Err(ConfigError::Cookie);
-        }
-        let sources = Sources {
-            cookie: self.cookie,
-            ticket_cookie: self.tickets.as_ref().map(|tickets| tickets.cookie_prefix().to_owned()),
-            query: self.query,
-        };
-        let clock = self.verifier.clock().clone();
-        // A minute for the leeway on either side.
-        let keep = self.verifier.max_lifetime() + Duration::from_secs(60);
-        Ok(Auth(Arc::new(Inner {
-            sources,
-            grants: self.grants,
-            origins: Origins::new(self.origins, self.hosts)?,
-            tickets: self.tickets.map(|tickets| Store::new(tickets, clock.clone())),
-            revocations: Revocations::new(clock, keep),
-            notice: self.notice,
-            verifier: self.verifier,
-        })))
     }
 }

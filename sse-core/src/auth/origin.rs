@@ -62,18 +62,31 @@ impl Origins {
         if !matches!(mode.as_deref(), None | Some("cors" | "same-origin")) {
             return Err(Denial::CrossSite("a cookie, but the request is none of a script"));
         }
+        // What changes nothing may come from a neighbour too: one that cannot be read without a listed origin.
+        let is_read = matches!(head.method(), "GET" | "HEAD");
+        self.check_site(head, is_read)
+    }
+
+    /// Whether a page of ours or on the list has asked, or none at all.
+    pub(super) fn check_origin(&self, head: &dyn RequestHead) -> Result<(), Denial> {
+        self.check_site(head, false)
+    }
+
+    fn check_site(&self, head: &dyn RequestHead, allows_neighbours: bool) -> Result<(), Denial> {
         if self.listed(head).is_some() {
             return Ok(());
         }
         let site = text(head, "sec-fetch-site");
-        if !matches!(site.as_deref(), None | Some("same-origin" | "same-site" | "none")) {
-            return Err(Denial::CrossSite("a cookie, but the request is another site's"));
-        }
-        let near = matches!(site.as_deref(), Some("same-origin" | "same-site"));
+        let near = match site.as_deref() {
+            None | Some("none") => false,
+            Some("same-origin") => true,
+            Some("same-site") if allows_neighbours => true,
+            _ => return Err(Denial::CrossSite("the request is another site's")),
+        };
         match head.headers("origin").as_slice() {
             [] => Ok(()),
             [origin] if *origin != b"null" && (near || is_own(head, origin)) => Ok(()),
-            _ => Err(Denial::CrossSite("a cookie, but the origin is not on the list")),
+            _ => Err(Denial::CrossSite("the origin is not on the list")),
         }
     }
 
@@ -96,11 +109,11 @@ impl Origins {
     pub(super) fn preflight(&self, head: &dyn RequestHead) -> Refusal {
         let fields = self.fields(head);
         if let Err(denial) = self.check_host(head) {
-            return refuse(denial, &fields);
+            return refuse(denial, &fields, false);
         }
         if self.listed(head).is_none() {
             let denial = Denial::CrossSite("a preflight, but the origin is not on the list");
-            return refuse(denial, &fields);
+            return refuse(denial, &fields, false);
         }
         let answer =
             fields.into_iter().fold(Refusal::empty(), |answer, (name, value)| answer.with(name, value));

@@ -1,37 +1,33 @@
 //! [`Revocations`]: what is no longer let in, and the open streams that this ends.
 
 use std::{
-    borrow::Borrow,
-    collections::HashMap,
     fmt,
-    hash::Hash,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use slab::Slab;
-
 use super::{
     claims::{Claims, Stamp},
     denial::Denial,
+    digest::Digest,
+    open::{Ends, Open, OpenStream},
+    recent::Recent,
+    revoked::{Entry, Revoked},
 };
 use crate::{
-    lease::{Clock, Signal},
+    lease::Clock,
     topic::{Topic, Topics},
     wakers::wake_all,
 };
 
-/// Most entries of one kind. What is forgotten for want of room is refused together with all that is as old.
-const MAX_ENTRIES: usize = 100_000;
-
-/// Most tokens of the last seconds that are remembered.
-const MAX_RECENT: usize = 10_000;
-
 /// Takes back what tokens allow, at once: open streams end within a moment, and who comes back is refused. Cheap
 /// to clone; clones are one. [`Auth::revocations`](crate::Auth::revocations) gives it.
 ///
-/// It works in this process. An entry is kept for as long as a token can live
-/// ([`max_lifetime`](crate::VerifierBuilder::max_lifetime)); it does not outlive a restart.
+/// It works in this process, and does not outlive a restart. A token is remembered until it expires; a subject, a
+/// topic, and a token whose end is not known for as long as a token can live
+/// ([`max_lifetime`](crate::VerifierBuilder::max_lifetime)). There is room for about two million of each; of more,
+/// the tokens that expire first are refused, revoked or not.
 ///
 /// **Before or after.** Revoking a subject or a topic is about tokens issued before that moment, by their `iat`;
 /// a token without one counts as old. Most issuers give whole seconds. A token of that very second is refused if
@@ -41,54 +37,54 @@ pub struct Revocations(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
+    /// How much longer than it says a token is good.
+    leeway: Duration,
+    /// How long a token can live, and that.
     keep: Duration,
+    hasher: RandomState,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    open: Slab<Open>,
-    subjects: Table<Box<str>>,
-    topics: Table<Topic>,
-    ids: Table<Box<str>>,
-    tokens: Table<[u8; 32]>,
-    /// Tokens that were let in and are as old as a second, which `iat` cannot tell from this moment.
-    recent: HashMap<[u8; 32], Arc<Stamp>>,
-    /// Look for older ones among them once there are as many.
-    sweep_at: usize,
-    /// Some of them were not remembered, up to this `iat`.
-    crowded: f64,
-    /// Tokens issued up to then are refused, for it was forgotten which of them were revoked.
+    open: Open,
+    tokens: Revoked<Until>,
+    subjects: Revoked<Since>,
+    topics: Revoked<Since>,
+    has_topics: bool,
+    recent: Recent,
+    /// Tokens issued up to then are refused, for it was forgotten whose were revoked.
     floor: f64,
-}
-
-struct Open {
-    stamp: Arc<Stamp>,
-    topics: Option<Topics>,
-    signal: Arc<Signal>,
+    /// Tokens that expire up to then are refused, for it was forgotten which of them were revoked.
+    expiry_floor: f64,
 }
 
 impl Revocations {
-    pub(super) fn new(clock: Clock, keep: Duration) -> Self {
-        Self(Arc::new(Inner { clock, keep, state: Mutex::default() }))
+    /// A token lives for `lifetime` at most, and `leeway` beyond.
+    pub(super) fn new(clock: Clock, lifetime: Duration, leeway: Duration) -> Self {
+        let keep = lifetime + leeway * 2;
+        Self(Arc::new(Inner { clock, leeway, keep, hasher: RandomState::new(), state: Mutex::default() }))
     }
 
     /// Everything of a subject, until it signs in again: for a changed password, a lost device, a closed account.
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_subject(&self, subject: &str) -> usize {
+        let now = self.now();
+        let key = Digest::of_subject(subject);
         let mut state = self.lock();
-        let entry = self.entry();
-        let same = |stamp: &Arc<Stamp>| *stamp.subject == *subject;
-        let used: Vec<Arc<Stamp>> = state.recent.values().filter(|stamp| same(stamp)).cloned().collect();
-        for stamp in used {
-            state.revoke(|state| &mut state.tokens, stamp.digest, entry);
+        for (token, used) in state.recent.take(&key) {
+            state.revoke_token(token, used.until, now);
         }
         // Where some were not remembered, all of that time are refused.
-        let crowded = state.crowded >= entry.moment.floor();
-        let moment = if crowded { state.crowded.floor() + 1.0 } else { entry.moment };
-        state.revoke(|state| &mut state.subjects, subject.into(), Entry { moment, ..entry });
-        end(state, |open| *open.stamp.subject == *subject)
+        let crowded = state.recent.crowded >= now.floor();
+        let moment = if crowded { state.recent.crowded.floor() + 1.0 } else { now };
+        let since = Since { moment, until: self.until(now) };
+        let forgotten = state.subjects.insert(key, since, whole(now));
+        state.floor = state.floor.max(forgotten);
+        let before = state.open.next;
+        drop(state);
+        self.end(self.hash(&key), before, |open| open.stamp.subject_key == key)
     }
 
     /// One token, as when somebody signs out; the same person can sign in again.
@@ -96,21 +92,22 @@ impl Revocations {
     /// Returns how many open streams this ends.
     pub fn revoke_token(&self, claims: &Claims) -> usize {
         let stamp = claims.stamp();
-        if let Some(id) = &stamp.id {
-            return self.revoke_token_id(id);
-        }
-        let mut state = self.lock();
-        state.revoke(|state| &mut state.tokens, stamp.digest, self.entry());
-        end(state, |open| open.stamp.digest == stamp.digest)
+        self.revoke(stamp.key, stamp.until())
     }
 
     /// All tokens with this id (`jti`), wherever it is known from.
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_token_id(&self, id: &str) -> usize {
-        let mut state = self.lock();
-        state.revoke(|state| &mut state.ids, id.into(), self.entry());
-        end(state, |open| open.stamp.id.as_deref() == Some(id))
+        self.revoke(Digest::of_token_id(id), self.until(self.now()))
+    }
+
+    /// All tokens with this id (`jti`), which expire then (`exp`): it need not be remembered any longer.
+    ///
+    /// Returns how many open streams this ends.
+    pub fn revoke_token_id_until(&self, id: &str, expires_at: SystemTime) -> usize {
+        let until = expires_at.checked_add(self.0.leeway).unwrap_or(expires_at);
+        self.revoke(Digest::of_token_id(id), ceil(until))
     }
 
     /// A topic, for everybody: the open streams that have it end, and tokens issued before do not open it. A
@@ -119,28 +116,23 @@ impl Revocations {
     /// Returns how many open streams this ends. Topics that were
     /// [added to an open stream](crate::SubscriptionHandle::add) do not count.
     pub fn revoke_topic(&self, topic: &Topic) -> usize {
+        let now = self.now();
+        let since = Since { moment: now, until: self.until(now) };
         let mut state = self.lock();
-        state.revoke(|state| &mut state.topics, topic.clone(), self.entry());
-        end(state, |open| open.topics.iter().flatten().any(|open| open == topic))
+        state.has_topics = true;
+        let forgotten = state.topics.insert(Digest::of_topic(topic.as_str()), since, whole(now));
+        state.floor = state.floor.max(forgotten);
+        let before = state.open.next;
+        drop(state);
+        self.end(self.hash(topic), before, |open| open.topics.iter().flatten().any(|open| open == topic))
     }
 
     /// Whether the token still counts.
-    pub(super) fn check(&self, stamp: &Arc<Stamp>) -> Result<(), Denial> {
+    pub(super) fn check(&self, stamp: &Stamp) -> Result<(), Denial> {
+        let now = self.now();
         let mut state = self.lock();
         state.check(stamp)?;
-        let (iat, now) = (issued(stamp), self.now());
-        if iat + 2.0 > now && !state.recent.contains_key(&stamp.digest) {
-            // As many again as there were fresh ones, before it is worth looking for those that are not.
-            if state.recent.len() >= state.sweep_at.max(1024) {
-                state.recent.retain(|_, recent| issued(recent) + 2.0 > now);
-                state.sweep_at = (state.recent.len() * 2).min(MAX_RECENT);
-            }
-            if state.recent.len() < MAX_RECENT {
-                state.recent.insert(stamp.digest, Arc::clone(stamp));
-            } else {
-                state.crowded = state.crowded.max(iat);
-            }
-        }
+        state.recent.note(stamp, now);
         Ok(())
     }
 
@@ -154,25 +146,63 @@ impl Revocations {
         &self,
         stamp: &Arc<Stamp>,
         topics: Option<&Topics>,
-    ) -> Result<(Arc<Signal>, Registration), Denial> {
-        let signal = Arc::new(Signal::default());
+        ends: Arc<dyn Ends>,
+    ) -> Result<Registration, Denial> {
+        let open = OpenStream { stamp: Arc::clone(stamp), topics: topics.cloned(), ends };
+        let keys = self.keys(&open);
         let mut state = self.lock();
         // Under the lock that revoking takes: whoever is revoked meanwhile is seen here or there.
         state.check(stamp)?;
         if let Some(topics) = topics {
             state.check_topics(stamp, topics)?;
         }
-        let key = state.open.insert(Open {
-            stamp: Arc::clone(stamp),
-            topics: topics.cloned(),
-            signal: Arc::clone(&signal),
-        });
-        Ok((signal, Registration { revocations: self.clone(), key }))
+        let number = state.open.insert(open, keys);
+        Ok(Registration { revocations: self.clone(), number })
     }
 
-    fn entry(&self) -> Entry {
+    fn revoke(&self, token: Digest, until: u32) -> usize {
         let now = self.now();
-        Entry { moment: now, until: now + self.0.keep.as_secs_f64() }
+        let mut state = self.lock();
+        state.revoke_token(token, until, now);
+        let before = state.open.next;
+        drop(state);
+        self.end(self.hash(&token), before, |open| open.stamp.key == token)
+    }
+
+    /// Ends streams of this key with a number below `before`, a few at a time, and always while the lock is free:
+    /// waking one may end it right here. Those that open meanwhile are looked at when they do.
+    fn end(&self, key: u64, before: u64, which: impl Fn(&OpenStream) -> bool) -> usize {
+        let (mut streams, mut from) = (0, 0);
+        loop {
+            let (ends, more) = self.lock().open.some(key, from..before, &which);
+            wake_all(ends.iter().filter_map(|ends| {
+                let (ended, waker) = ends.end();
+                streams += ended;
+                waker
+            }));
+            match more {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        tracing::info!(streams, "ended event streams that were revoked");
+        streams
+    }
+
+    /// What a stream is looked up by.
+    fn keys(&self, open: &OpenStream) -> impl Iterator<Item = u64> + use<> {
+        let topics = open.topics.iter().flatten().map(|topic| self.hash(topic));
+        let keys = [self.hash(&open.stamp.subject_key), self.hash(&open.stamp.key)];
+        keys.into_iter().chain(topics).collect::<Vec<_>>().into_iter()
+    }
+
+    fn hash(&self, value: &impl std::hash::Hash) -> u64 {
+        self.0.hasher.hash_one(value)
+    }
+
+    /// Until when what is revoked now matters, where a token's own end is not known.
+    fn until(&self, now: f64) -> u32 {
+        whole((now + self.0.keep.as_secs_f64()).ceil())
     }
 
     fn now(&self) -> f64 {
@@ -194,128 +224,132 @@ impl fmt::Debug for Revocations {
 /// An open stream's place on the list.
 pub(super) struct Registration {
     revocations: Revocations,
-    key: usize,
+    number: u64,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let open = self.revocations.lock().open.try_remove(self.key);
-        drop(open);
+        let revocations = &self.revocations;
+        let open = revocations.lock().open.remove(self.number);
+        if let Some(open) = open {
+            let keys = revocations.keys(&open);
+            revocations.lock().open.forget(self.number, keys);
+        }
     }
 }
 
 impl State {
-    fn revoke<K: Eq + Hash>(&mut self, table: impl Fn(&mut Self) -> &mut Table<K>, key: K, entry: Entry) {
-        let forgotten = table(self).insert(key, entry);
-        self.floor = self.floor.max(forgotten);
+    fn revoke_token(&mut self, token: Digest, until: u32, now: f64) {
+        let forgotten = self.tokens.insert(token, Until(until), whole(now));
+        self.expiry_floor = self.expiry_floor.max(forgotten);
     }
 
     fn check(&self, stamp: &Stamp) -> Result<(), Denial> {
-        let iat = issued(stamp);
+        let iat = stamp.issued();
         let revoked = iat <= self.floor
-            || self.subjects.get(&*stamp.subject).is_some_and(|entry| entry.is_after(iat))
-            || stamp.id.as_deref().is_some_and(|id| self.ids.get(id).is_some())
-            || self.tokens.get(&stamp.digest).is_some();
+            || f64::from(stamp.until()) <= self.expiry_floor
+            || self.subjects.find(&stamp.subject_key).is_some_and(|since| since.is_after(iat))
+            || self.tokens.find(&stamp.key).is_some();
         if revoked { Err(Denial::Invalid("revoked")) } else { Ok(()) }
     }
 
     fn check_topics(&self, stamp: &Stamp, topics: &Topics) -> Result<(), Denial> {
-        let iat = issued(stamp).floor();
-        let revoked =
-            |topic: &Topic| self.topics.get(topic.as_str()).is_some_and(|entry| iat <= entry.moment);
-        if topics.iter().any(revoked) { Err(Denial::Scope("a topic was revoked")) } else { Ok(()) }
+        let iat = stamp.issued().floor();
+        let revoked = |topic: &Topic| {
+            let since = self.topics.find(&Digest::of_topic(topic.as_str()));
+            since.is_some_and(|since| iat <= since.moment)
+        };
+        let revoked = self.has_topics && topics.iter().any(revoked);
+        if revoked { Err(Denial::Scope("a topic was revoked")) } else { Ok(()) }
     }
 }
 
-/// Ends the streams, after the lock is free again: waking one may end it right here.
-fn end(state: MutexGuard<'_, State>, which: impl Fn(&Open) -> bool) -> usize {
-    let signals: Vec<Arc<Signal>> =
-        state.open.iter().filter(|(_, open)| which(open)).map(|(_, open)| Arc::clone(&open.signal)).collect();
-    drop(state);
-    wake_all(signals.iter().filter_map(|signal| signal.revoke()));
-    tracing::info!(streams = signals.len(), "ended event streams that were revoked");
-    signals.len()
-}
-
-/// A token without `iat` is as old as can be. Never zero: that is the floor of the beginning.
-fn issued(stamp: &Stamp) -> f64 {
-    stamp.issued_at.unwrap_or(f64::MIN_POSITIVE).max(f64::MIN_POSITIVE)
-}
-
-/// When something was revoked, and until when it matters; seconds since 1970.
+/// Until when a token that was revoked matters, in seconds since 1970.
 #[derive(Clone, Copy)]
-struct Entry {
-    moment: f64,
-    until: f64,
+struct Until(u32);
+
+impl Entry for Until {
+    fn until(&self) -> u32 {
+        self.0
+    }
+
+    fn rank(&self) -> f64 {
+        self.0.into()
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
 }
 
-impl Entry {
+/// When a subject or a topic was revoked, and until when that matters; seconds since 1970.
+#[derive(Clone, Copy)]
+struct Since {
+    moment: f64,
+    until: u32,
+}
+
+impl Since {
     /// Whether a token of that `iat` was issued before, as far as whole seconds tell.
     fn is_after(&self, iat: f64) -> bool {
         if iat.fract() == 0.0 { iat < self.moment.floor() } else { iat < self.moment }
     }
 }
 
-/// Entries of one kind.
-struct Table<K> {
-    entries: HashMap<K, Entry>,
-    /// Look for what has run out once there are as many.
-    sweep_at: usize,
-}
+impl Entry for Since {
+    fn until(&self) -> u32 {
+        self.until
+    }
 
-impl<K> Default for Table<K> {
-    fn default() -> Self {
-        Self { entries: HashMap::new(), sweep_at: 1024 }
+    fn rank(&self) -> f64 {
+        self.moment
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { moment: self.moment.max(other.moment), until: self.until.max(other.until) }
     }
 }
 
-impl<K: Eq + Hash> Table<K> {
-    /// Returns the moment of the newest entry that had to be forgotten before its time, or zero.
-    fn insert(&mut self, key: K, entry: Entry) -> f64 {
-        let mut forgotten: f64 = 0.0;
-        if self.entries.len() >= self.sweep_at {
-            self.entries.retain(|_, old| old.until > entry.moment);
-            if self.entries.len() >= MAX_ENTRIES {
-                let mut moments: Vec<f64> = self.entries.values().map(|old| old.moment).collect();
-                let middle = moments.len() / 2;
-                forgotten = *moments.select_nth_unstable_by(middle, f64::total_cmp).1;
-                self.entries.retain(|_, old| old.moment > forgotten);
-            }
-            self.sweep_at = (self.entries.len() * 2).clamp(1024, MAX_ENTRIES);
-        }
-        self.entries.insert(key, entry);
-        forgotten
-    }
+/// Whole seconds. Beyond the range is the end of it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floats saturate")]
+fn whole(seconds: f64) -> u32 {
+    seconds as u32
+}
 
-    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&Entry>
-    where
-        K: Borrow<Q>,
-    {
-        self.entries.get(key)
-    }
+/// The whole second that is not before.
+fn ceil(time: SystemTime) -> u32 {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    whole(since_1970.as_secs_f64().ceil())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{open::AT_A_TIME, recent::MAX_RECENT},
+        *,
+    };
+    use crate::lease::Signal;
 
     fn stamp(n: usize, issued_at: f64) -> Arc<Stamp> {
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&n.to_be_bytes());
         Arc::new(Stamp {
             subject: "ada".into(),
+            subject_key: Digest::of_subject("ada"),
             id: None,
-            digest,
+            key: Digest::of_signed(&n.to_string()),
             issued_at: Some(issued_at),
-            expires_at: SystemTime::UNIX_EPOCH,
-            ends_at: SystemTime::UNIX_EPOCH,
+            expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
+            ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),
         })
+    }
+
+    fn at(millis: u64) -> Revocations {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        Revocations::new(Clock::new(move || now), Duration::from_secs(60), Duration::from_secs(30))
     }
 
     #[test]
     fn a_crowded_second_is_refused_as_a_whole() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
-        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        let revocations = at(1_000_500);
         for n in 0..MAX_RECENT {
             revocations.check(&stamp(n, 1000.0)).unwrap();
         }
@@ -323,7 +357,7 @@ mod tests {
         assert!(revocations.check(&stamp(0, 1000.0)).is_ok());
         let forgotten = stamp(MAX_RECENT, 1000.0);
         revocations.check(&forgotten).unwrap();
-        assert!(revocations.lock().recent.len() <= MAX_RECENT);
+        assert!(revocations.lock().recent.len <= MAX_RECENT);
         revocations.revoke_subject("ada");
         for n in [0, MAX_RECENT - 1, MAX_RECENT, MAX_RECENT + 1] {
             assert!(revocations.check(&stamp(n, 1000.0)).is_err(), "{n}");
@@ -333,21 +367,22 @@ mod tests {
 
     #[test]
     fn what_is_revoked_between_asking_and_opening_does_not_open() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        let revocations = at(1_000_000);
+        let register = |stamp: &Arc<Stamp>, topics: Option<&Topics>| {
+            revocations.register(stamp, topics, Arc::new(Signal::default()))
+        };
         let (news, other) = (Topic::new("news").unwrap(), Topic::new("other").unwrap());
         revocations.revoke_topic(&news);
         let stamp = stamp(1, 900.0);
-        assert!(revocations.register(&stamp, Some(&news.into())).is_err());
-        assert!(revocations.register(&stamp, Some(&other.into())).is_ok());
+        assert!(register(&stamp, Some(&news.into())).is_err());
+        assert!(register(&stamp, Some(&other.into())).is_ok());
         revocations.revoke_subject("ada");
-        assert!(revocations.register(&stamp, None).is_err());
+        assert!(register(&stamp, None).is_err());
     }
 
     #[test]
     fn fractions_of_seconds_count_where_they_are_given() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500);
-        let revocations = Revocations::new(Clock::new(move || now), Duration::from_secs(60));
+        let revocations = at(1_000_500);
         revocations.revoke_subject("ada");
         assert!(revocations.check(&stamp(1, 1000.4)).is_err());
         assert!(revocations.check(&stamp(2, 1000.6)).is_ok());
@@ -356,24 +391,21 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_the_oldest_and_says_so() {
-        let mut table = Table::default();
-        for n in 0..MAX_ENTRIES {
-            let moment = n as f64;
-            assert_eq!(table.insert(n, Entry { moment, until: f64::MAX }), 0.0);
-        }
-        let forgotten = table.insert(MAX_ENTRIES, Entry { moment: 1e6, until: f64::MAX });
-        assert_eq!(forgotten, (MAX_ENTRIES / 2) as f64);
-        assert!(table.get(&0).is_none() && table.get(&(MAX_ENTRIES - 1)).is_some());
-        assert!(table.entries.len() <= MAX_ENTRIES);
-    }
-
-    #[test]
-    fn what_has_run_out_makes_room() {
-        let mut table = Table::default();
-        for n in 0..3000_usize {
-            table.insert(n, Entry { moment: n as f64, until: n as f64 + 10.0 });
-        }
-        assert!(table.entries.len() < 1100, "{}", table.entries.len());
+    fn streams_are_found_however_many_there_are_and_leave_nothing_behind() {
+        let revocations = at(1_000_000);
+        let news: Topics = Topic::new("news").unwrap().into();
+        let open: Vec<Registration> = (0..3 * AT_A_TIME)
+            .map(|n| {
+                let topics = (n % 3 == 0).then_some(&news);
+                revocations.register(&stamp(n, 900.0), topics, Arc::new(Signal::default())).unwrap()
+            })
+            .collect();
+        assert_eq!(revocations.revoke_topic(&Topic::new("news").unwrap()), AT_A_TIME);
+        assert_eq!(revocations.revoke(stamp(7, 900.0).key, 3000), 1);
+        assert_eq!(revocations.revoke_subject("eve"), 0);
+        assert_eq!(revocations.revoke_subject("ada"), 3 * AT_A_TIME);
+        drop(open);
+        let state = revocations.lock();
+        assert!(state.open.is_empty());
     }
 }

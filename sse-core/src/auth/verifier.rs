@@ -8,13 +8,15 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
 
+#[cfg(feature = "jwks")]
+use super::jwks::Newer;
 use super::{
     algorithm::Algorithm,
     claims::{Claims, Registered, Stamp},
     config_error::ConfigError,
     denial::Denial,
+    digest::Digest,
     jose::Header,
     key::Key,
     keys::{Found, Keys, Source},
@@ -23,7 +25,7 @@ use crate::{lease::Clock, response::Refusal};
 
 /// How far the clocks of issuer and server may differ. The same when a token is accepted and when its stream
 /// is closed: were it shorter for the latter, a client could come back in a loop.
-const LEEWAY: Duration = Duration::from_secs(30);
+pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 
 /// A stream that would be closed sooner is not opened.
 const LEAST_LEFT: Duration = Duration::from_secs(5);
@@ -111,7 +113,7 @@ impl Verifier {
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| NOT_JWT)?;
         let claims: Registered = serde_json::from_slice(&payload)
             .map_err(|_| Denial::Invalid("a claim stands there twice or is of another type"))?;
-        let stamp = rules.stamp(claims, token)?;
+        let stamp = rules.stamp(claims, message)?;
         Ok(Claims::new(stamp, payload))
     }
 
@@ -129,10 +131,11 @@ impl Verifier {
             Source::Remote(remote) => {
                 let set = remote.current().await.map_err(Denial::Keys)?;
                 match (verify(set.find(id, algorithm)), id) {
-                    (Err(UNKNOWN_KEY), Some(id)) => {
-                        let newer = remote.newer(&set, id, algorithm).await.ok_or(UNKNOWN_KEY)?;
-                        verify(newer.find(Some(id), algorithm))
-                    }
+                    (Err(UNKNOWN_KEY), Some(id)) => match remote.newer(id, algorithm).await {
+                        Newer::Set(newer) => verify(newer.find(Some(id), algorithm)),
+                        Newer::Unknown => Err(UNKNOWN_KEY),
+                        Newer::Later(after) => Err(Denial::Keys(after)),
+                    },
                     (done, _) => done,
                 }
             }
@@ -153,7 +156,7 @@ const UNKNOWN_KEY: Denial = Denial::Invalid("the key is not known");
 
 impl Rules {
     /// Checks the claims; the order is that of what one wants to read in the log.
-    fn stamp(&self, claims: Registered, token: &str) -> Result<Stamp, Denial> {
+    fn stamp(&self, claims: Registered, message: &str) -> Result<Stamp, Denial> {
         let invalid = |reason| Err(Denial::Invalid(reason));
         let now = self.clock.now();
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -162,12 +165,13 @@ impl Rules {
         let Some(exp) = claims.exp else {
             return invalid("exp is missing");
         };
-        if exp > (since_1970 + self.max_lifetime + LEEWAY).as_secs() {
+        if exp > (since_1970 + self.max_lifetime + LEEWAY).as_secs_f64() {
             return invalid("exp lies further ahead than the longest lifetime allowed");
         }
-        let Some(expires_at) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(exp)) else {
+        let Ok(exp) = Duration::try_from_secs_f64(exp) else {
             return invalid("exp is out of range");
         };
+        let expires_at = SystemTime::UNIX_EPOCH + exp;
         let ends_at = expires_at + LEEWAY;
         if now + LEAST_LEFT > ends_at {
             return invalid("expired");
@@ -197,10 +201,12 @@ impl Rules {
         {
             return invalid("iat, jti or client_id is missing");
         }
+        let by_id = claims.jti.as_deref().map(Digest::of_token_id);
         Ok(Stamp {
+            subject_key: Digest::of_subject(&subject),
             subject: subject.into(),
+            key: by_id.unwrap_or_else(|| Digest::of_signed(message)),
             id: claims.jti.map(Into::into),
-            digest: Sha256::digest(token).into(),
             issued_at: claims.iat,
             expires_at,
             ends_at,
@@ -351,9 +357,12 @@ impl VerifierBuilder {
 
 /// Verifies once. Where no backend can be chosen, `jsonwebtoken` panics, and would do so at the first request.
 fn has_cryptography() -> bool {
-    // With both backends it cannot choose either. Another provider that the application installed stays.
-    #[cfg(all(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))]
+    // It cannot choose where it has both backends, as when another crate has turned the other one on. One that the
+    // application installed stays.
+    #[cfg(feature = "jwt-aws-lc-rs")]
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    #[cfg(all(feature = "jwt-rust-crypto", not(feature = "jwt-aws-lc-rs")))]
+    let _ = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
 
     let verifies = || Key::hmac([0; 32]).is_ok_and(|key| key.verifies(Algorithm::HS256, PROBE.0, PROBE.1));
     catch_unwind(AssertUnwindSafe(verifies)).unwrap_or(false)

@@ -96,20 +96,23 @@ async fn records_and_debug_show_no_secret() {
     let by_ticket = authorize(&auth, &head).await.unwrap();
     assert!(authorize(&auth, &head).await.is_err());
     let stream = hub.open(&by_ticket, "news").unwrap();
+    // One that bears the cookie all the same.
+    let refused = hub.open(&by_ticket, "user/eve").unwrap_err();
+    assert!(refused.headers().any(|(name, value)| name == "set-cookie" && !value.is_empty()));
     let cookie = by_ticket.response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
     hub.publish("news", Event::new("x")).await.unwrap();
     auth.revocations().revoke_token(client.claims());
-    let keys = Keys::jwks(DATA["sets"]["mixed"].to_string()).unwrap();
+    let keys = Keys::jwks(DATA["sets"]["secret"].to_string()).unwrap();
     let _ = write!(
         shown,
-        "{auth:?} {client:?} {by_ticket:?} {ticket:?} {stream:?} {keys:?} {:?} {:?} {:?}",
+        "{refused:?} {auth:?} {client:?} {by_ticket:?} {ticket:?} {stream:?} {keys:?} {:?} {:?} {:?}",
         client.claims(),
         auth.revocations(),
         builder(),
     );
     secrets.push(ticket.as_str().to_owned());
     secrets.push(cookie.split(['=', ';']).nth(1).unwrap().to_owned());
-    secrets.push(DATA["sets"]["mixed"]["keys"][3]["k"].as_str().unwrap().to_owned());
+    secrets.push(DATA["sets"]["secret"]["keys"][0]["k"].as_str().unwrap().to_owned());
 
     let records = records.0.lock().unwrap().clone();
     for reason in ["expired", "the signature is not right", "the ticket is used", "revoked"] {

@@ -33,13 +33,14 @@ static DATA: LazyLock<Value> =
 #[derive(Default)]
 struct Head {
     method: &'static str,
+    path: &'static str,
     headers: Vec<(&'static str, Vec<u8>)>,
     query: String,
 }
 
 impl Head {
     fn get() -> Self {
-        Self { method: "GET", ..Self::default() }
+        Self { method: "GET", path: "/events", ..Self::default() }
     }
 
     fn bearer(token: &str) -> Self {
@@ -48,6 +49,12 @@ impl Head {
 
     fn cookie(token: &str) -> Self {
         Self::get().header("cookie", format!("a=b; sse_token={token}; c=d"))
+    }
+
+    /// Another method and path.
+    fn at(mut self, method: &'static str, path: &'static str) -> Self {
+        (self.method, self.path) = (method, path);
+        self
     }
 
     fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
@@ -68,6 +75,10 @@ impl RequestHead for Head {
 
     fn headers(&self, name: &str) -> Vec<&[u8]> {
         self.headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| value.as_slice()).collect()
+    }
+
+    fn path(&self) -> &str {
+        self.path
     }
 
     fn query(&self) -> Option<&str> {

@@ -54,6 +54,39 @@ async fn a_cookie_counts_for_our_own_pages_alone() {
 }
 
 #[tokio::test]
+async fn what_changes_something_takes_the_same_origin() {
+    let ada = token("ada");
+    let (origin, site, mode) = ("origin", "sec-fetch-site", "sec-fetch-mode");
+    let head = |method: &'static str, fields: &[(&'static str, &'static str)]| {
+        let head = Head::cookie(&ada).header("host", "api.example").at(method, "/notify");
+        fields.iter().fold(head, |head, (name, value)| head.header(name, *value))
+    };
+    let neighbour = [(origin, "https://sister.example"), (site, "same-site"), (mode, "cors")];
+    for (method, status) in [("GET", 200), ("HEAD", 200), ("POST", 403), ("PUT", 403), ("DELETE", 403)] {
+        assert_eq!(answer(&authorize(&auth(), &head(method, &neighbour)).await).0, status, "{method}");
+    }
+    for (status, fields) in [
+        (200, &[][..]),
+        (200, &[(origin, APP), (site, "cross-site"), (mode, "cors")]),
+        (200, &[(origin, APP), (site, "same-site"), (mode, "cors")]),
+        (200, &[(origin, "https://api.example"), (site, "same-origin"), (mode, "cors")]),
+        (200, &[(origin, "https://api.example")]),
+        (403, &[(site, "same-site")]),
+        (403, &[(origin, "https://sister.example")]),
+    ] {
+        assert_eq!(answer(&authorize(&auth(), &head("POST", fields)).await).0, status, "{fields:?}");
+        // Who signs in has no token yet, and yet is one of ours.
+        let checked = auth().check_origin(&head("POST", fields)).map_err(|refusal| refusal.status());
+        assert_eq!(checked, if status == 200 { Ok(()) } else { Err(403) }, "{fields:?}");
+    }
+    // A form of our own navigates.
+    let form = [(origin, "https://api.example"), (site, "same-origin"), (mode, "navigate")];
+    assert_eq!(auth().check_origin(&head("POST", &form)), Ok(()));
+    let forged = [(origin, "https://evil.test"), (site, "cross-site"), (mode, "navigate")];
+    assert_eq!(auth().check_origin(&head("POST", &forged)).unwrap_err().status(), 403);
+}
+
+#[tokio::test]
 async fn only_listed_origins_read_the_answers() {
     let headers = async |origin: &str, good: bool| {
         let token = if good { token("ada") } else { "x".into() };

@@ -11,10 +11,10 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use sse_core::{Auth, EventStream, Hub, Revocations, Subscription, Topic};
+use sse_core::{Algorithm, Auth, EventStream, Grants, Hub, Key, Revocations, Subscription, Topic};
 use tokio::time::{Instant, timeout};
 
-use super::{Head, answer, auth, authorize, token};
+use super::{Head, answer, auth, authorize, text, token, verifier};
 
 async fn status(auth: &Auth, name: &str) -> u16 {
     answer(&authorize(auth, &Head::bearer(&token(name))).await).0
@@ -133,4 +133,76 @@ async fn each_stream_is_woken_whatever_another_s_waker_does() {
     }
     assert_eq!(auth.revocations().revoke_subject("ada"), 40);
     assert_eq!(woken.load(Ordering::SeqCst), 40);
+}
+
+/// What signs for P-256 as well as (r, s) does: (r, n − s).
+fn flipped(token: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (digit, n) in signature[32..].iter_mut().zip(N).rev() {
+        let difference = i16::from(n) - i16::from(*digit) - borrow;
+        borrow = i16::from(difference < 0);
+        *digit = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_signature_of_the_same_token_is_the_same_token() {
+    let case =
+        super::DATA["cases"].as_array().unwrap().iter().find(|case| case["name"] == "good ES256").unwrap();
+    let token = case["token"].as_str().unwrap();
+    let auth = || {
+        let verifier = verifier().algorithms([Algorithm::ES256]).keys(Key::pem(text("/pem/p256")).unwrap());
+        Auth::builder(verifier.build().unwrap()).grants(Grants::claim("topics")).build().unwrap()
+    };
+    let status = async |auth: &Auth, token: &str| answer(&authorize(auth, &Head::bearer(token)).await).0;
+    let other = flipped(token);
+    assert_ne!(token, other);
+    assert_eq!(token, flipped(&other));
+
+    // By the token, and by the subject within the second that it was issued in.
+    let auth = auth();
+    let client = authorize(&auth, &Head::bearer(token)).await.unwrap();
+    assert_eq!(client.claims().token_id(), None);
+    assert_eq!(status(&auth, &other).await, 200);
+    auth.revocations().revoke_token(client.claims());
+    assert_eq!((status(&auth, token).await, status(&auth, &other).await), (401, 401));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_remembered_until_it_expires_and_no_longer() {
+    let auth = auth();
+    let exp =
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(super::DATA["now"].as_u64().unwrap() + 900);
+    assert_eq!(auth.revocations().revoke_token_id_until("ada-1", exp), 0);
+    tokio::time::sleep(Duration::from_secs(890)).await;
+    assert_eq!(status(&auth, "ada").await, 401);
+    assert_eq!(status(&auth, "ada_again").await, 200);
+    // Within the leeway.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(status(&auth, "ada").await, 401);
+}
+
+/// Ordinary traffic: everybody signs out, day after day.
+#[tokio::test(start_paused = true)]
+async fn many_sign_outs_refuse_nobody_else() {
+    let auth = auth();
+    let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(super::DATA["now"].as_u64().unwrap());
+    for n in 0..150_000_u32 {
+        let exp = now + Duration::from_secs(900 + u64::from(n % 86_400));
+        auth.revocations().revoke_token_id_until(&format!("signed-out-{n}"), exp);
+    }
+    for name in ["ada", "ada_now", "ada_without_iat", "eve"] {
+        assert_eq!(status(&auth, name).await, 200, "{name}");
+    }
+    auth.revocations().revoke_token_id("ada-1");
+    assert_eq!(status(&auth, "ada").await, 401);
 }

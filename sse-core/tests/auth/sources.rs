@@ -33,11 +33,13 @@ async fn requests_that_cannot_be_read() {
         Head::bearer(""),
         Head::bearer("a b"),
         Head::bearer("a,b"),
+        Head::get().header("authorization", format!("Bearer\t{ada}")),
+        Head::cookie(&ada).header("authorization", format!("Bearer\t{ada}")),
         Head::get().header("authorization", b"Bearer \xff".as_slice()),
         Head::get().header("authorization", "Bearer"),
         Head::bearer(&long),
         Head::cookie(&long),
-        Head::cookie(&ada).header("cookie", format!("sse_token={ada}")),
+        Head::cookie(&ada).header("cookie", (0..20).map(|n| format!("sse_token={n}; ")).collect::<String>()),
         Head::get().query("access_token=a&access_token=b"),
         Head::get().query("access_token=%ff"),
     ] {
@@ -72,10 +74,48 @@ async fn a_token_in_the_query_must_be_allowed() {
     assert_eq!(authorize(&auth, &head).await.unwrap().subject(), "ada");
 }
 
+#[tokio::test]
+async fn a_cookie_of_a_neighbour_locks_nobody_out() {
+    let (ada, again, eve) = (token("ada"), token("ada_again"), token("eve"));
+    let answered = async |cookies: &str| authorize(&auth(), &Head::get().header("cookie", cookies)).await;
+    for cookies in [
+        format!("sse_token=x; sse_token={ada}"),
+        format!("sse_token={ada}; sse_token=a.b.c"),
+        format!("sse_token=; sse_token={ada}"),
+        format!("sse_token={ada}; sse_token={ada}"),
+        format!("sse_token={ada}; sse_token={again}"),
+    ] {
+        assert_eq!(answered(&cookies).await.unwrap().subject(), "ada", "{cookies}");
+    }
+    // Which of the two has signed in cannot be told.
+    let cookies = format!("sse_token={ada}; sse_token={eve}");
+    assert_eq!(answer(&answered(&cookies).await), INVALID_REQUEST);
+    assert_eq!(answer(&answered("sse_token=x; sse_token=y").await), INVALID_TOKEN);
+}
+
+#[test]
+fn secrets_are_taken_out_of_a_query() {
+    let ticket = "0123456789abcdef0123456789ABCDEF";
+    let redacted = |query: &str| sse_core::Auth::redact_query(query);
+    for query in [
+        format!("ticket={ticket}"),
+        "ticket=%30123456789abcdef0123456789abcdef".into(),
+        "access_token=x".into(),
+    ] {
+        let name = query.split('=').next().unwrap();
+        assert_eq!(redacted(&query), Some(format!("{name}=-")));
+        assert_eq!(redacted(&format!("a=1&{query}&b")), Some(format!("a=1&{name}=-&b")));
+    }
+    // A ticket of another kind is none of ours.
+    for query in ["", "ticket=42", "ticket", "topic=news&x=access_token", "tickets=0"] {
+        assert_eq!(redacted(query), None, "{query}");
+    }
+}
+
 #[test]
 fn cookies_are_made_to_stay_where_they_are() {
     let seconds = std::time::Duration::from_secs;
-    let plain = auth();
+    let plain = builder().insecure_for_loopback().build().unwrap();
     assert_eq!(
         plain.login_cookie("a.b-c_d", seconds(60)),
         "sse_token=a.b-c_d; Path=/; Max-Age=60; HttpOnly; SameSite=Strict"
@@ -83,6 +123,15 @@ fn cookies_are_made_to_stay_where_they_are() {
     let gone = "sse_token=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict";
     assert_eq!(plain.logout_cookie(), gone);
     assert_eq!(plain.login_cookie("a; Domain=evil.test", seconds(60)), gone);
-    let secure = builder().cookie("__Secure-t").build().unwrap();
-    assert!(secure.login_cookie("a", seconds(1)).ends_with("; SameSite=Strict; Secure"));
+    // Whatever the name, but where it was asked for.
+    for (name, kind) in [("t", builder()), ("__Secure-t", builder()), ("__Host-t", builder())] {
+        let secure = kind.cookie(name).build().unwrap().login_cookie("a", seconds(1));
+        assert!(secure.ends_with("; SameSite=Strict; Secure"), "{secure}");
+    }
+    let across = builder().cross_site_cookies().build().unwrap().login_cookie("a", seconds(1));
+    assert!(across.ends_with("; SameSite=None; Secure; Partitioned"), "{across}");
+    let default = sse_core::Auth::builder(super::verifier().build().unwrap());
+    assert!(default.clone().build().unwrap().logout_cookie().starts_with("__Host-sse_token=;"));
+    let loopback = default.insecure_for_loopback().build().unwrap().logout_cookie();
+    assert!(loopback.starts_with("sse_token=;") && !loopback.contains("Secure"), "{loopback}");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sse_core::{Algorithm, Auth, ConfigError, Key, KeyError, Keys, Verifier};
+use sse_core::{Algorithm, Auth, ConfigError, Key, KeyError, Keys, Tickets, Verifier};
 
 use super::{DATA, Head, answer, authorize, text};
 
@@ -24,6 +24,12 @@ fn keys(data: &Value, name: &str) -> Keys {
     match name.split_once(':') {
         None => Key::hmac(text(&data[name])).unwrap().into(),
         Some(("pem", name)) => Key::pem(text(&data["pem"][name])).unwrap().into(),
+        // A set of both kinds is none, but an application may take both.
+        Some(("both", name)) => {
+            let sets = [&data["sets"][name], &data["sets"]["secret"]];
+            let keys = sets.iter().flat_map(|set| set["keys"].as_array().unwrap());
+            Keys::new(keys.filter_map(|key| Key::jwk(key.to_string()).ok())).unwrap()
+        }
         Some((_, name)) => Keys::jwks(data["sets"][name].to_string()).unwrap(),
     }
 }
@@ -138,6 +144,8 @@ fn keys_must_be_strong_and_for_this() {
         assert_eq!(set(name), Err(KeyError::Empty), "{name}");
     }
     assert_eq!(set("duplicate"), Err(KeyError::Duplicate));
+    assert_eq!(set("twice_one_weak"), Err(KeyError::Duplicate));
+    assert_eq!(set("with_secret"), Err(KeyError::Mixed));
     assert_eq!(Keys::jwks("{}").unwrap_err(), KeyError::Format);
     assert_eq!(Keys::jwks(" ".repeat(300 << 10)).unwrap_err(), KeyError::TooLarge);
     let one = DATA["sets"]["mixed"]["keys"][0].to_string();
@@ -175,6 +183,24 @@ fn an_auth_refuses_names_that_cannot_be() {
     for name in ["", "a b", "a=b", "a;b", "ä"] {
         assert_eq!(auth().cookie(name).build().unwrap_err(), ConfigError::Cookie, "{name}");
     }
+    for path in ["", "events", "/a;b", "/a b", "/a?b"] {
+        let tickets = Tickets::new(path);
+        assert_eq!(auth().tickets(tickets).build().unwrap_err(), ConfigError::Cookie, "{path}");
+    }
+    // The prefix is for all paths, and a ticket's cookie is for one.
+    let host = Tickets::new("/events").cookie("__Host-ticket");
+    assert_eq!(auth().tickets(host).build().unwrap_err(), ConfigError::Cookie);
+    for insecure in [
+        auth().cookie("__Host-a"),
+        auth().cookie("__secure-a"),
+        auth().tickets(Tickets::new("/events").cookie("__Secure-a")),
+        auth().cross_site_cookies(),
+    ] {
+        let error = insecure.insecure_for_loopback().build().unwrap_err();
+        assert_eq!(error, ConfigError::InsecureCookie);
+    }
+    let both = ConfigError::CryptoProvider.to_string();
+    assert!(both.contains("two backends") && both.contains("jwt-rust-crypto"), "{both}");
     for origin in [
         "*",
         "null",

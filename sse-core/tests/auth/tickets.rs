@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sse_core::{Auth, Authorized, Hub, Refusal, Tickets, Topic, Topics};
+use sse_core::{Auth, Authorized, EventStream, Hub, Refusal, Subscription, Tickets, Topic, Topics};
 
 use super::{Head, answer, authorize, builder, field, token};
 
@@ -107,7 +107,8 @@ async fn revoking_reaches_tickets_and_what_came_of_them() {
     let (used, unused) = (ticket(&auth, "news").await, ticket(&auth, "news").await);
     let client = authorize(&auth, &with(&used)).await.unwrap();
     let cookie = cookie(&client).unwrap();
-    auth.revocations().revoke_token(client.claims());
+    // A session is no stream.
+    assert_eq!(auth.revocations().revoke_token(client.claims()), 0);
     assert_eq!(answer(&authorize(&auth, &with(&unused)).await), INVALID);
     assert_eq!(answer(&authorize(&auth, &with(&used).header("cookie", cookie)).await), INVALID);
 }
@@ -129,14 +130,177 @@ async fn tickets_are_for_who_shows_a_token() {
     assert_eq!(status(super::auth().issue_ticket(&client, "news")), 500);
 }
 
-#[tokio::test]
-async fn one_subject_cannot_take_all_the_room() {
+/// Opens a stream with a ticket, or with what came of it.
+async fn open(hub: &Hub, auth: &Auth, head: Head) -> Result<EventStream<Subscription>, Refusal> {
+    let client = auth.authorize(&head, hub.lifecycle()).await?;
+    hub.open(&client, "news")
+}
+
+/// A ticket that was used, and its cookie.
+async fn used(auth: &Auth) -> (String, String) {
+    let ticket = ticket(auth, "news").await;
+    let cookie = cookie(&authorize(auth, &with(&ticket)).await.unwrap()).unwrap();
+    (ticket, cookie)
+}
+
+async fn comes_back(auth: &Auth, (ticket, cookie): &(String, String)) -> bool {
+    authorize(auth, &with(ticket).header("cookie", cookie.clone())).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_for_its_stream_and_for_nothing_else() {
+    let auth = auth();
+    let ticket = ticket(&auth, "news").await;
+    for (method, path) in [
+        ("POST", "/notify"),
+        ("POST", "/logout"),
+        ("POST", "/events"),
+        ("DELETE", "/events"),
+        ("GET", "/"),
+        ("GET", ""),
+        ("GET", "/events/"),
+        ("GET", "/events/more"),
+        ("GET", "/other"),
+    ] {
+        assert_eq!(
+            answer(&authorize(&auth, &with(&ticket).at(method, path)).await),
+            INVALID,
+            "{method} {path}"
+        );
+    }
+    // It was not used up.
+    let cookie = cookie(&authorize(&auth, &with(&ticket)).await.unwrap()).unwrap();
+    for (method, path) in [("POST", "/notify"), ("POST", "/events"), ("GET", "/other")] {
+        let head = with(&ticket).header("cookie", cookie.clone()).at(method, path);
+        assert_eq!(answer(&authorize(&auth, &head).await), INVALID, "{method} {path}");
+    }
+    assert!(comes_back(&auth, &(ticket, cookie)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_can_be_for_another_stream() {
+    let tickets = Tickets::new("/events").public_prefix("/api");
+    let auth = builder().tickets(tickets).build().unwrap();
+    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let ticket = auth.issue_ticket_for(&client, "/jobs/7", "news").unwrap();
+    for path in ["/events", "/jobs/8"] {
+        assert_eq!(
+            answer(&authorize(&auth, &with(ticket.as_str()).at("GET", path)).await),
+            INVALID,
+            "{path}"
+        );
+    }
+    let opened = authorize(&auth, &with(ticket.as_str()).at("GET", "/jobs/7")).await.unwrap();
+    let set = opened.response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
+    assert!(set.starts_with("__Secure-sse_ticket_") && set.contains("; Path=/api/jobs/7;"), "{set}");
+    for path in ["jobs", "", "/a;b", "/a b", "/a?b"] {
+        assert_eq!(
+            auth.issue_ticket_for(&client, path, "news").map(|_| ()).unwrap_err().status(),
+            500,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_request_leaves_a_ticket_alone() {
+    let (hub, auth) = (Hub::new(), auth());
+    let ticket = ticket(&auth, "news").await;
+    for _ in 0..3 {
+        let client = authorize(&auth, &with(&ticket).at("HEAD", "/events")).await.unwrap();
+        assert!(client.response_headers().all(|(name, _)| name != "set-cookie"));
+        assert!(hub.open(&client, "news").is_ok());
+    }
+    assert!(open(&hub, &auth, with(&ticket)).await.is_ok());
+    assert!(open(&hub, &auth, with(&ticket)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_of_the_same_subject_makes_room() {
     let auth = auth();
     let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
-    let out = (0..100).take_while(|_| auth.issue_ticket(&client, "news").is_ok()).count();
-    assert_eq!(out, 32);
-    let full = auth.issue_ticket(&client, "news").map(|_| ()).unwrap_err();
-    assert_eq!((full.status(), field(&full, "retry-after")), (503, Some("5")));
     let eve = authorize(&auth, &Head::bearer(&token("eve"))).await.unwrap();
-    assert!(auth.issue_ticket(&eve, "news").is_ok());
+    let of_eve = auth.issue_ticket(&eve, "news").unwrap();
+    let mut out = Vec::new();
+    for _ in 0..33 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        out.push(auth.issue_ticket(&client, "news").unwrap());
+    }
+    assert_eq!(answer(&authorize(&auth, &with(out[0].as_str())).await), INVALID);
+    for ticket in [&out[1], &out[32], &of_eve] {
+        assert_eq!(answer(&authorize(&auth, &with(ticket.as_str())).await).0, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_page_load_has_room_and_those_in_use_stay() {
+    let (hub, auth) = (Hub::new(), auth());
+    let first = used(&auth).await;
+    let head = with(&first.0).header("cookie", first.1.clone());
+    let _open = open(&hub, &auth, head).await.unwrap();
+    let mut closed = Vec::new();
+    for _ in 0..64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        closed.push(used(&auth).await);
+    }
+    // One too many: of those that are not in use the oldest is gone.
+    assert!(comes_back(&auth, &first).await);
+    assert!(!comes_back(&auth, &closed[0]).await);
+    assert!(comes_back(&auth, &closed[1]).await);
+    assert!(comes_back(&auth, &closed[63]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_a_while_after_its_stream() {
+    let (hub, auth) = (Hub::new(), auth());
+    let (kept, left) = (used(&auth).await, used(&auth).await);
+    let stream = open(&hub, &auth, with(&kept.0).header("cookie", kept.1.clone())).await.unwrap();
+    drop(open(&hub, &auth, with(&left.0).header("cookie", left.1.clone())).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    used(&auth).await;
+    assert!(comes_back(&auth, &left).await, "a while has not passed");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    used(&auth).await;
+    assert!(!comes_back(&auth, &left).await);
+    assert!(comes_back(&auth, &kept).await);
+    drop(stream);
+    used(&auth).await;
+    assert!(comes_back(&auth, &kept).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_many_leave_room_for_a_newcomer() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign};
+
+    let auth = auth();
+    let (_, payload) = token("ada").split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(payload.split('.').next().unwrap()).unwrap();
+    let key = EncodingKey::from_secret(super::text("/secret").as_bytes());
+    let token = |subject: usize| {
+        let mut claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        claims["sub"] = subject.to_string().into();
+        claims["jti"] = subject.to_string().into();
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let message = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(&claims.to_string()));
+        let signature = sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    // More than 20,000 sessions, of 320 subjects who have as many as they may.
+    for subject in 0..320 {
+        let client = authorize(&auth, &Head::bearer(&token(subject))).await.unwrap();
+        for _ in 0..64 {
+            let ticket = auth.issue_ticket(&client, "news").unwrap();
+            assert_eq!(answer(&authorize(&auth, &with(ticket.as_str())).await).0, 200);
+        }
+    }
+    // And more than 10,000 tickets.
+    for subject in 0..320 {
+        let client = authorize(&auth, &Head::bearer(&token(subject))).await.unwrap();
+        for _ in 0..32 {
+            auth.issue_ticket(&client, "news").unwrap();
+        }
+    }
+    let newcomer = used(&auth).await;
+    assert!(comes_back(&auth, &newcomer).await);
 }

@@ -9,7 +9,7 @@ use actix_web::{
     middleware::Compress,
     web,
 };
-use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest};
+use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
 use super::App;
@@ -38,6 +38,14 @@ async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responde
     Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
 }
 
+async fn whoami(client: Authorized) -> String {
+    client.subject().to_owned()
+}
+
+async fn login(_: TrustedOrigin) -> &'static str {
+    "welcome"
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (addr_sender, addr) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
@@ -57,9 +65,12 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                     .service(
                         web::resource("/private")
                             .route(web::get().to(private))
+                            .route(web::head().to(private))
                             .route(web::method(Method::OPTIONS).to(sse_actix::preflight)),
                     )
                     .route("/ticket", web::post().to(ticket))
+                    .route("/whoami", web::to(whoami))
+                    .route("/login", web::post().to(login))
                     .route("/blank", web::get().to(|| async { web::Html::new("<!doctype html>") }))
                     .service(
                         web::scope("/compressed")

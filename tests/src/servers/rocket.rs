@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Mutex};
 use futures_util::Stream;
 use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes};
 use sse_core::Event;
-use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription, TrustedOrigin};
 use tokio::sync::oneshot;
 
 use super::{App, OwnStream};
@@ -39,6 +39,21 @@ fn ticket(client: Authorized, app: &State<App>) -> Result<String, Error> {
     Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
 }
 
+#[get("/whoami")]
+fn whoami(client: Authorized) -> String {
+    client.subject().to_owned()
+}
+
+#[post("/whoami")]
+fn change(client: Authorized) -> String {
+    client.subject().to_owned()
+}
+
+#[post("/login")]
+fn login(_page: TrustedOrigin) -> &'static str {
+    "welcome"
+}
+
 #[get("/blank")]
 fn blank() -> RawHtml<&'static str> {
     RawHtml("<!doctype html>")
@@ -64,7 +79,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
-        .mount("/", routes![events, own, once, private, ticket, blank]);
+        .mount("/", routes![events, own, once, private, ticket, whoami, change, login, blank]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

@@ -36,6 +36,10 @@ fn encoded(stream: &BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     gzip.or(deflate).unify().or(brotli).unify().map(Reply::into_response).boxed()
 }
 
+fn whoami(client: Authorized) -> String {
+    client.subject().to_owned()
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
@@ -57,9 +61,18 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .or(stream)
         .or(warp::path!("own" / String).and(warp::get()).and(request.clone()).and(with_app.clone()).map(own))
         .or(warp::path!("once").and(warp::get()).and(request).and(with_app).map(once))
-        .or(warp::path!("private").and(warp::get()).and(client.clone()).and(hub).map(private))
+        .or(warp::path!("private").and(read).and(client.clone()).and(hub).map(private))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
-        .or(warp::path!("ticket").and(warp::post()).and(client).and(sse_warp::with_auth(&auth)).map(ticket))
+        .or(warp::path!("ticket")
+            .and(warp::post())
+            .and(client.clone())
+            .and(sse_warp::with_auth(&auth))
+            .map(ticket))
+        .or(warp::path!("whoami").and(client).map(whoami))
+        .or(warp::path!("login")
+            .and(warp::post())
+            .and(sse_warp::trusted_origin(&auth))
+            .map(|| "welcome".to_owned()))
         .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())))
         .recover(sse_warp::recover)
         .boxed();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sse_core::{Auth, Hub};
+use sse_core::{Auth, Hub, Keys, RequestHead};
 use sse_tests::{
     http::{self, Answer, Seen, without_jitter},
     servers::{App, Framework, Server},
@@ -51,12 +51,14 @@ pub(crate) async fn refusals_are_what_the_core_says(framework: Framework) {
     let old = Token::new("ada", &["news"]).expires(-60).bearer();
     let other = Token::new("ada", &["other"]).bearer();
     let long = format!("Bearer {}", "x".repeat(9000));
+    let tab = good.replacen(' ', "\t", 1);
     let challenge = |error: &str| Some(format!("Bearer error=\"{error}\""));
-    let cases: [Refused<'_>; 8] = [
+    let cases: [Refused<'_>; 9] = [
         ("no token", &[], 401, Some("Bearer".into())),
         ("a bad signature", &[("Authorization", &bad)], 401, challenge("invalid_token")),
         ("an old token", &[("Authorization", &old)], 401, challenge("invalid_token")),
         ("no bearer", &[("Authorization", "Bearer")], 400, challenge("invalid_request")),
+        ("a tab", &[("Authorization", &tab)], 400, challenge("invalid_request")),
         (
             "two tokens",
             &[("Authorization", &good), ("Authorization", &good)],
@@ -73,6 +75,10 @@ pub(crate) async fn refusals_are_what_the_core_says(framework: Framework) {
         assert_eq!(answer.header("www-authenticate"), expected.as_deref(), "{what}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{what}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
+        if framework == Framework::Rocket {
+            assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"), "{what}: Rocket's Shield");
+        }
         let body = answer.rest().await;
         assert!(body.ends_with('.') && !body.contains('\n'), "{what}: {body:?}");
     }
@@ -174,7 +180,7 @@ pub(crate) async fn a_ticket_opens_once_and_its_cookie_again(framework: Framewor
     let path = format!("/private?ticket={}", answer.rest().await);
     let first = opened(server.addr, &path, &[]).await;
     let cookie = first.header("set-cookie").unwrap().to_owned();
-    for part in ["HttpOnly", "SameSite=Strict", "Path=/private"] {
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/private", "Secure"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     drop(first);
@@ -238,4 +244,159 @@ pub(crate) async fn a_lost_topic_is_not_replayed(framework: Framework) {
     let seen = seen(&server, &mut answer, "a").await;
     assert_eq!(seen.iter().map(|seen| seen.data.as_str()).collect::<Vec<_>>(), ["1", "3", "4"]);
     assert_eq!(get(server.addr, "/private?topic=a&topic=b", &headers).await.status, 403);
+}
+
+async fn send(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    http::send(addr, method, path, &headers, b"").await
+}
+
+/// A request as the core sees it.
+struct Bearer(String);
+
+impl RequestHead for Bearer {
+    fn method(&self) -> &'static str {
+        "GET"
+    }
+
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        (name == "authorization").then_some(self.0.as_bytes()).into_iter().collect()
+    }
+
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+async fn ticket(addr: SocketAddr, token: &str) -> String {
+    let mut answer = send(addr, "POST", "/ticket", &[("Authorization", token)]).await;
+    assert_eq!(answer.status, 200);
+    answer.rest().await
+}
+
+/// The cookie that an answer sets, as it is sent back.
+fn cookie(answer: &Answer) -> String {
+    answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+pub(crate) async fn another_signature_is_signed_out_too(framework: Framework) {
+    let auth = tokens::auth_p256().build().unwrap();
+    let server = serve(framework, auth.clone()).await;
+    let [token, other] = Token::new("ada", &["news"]).sign_p256();
+    let (token, other) = (format!("Bearer {token}"), format!("Bearer {other}"));
+    assert_eq!(get(server.addr, "/whoami", &[("Authorization", &other)]).await.status, 200);
+    let client = auth.authorize(&Bearer(token.clone()), server.hub.lifecycle()).await.unwrap();
+    auth.revocations().revoke_token(client.claims());
+    for token in [&token, &other] {
+        assert_eq!(get(server.addr, "/whoami", &[("Authorization", token)]).await.status, 401);
+        assert_eq!(get(server.addr, "/private", &[("Authorization", token)]).await.status, 401);
+    }
+}
+
+pub(crate) async fn a_ticket_opens_its_stream_and_nothing_else(framework: Framework) {
+    let server = default(framework).await;
+    let ticket = ticket(server.addr, &Token::new("ada", &["news"]).bearer()).await;
+    let at = |path: &str| format!("{path}?ticket={ticket}");
+    for method in ["POST", "GET"] {
+        assert_eq!(send(server.addr, method, &at("/whoami"), &[]).await.status, 401, "{method}");
+    }
+    let opened = opened(server.addr, &at("/private"), &[]).await;
+    let cookie = cookie(&opened);
+    for method in ["POST", "GET"] {
+        let answer = send(server.addr, method, &at("/whoami"), &[("Cookie", &cookie)]).await;
+        assert_eq!(answer.status, 401, "{method}");
+    }
+}
+
+pub(crate) async fn head_requests_leave_tickets_alone(framework: Framework) {
+    let server = default(framework).await;
+    let bearer = Token::new("ada", &["news"]).bearer();
+    let path = format!("/private?ticket={}", ticket(server.addr, &bearer).await);
+    for headers in [&[][..], &[("Authorization", bearer.as_str())][..]] {
+        let path = if headers.is_empty() { path.as_str() } else { "/private" };
+        let mut answer = send(server.addr, "HEAD", path, headers).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        assert_eq!(answer.header("set-cookie"), None);
+        assert_eq!(answer.rest().await, "");
+    }
+    assert_eq!(send(server.addr, "HEAD", "/private", &[]).await.status, 401);
+    assert_eq!(server.hub.lifecycle().streams(), 0);
+    assert!(opened(server.addr, &path, &[]).await.header("set-cookie").is_some());
+}
+
+pub(crate) async fn every_page_load_has_room(framework: Framework) {
+    let server = default(framework).await;
+    let token = Token::new("ada", &["news"]).bearer();
+    let mut last = None;
+    for _ in 0..70 {
+        let path = format!("/private?ticket={}", ticket(server.addr, &token).await);
+        let answer = opened(server.addr, &path, &[]).await;
+        last = Some((path, cookie(&answer)));
+    }
+    let (path, cookie) = last.unwrap();
+    opened(server.addr, &path, &[("Cookie", &cookie)]).await;
+}
+
+pub(crate) async fn a_key_that_is_not_known_yet_lets_come_back(framework: Framework) {
+    // Without the key that signs.
+    let document = tokens::PROVIDER_KEYS.replace("\"one\"", "\"another\"");
+    let keys = Keys::remote(move || std::future::ready(Ok::<_, String>(document.clone())));
+    let server = serve(framework, tokens::auth_remote(keys).build().unwrap()).await;
+    let token = format!("Bearer {}", Token::new("ada", &["news"]).sign_by_provider());
+    for _ in 0..3 {
+        let answer = get(server.addr, "/private", &[("Authorization", &token)]).await;
+        assert_eq!((answer.status, answer.header("www-authenticate")), (503, None));
+        assert!(answer.header("retry-after").is_some());
+        let browser =
+            [("Authorization", token.as_str()), ("Accept", "text/event-stream"), ("Sec-Fetch-Mode", "cors")];
+        let mut answer = get(server.addr, "/private", &browser).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+        assert_eq!(answer.header("cache-control"), Some("no-store, no-transform"));
+        assert_eq!(without_jitter(&answer.rest().await), "retry: N\n:\n");
+    }
+}
+
+pub(crate) async fn a_neighbour_can_change_nothing_with_a_cookie(framework: Framework) {
+    let server = default(framework).await;
+    let cookie = format!("token={}", Token::new("ada", &["news"]).sign());
+    let from = |site: &'static str| {
+        [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "cors")]
+    };
+    for (method, site, status) in
+        [("GET", "same-site", 200), ("POST", "same-site", 403), ("POST", "same-origin", 200)]
+    {
+        assert_eq!(send(server.addr, method, "/whoami", &from(site)).await.status, status, "{method} {site}");
+    }
+}
+
+pub(crate) async fn a_cookie_of_a_neighbour_locks_nobody_out(framework: Framework) {
+    let server = default(framework).await;
+    let token = Token::new("ada", &["news"]).sign();
+    for cookies in [format!("token=tossed; token={token}"), format!("token={token}; token=tossed")] {
+        let mut answer = get(server.addr, "/whoami", &[("Cookie", &cookies)]).await;
+        assert_eq!((answer.status, answer.rest().await), (200, "ada".to_owned()), "{cookies}");
+    }
+}
+
+pub(crate) async fn whoever_signs_in_does_so_on_our_own_page(framework: Framework) {
+    let server = default(framework).await;
+    let own = format!("http://{}", server.addr);
+    let form = ("Content-Type", "text/plain");
+    for (status, headers) in [
+        (200, &[][..]),
+        (200, &[("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate")]),
+        (403, &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site"), form]),
+        (403, &[("Origin", "https://evil.example"), form]),
+        (403, &[("Origin", "null"), form]),
+        (403, &[("Sec-Fetch-Site", "same-site"), form]),
+    ] {
+        let mut answer = send(server.addr, "POST", "/login", headers).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        assert!(status == 200 || answer.rest().await.ends_with('.'));
+    }
 }

@@ -65,7 +65,15 @@ conformance! {
         a_ticket_opens_once_and_its_cookie_again
         an_expired_token_ends_its_stream
         a_revoked_token_ends_its_stream_and_opens_no_other
-        a_lost_topic_is_not_replayed;
+        a_lost_topic_is_not_replayed
+        another_signature_is_signed_out_too
+        a_ticket_opens_its_stream_and_nothing_else
+        head_requests_leave_tickets_alone
+        every_page_load_has_room
+        a_key_that_is_not_known_yet_lets_come_back
+        a_neighbour_can_change_nothing_with_a_cookie
+        a_cookie_of_a_neighbour_locks_nobody_out
+        whoever_signs_in_does_so_on_our_own_page;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

@@ -5,10 +5,10 @@
 #[path = "../../../auth.rs"]
 mod auth;
 
-use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET_COOKIE, post, web};
+use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET_COOKIE, post, route, web};
 use serde::Deserialize;
 use serde_json::json;
-use sse_actix::{self as sse, Authorized, Error, Event, Hub, Sse, Topic};
+use sse_actix::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
 
 use crate::auth::{Rules, now_millis, own_topic};
 
@@ -26,13 +26,17 @@ struct Note {
 }
 
 #[post("/login")]
-async fn login(rules: web::Data<Rules>, login: web::Json<Login>) -> Result<impl Responder, Error> {
+async fn login(
+    _: TrustedOrigin,
+    rules: web::Data<Rules>,
+    login: web::Json<Login>,
+) -> Result<impl Responder, Error> {
     let token = rules.sign_in(&login.user)?;
     let cookie = rules.auth.login_cookie(&token, rules.ttl);
     Ok(HttpResponse::Ok().insert_header((SET_COOKIE, cookie)).json(json!({ "token": token })))
 }
 
-#[get("/events")]
+#[route("/events", method = "GET", method = "HEAD")]
 async fn events(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
     Ok(Sse(hub.open(&client, client.granted_topics()?)?))
 }

@@ -16,7 +16,7 @@ use rocket::{
         json::{Json, Value, json},
     },
 };
-use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic};
+use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic, TrustedOrigin};
 
 use crate::auth::{Rules, now_millis, own_topic};
 
@@ -47,7 +47,7 @@ fn with_cookie<T>(inner: T, cookie: String) -> WithCookie<T> {
 }
 
 #[post("/login", data = "<login>")]
-fn login(rules: &State<Rules>, login: Json<Login>) -> Result<WithCookie<Value>, Error> {
+fn login(_page: TrustedOrigin, rules: &State<Rules>, login: Json<Login>) -> Result<WithCookie<Value>, Error> {
     let token = rules.sign_in(&login.user)?;
     let cookie = rules.auth.login_cookie(&token, rules.ttl);
     Ok(with_cookie(json!({ "token": token }), cookie))
@@ -108,8 +108,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let config = rocket::Config::figment()
         .merge(("port", port))
-        // Below this level Rocket prints URIs, and at `debug` headers: tickets and tokens would stand in the log.
-        .merge(("log_level", "critical"))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");

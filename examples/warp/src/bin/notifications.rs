@@ -73,13 +73,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hub = Hub::new();
 
     let client = sse_warp::authorized(&rules.auth, &hub);
+    let trusted = sse_warp::trusted_origin(&rules.auth);
     let with_rules = warp::any().map(move || rules.clone());
     let hub_too = client.clone().and(with_hub(&hub));
     let rules_too = client.and(with_rules.clone());
     let note = warp::body::content_length_limit(64 << 10).and(warp::body::json());
     let form = warp::body::content_length_limit(1 << 10).and(warp::body::json());
     let page = include_str!("../../../notifications.html");
-    let gets = warp::get().and(
+    let gets = warp::get().or(warp::head()).unify().and(
         warp::path::end()
             .map(move || warp::reply::html(page))
             .or(warp::path!("events").and(hub_too.clone()).map(events))
@@ -89,6 +90,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let posts = warp::post().and(
         warp::path!("login")
+            .and(trusted)
             .and(with_rules)
             .and(form)
             .map(login)

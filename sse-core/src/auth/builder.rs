@@ -1,0 +1,185 @@
+//! [`AuthBuilder`]: what an [`Auth`] does.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Auth, Inner,
+    config_error::ConfigError,
+    cookie::CookieKind,
+    credential::Sources,
+    grant::Grants,
+    origin::Origins,
+    revocation::Revocations,
+    ticket::{Store, Tickets},
+    verifier::{LEEWAY, Verifier},
+};
+
+/// What an [`Auth`] does.
+#[derive(Clone, Debug)]
+pub struct AuthBuilder {
+    verifier: Verifier,
+    cookie: Cookie,
+    insecure: bool,
+    cross_site: bool,
+    query: bool,
+    grants: Grants,
+    origins: Vec<String>,
+    hosts: Vec<String>,
+    tickets: Option<Tickets>,
+    notice: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+enum Cookie {
+    Default,
+    Named(String),
+    None,
+}
+
+impl AuthBuilder {
+    pub(super) fn new(verifier: Verifier) -> Self {
+        Self {
+            verifier,
+            cookie: Cookie::Default,
+            insecure: false,
+            cross_site: false,
+            query: false,
+            grants: Grants::nothing(),
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            tickets: None,
+            notice: None,
+        }
+    }
+
+    /// The cookie with the token (default `__Host-sse_token`, which no other host can set).
+    ///
+    /// Without the prefix `__Host-`, a neighbour under the same domain can set one of the same name; of several the
+    /// one with a good token counts.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = Cookie::Named(name.into());
+        self
+    }
+
+    /// No cookie is looked at.
+    #[must_use]
+    pub fn no_cookie(mut self) -> Self {
+        self.cookie = Cookie::None;
+        self
+    }
+
+    /// **Cookies without `Secure`**, for a server without TLS on a loopback address, and default names without a
+    /// prefix: `sse_token` and `sse_ticket`. Anywhere else whoever listens on the way reads the token.
+    #[must_use]
+    pub fn insecure_for_loopback(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// Cookies that browsers send for pages of other sites too: `SameSite=None; Secure; Partitioned`. For pages of
+    /// [allowed origins](Self::allowed_origins) on another site, which ask with credentials
+    /// (`new EventSource(url, {withCredentials: true})`); for those of the same site it is not needed.
+    ///
+    /// Each site has cookies of its own: whoever signed in at one is not signed in at the others. Requests of
+    /// origins that are not listed are refused as ever.
+    #[must_use]
+    pub fn cross_site_cookies(mut self) -> Self {
+        self.cross_site = true;
+        self
+    }
+
+    /// Also takes a token from `?access_token=`. **For old clients alone**: URLs end up in logs, and
+    /// [RFC 9700 §4.3.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.3.2) forbids it. Tickets are made for
+    /// this.
+    #[must_use]
+    pub fn allow_query_token(mut self) -> Self {
+        self.query = true;
+        self
+    }
+
+    /// Which topics a token opens (default: none).
+    #[must_use]
+    pub fn grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
+        self
+    }
+
+    /// Turns tickets on.
+    #[must_use]
+    pub fn tickets(mut self, tickets: Tickets) -> Self {
+        self.tickets = Some(tickets);
+        self
+    }
+
+    /// Other origins whose pages may use a cookie and read the answers: as browsers write them,
+    /// `https://app.example`, with the port unless it is the usual one. There is no wildcard.
+    #[must_use]
+    pub fn allowed_origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
+        self.origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The hosts that this server is; a request for another gets a 421 (default: whatever is asked for).
+    ///
+    /// For servers on a loopback address or in a house's network, which another site's page could reach under a
+    /// name of its own (DNS rebinding). A host without a port stands for all of its ports.
+    #[must_use]
+    pub fn allowed_hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        self.hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sends an event `sse-auth` with the data `{"expires_in":20}` so long before a stream ends with its token,
+    /// in seconds that are left: a page can renew its cookie by then, and its reconnect loses nothing
+    /// (default: no event).
+    #[must_use]
+    pub fn expiry_notice(mut self, before: Duration) -> Self {
+        self.notice = Some(before);
+        self
+    }
+
+    /// The finished thing.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a name, path, origin or host that is none, and for cookies that no browser would take.
+    pub fn build(self) -> Result<Auth, ConfigError> {
+        let cookies = match (self.insecure, self.cross_site) {
+            (false, false) => CookieKind::SameSite,
+            (false, true) => CookieKind::CrossSite,
+            (true, false) => CookieKind::Insecure,
+            (true, true) => return Err(ConfigError::InsecureCookie),
+        };
+        let default = if self.insecure { "sse_token" } else { "__Host-sse_token" };
+        let (cookie_name, is_read) = match self.cookie {
+            Cookie::Default => (default.to_owned(), true),
+            Cookie::Named(name) => (name, true),
+            Cookie::None => (default.to_owned(), false),
+        };
+        let ticket_cookie = self.tickets.as_ref().map(|tickets| tickets.cookie_prefix(cookies).to_owned());
+        for name in [Some(&cookie_name), ticket_cookie.as_ref()].into_iter().flatten() {
+            cookies.check(name)?;
+        }
+        // The prefix is for cookies of all paths.
+        let is_host = ticket_cookie.as_ref().is_some_and(|name| name.starts_with("__Host-"));
+        if is_host || self.tickets.as_ref().is_some_and(|tickets| !tickets.is_valid()) {
+            return Err(ConfigError::Cookie);
+        }
+        let sources =
+            Sources { cookie: is_read.then(|| cookie_name.clone()), ticket_cookie, query: self.query };
+        let clock = self.verifier.clock().clone();
+        let revocations = Revocations::new(clock.clone(), self.verifier.max_lifetime(), LEEWAY);
+        let store = |tickets| Store::new(tickets, cookies, clock, revocations.clone());
+        Ok(Auth(Arc::new(Inner {
+            sources,
+            grants: self.grants,
+            origins: Origins::new(self.origins, self.hosts)?,
+            tickets: self.tickets.map(store),
+            cookies,
+            cookie_name,
+            revocations,
+            notice: self.notice,
+            verifier: self.verifier,
+        })))
+    }
+}

@@ -1,0 +1,133 @@
+//! [`Revoked`]: many things of one kind that were taken back, each until it is forgotten.
+
+use std::collections::HashMap;
+
+use super::digest::Digest;
+
+/// How many parts there are. A part grows, and is looked through, by itself: no request waits for the whole.
+const SHARDS: usize = 256;
+
+/// Most entries of one part: two millions in all, in less than 100 MB.
+const MAX_PER_SHARD: usize = 8192;
+
+/// What is remembered of one thing.
+pub(super) trait Entry: Copy {
+    /// When it no longer matters, in seconds since 1970.
+    fn until(&self) -> u32;
+
+    /// Where there is no room, what has the lowest rank is forgotten.
+    fn rank(&self) -> f64;
+
+    /// This one and what was known before.
+    fn with(self, other: Self) -> Self;
+}
+
+pub(super) struct Revoked<E>(Vec<Shard<E>>);
+
+struct Shard<E> {
+    entries: HashMap<Digest, E>,
+    /// Look for what has run out once there are as many.
+    sweep_at: usize,
+}
+
+impl<E> Default for Revoked<E> {
+    fn default() -> Self {
+        let shard = || Shard { entries: HashMap::new(), sweep_at: 32 };
+        Self(std::iter::repeat_with(shard).take(SHARDS).collect())
+    }
+}
+
+impl<E: Entry> Revoked<E> {
+    /// Returns the highest rank of those that had to be forgotten before their time, or zero.
+    pub(super) fn insert(&mut self, key: Digest, entry: E, now: u32) -> f64 {
+        let shard = &mut self.0[usize::from(key.bytes()[0]) % SHARDS];
+        let mut forgotten: f64 = 0.0;
+        if shard.entries.len() >= shard.sweep_at {
+            shard.entries.retain(|_, old| old.until() > now);
+            if shard.entries.len() >= MAX_PER_SHARD {
+                let mut ranks: Vec<f64> = shard.entries.values().map(Entry::rank).collect();
+                let middle = ranks.len() / 2;
+                forgotten = *ranks.select_nth_unstable_by(middle, f64::total_cmp).1;
+                shard.entries.retain(|_, old| old.rank() > forgotten);
+            }
+            shard.sweep_at = (shard.entries.len() * 2).clamp(32, MAX_PER_SHARD);
+        }
+        let entry = shard.entries.get(&key).map_or(entry, |old| entry.with(*old));
+        shard.entries.insert(key, entry);
+        forgotten
+    }
+
+    pub(super) fn find(&self, key: &Digest) -> Option<&E> {
+        self.0[usize::from(key.bytes()[0]) % SHARDS].entries.get(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    struct Until(u32);
+
+    impl Entry for Until {
+        fn until(&self) -> u32 {
+            self.0
+        }
+
+        fn rank(&self) -> f64 {
+            f64::from(self.0)
+        }
+
+        fn with(self, other: Self) -> Self {
+            Self(self.0.max(other.0))
+        }
+    }
+
+    /// Not through the hash, which takes long where nothing is optimised.
+    fn key(n: u32) -> Digest {
+        let mixed = u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        Digest::from_bytes(mixed.to_be_bytes())
+    }
+
+    fn len(revoked: &Revoked<Until>) -> usize {
+        revoked.0.iter().map(|shard| shard.entries.len()).sum()
+    }
+
+    #[test]
+    fn hundreds_of_thousands_fit_and_none_is_forgotten() {
+        let mut revoked = Revoked::default();
+        for n in 0..300_000 {
+            assert_eq!(revoked.insert(key(n), Until(10_000_000 + n), 0), 0.0);
+        }
+        for n in (0..300_000).step_by(97) {
+            assert!(revoked.find(&key(n)).is_some(), "{n}");
+        }
+        assert!(revoked.find(&key(300_000)).is_none());
+    }
+
+    #[test]
+    fn where_there_is_no_room_what_has_the_lowest_rank_goes() {
+        let mut revoked = Revoked::default();
+        let key = |n: u32| Digest::from_bytes(u128::from(n).to_be_bytes());
+        let mut forgotten: f64 = 0.0;
+        let all = MAX_PER_SHARD as u32 * 5 / 4;
+        for n in 0..all {
+            forgotten = forgotten.max(revoked.insert(key(n), Until(n + 1), 0));
+        }
+        assert!(len(&revoked) <= MAX_PER_SHARD);
+        assert!(forgotten > 0.0 && forgotten < f64::from(all) * 0.75, "{forgotten}");
+        // Whatever is not found has no higher rank than the highest that was forgotten.
+        for n in 0..all {
+            assert!(revoked.find(&key(n)).is_some() || f64::from(n + 1) <= forgotten, "{n}");
+        }
+    }
+
+    #[test]
+    fn what_has_run_out_makes_room() {
+        let mut revoked = Revoked::default();
+        for n in 0..100_000_u32 {
+            revoked.insert(key(n), Until(n + 10), n);
+        }
+        assert!(len(&revoked) < 20_000, "{}", len(&revoked));
+    }
+}

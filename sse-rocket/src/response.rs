@@ -101,7 +101,7 @@ impl Error {
     #[cfg(feature = "jwt")]
     pub(crate) fn put(self, response: &mut Response<'_>, is_caught: bool) {
         let whole = !is_caught || self.0.status() == 200;
-        for (name, value) in self.0.headers().filter(|(name, _)| is_ours(name)) {
+        for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
             match name {
                 "vary" | "set-cookie" => response.adjoin_raw_header(name, value.to_owned()),
                 "content-type" if !whole => {}

@@ -135,7 +135,8 @@ impl Client {
             };
             self.status.now("opening");
             self.status.moves();
-            let body = match self.door.open(self.topics, id.as_deref()).await {
+            let moves = self.rng.random_bool(0.05);
+            let body = match self.door.open(self.topics, id.as_deref(), moves).await {
                 Ok(Some(body)) => body,
                 Ok(None) => {
                     sleep(Duration::from_millis(5)).await;
@@ -165,7 +166,7 @@ impl Client {
 
     /// What a client may do before it connects.
     async fn prepare(&mut self) {
-        if self.patient && self.rng.random_bool(0.3) {
+        if self.patient && self.came != Came::New && self.rng.random_bool(0.4) {
             // Away until its topics have long been forgotten.
             self.phase.changed().await.ok();
             self.phase.mark_changed();
@@ -400,6 +401,6 @@ async fn tick(on: bool) {
     if on {
         sleep(Duration::from_millis(100)).await;
     } else {
-        pending().await
+        pending::<()>().await;
     }
 }

@@ -9,10 +9,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    thread,
 };
 
 use futures_util::{Stream as _, task::AtomicWaker};
 use sse_core::{EventStream, Hub, Request, RequestHead, Subscription, SubscriptionHandle, Topics};
+use tokio::runtime;
 
 use crate::topics::{TopicSet, names};
 
@@ -29,16 +31,25 @@ pub(crate) enum Body {
 }
 
 impl Door {
-    /// Opens a stream; `None` while the server stops.
+    /// Opens a stream; `None` while the server stops. In memory, its body may have been in another runtime first.
     ///
     /// # Errors
     /// Any other answer.
-    pub(crate) async fn open(&self, topics: TopicSet, id: Option<&str>) -> Result<Option<Body>, String> {
+    pub(crate) async fn open(
+        &self,
+        topics: TopicSet,
+        id: Option<&str>,
+        moves: bool,
+    ) -> Result<Option<Body>, String> {
         match self {
             Self::Memory(hub) => {
                 let request = Request::new(&Head { method: "GET", id }, hub.lifecycle());
                 match hub.open(&request, names(topics)) {
-                    Ok(stream) => Ok(Some(Body::Memory(Box::new(Polled::new(stream))))),
+                    Ok(stream) => {
+                        let polled = Polled::new(stream);
+                        let polled = if moves { polled.elsewhere() } else { polled };
+                        Ok(Some(Body::Memory(Box::new(polled))))
+                    }
                     Err(refusal) if hub.lifecycle().is_stopping() && refusal.status() == 503 => Ok(None),
                     Err(refusal) => Err(refusal.to_string()),
                 }
@@ -119,6 +130,8 @@ pub(crate) struct Polled {
     /// Now the one, now the other, as if the body moved between tasks.
     bells: [Arc<Bell>; 2],
     polls: usize,
+    /// What it gave to a runtime that has gone since.
+    first: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -136,12 +149,28 @@ impl Wake for Bell {
 
 impl Polled {
     fn new(stream: EventStream<Subscription>) -> Self {
-        let polled = Self { stream: Box::pin(stream), bells: Default::default(), polls: 0 };
+        let polled = Self { stream: Box::pin(stream), bells: Default::default(), polls: 0, first: None };
         polled.bells[0].rung.store(true, Ordering::SeqCst);
         polled
     }
 
+    /// Has it polled for the first time in a runtime that ends at once.
+    fn elsewhere(mut self) -> Self {
+        let poll = || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(poll_fn(|cx| Poll::Ready(self.poll(cx))))
+        };
+        let polled = thread::scope(|scope| scope.spawn(poll).join().expect("a poll"));
+        if let Poll::Ready(first) = polled {
+            self.first = first;
+        }
+        self
+    }
+
     async fn next(&mut self) -> Option<Vec<u8>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         poll_fn(|cx| self.poll(cx)).await
     }
 

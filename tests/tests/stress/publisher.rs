@@ -173,7 +173,7 @@ impl Draft {
 
 /// More topics than a hub remembers, each used once.
 fn flood(hub: &Hub, round: usize) -> Vec<Published> {
-    (0..12_000)
+    (0..20_000)
         .map(|n| {
             let draft =
                 Draft { topics: 0, name: "", data: String::new(), number: None, before: Instant::now() };

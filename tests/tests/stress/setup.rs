@@ -80,7 +80,7 @@ impl Setup {
                 setup.flood = true;
                 setup.events = rng.random_range(50..500);
                 setup.per_topic = rng.random_bool(0.5).then(|| rng.random_range(1..20));
-                setup.clients = 24;
+                (setup.clients, setup.burst) = (40, 40);
                 setup.rounds = 2;
             }
             _ => setup.mix(&mut rng),

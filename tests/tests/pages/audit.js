@@ -51,8 +51,11 @@ for (const input of document.querySelectorAll("input:not([type=checkbox])")) {
     const placeholder = getComputedStyle(input, "::placeholder");
     check(`${name(input)} placeholder`, placeholder.color, behind(input), 4.5);
     canvas.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
-    const room = input.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    if (canvas.measureText(input.placeholder).width > room) wrong.add(`${name(input)}: its placeholder is cut off`);
+    // Not clientWidth, which leaves an input's padding out in Firefox alone.
+    const edges = ["paddingLeft", "paddingRight", "borderLeftWidth", "borderRightWidth"];
+    const room = edges.reduce((room, edge) => room - parseFloat(style[edge]), input.getBoundingClientRect().width);
+    const { width } = canvas.measureText(input.placeholder);
+    if (width > room) wrong.add(`${name(input)}: "${input.placeholder}" takes ${width} of ${room} pixels: cut off`);
   }
 }
 

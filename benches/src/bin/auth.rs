@@ -15,9 +15,10 @@ use std::{
 
 use jsonwebtoken::{EncodingKey, Header};
 use sse_benches::{Report, median};
+use sse_core::Authorized;
 use sse_warp::{
-    Algorithm, Auth, Authorized, EventStream, Grants, Hub, Key, Lifecycle, Request, RequestHead,
-    Subscription, Tickets, Verifier,
+    Algorithm, Auth, EventStream, Grants, Hub, Key, Lifecycle, Request, RequestHead, Subscription, Tickets,
+    Verifier,
 };
 
 const SECRET: &[u8] = b"a secret of the benchmark, longer than the hash";

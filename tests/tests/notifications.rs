@@ -457,7 +457,7 @@ async fn no_log_shows_a_secret(framework: Framework) {
 /// A page of another site that is on the list: its stream, opened with a ticket, comes back after a cut. With a cookie
 /// of its own site's alone it could not.
 async fn a_listed_page_of_another_site_comes_back(framework: Framework) {
-    let Some(browser) = browser().await else {
+    let Some(browser) = clients::browser(Client::Chromium).await else {
         return;
     };
     let page = Framework::Actix.serve(App::new(Hub::new())).await;

@@ -117,13 +117,13 @@ impl Shared {
         let due = state.lanes.due();
         let freed = state.log.take_freed();
         drop(state);
-        drop(freed);
         for (lane, tasks) in due.tasks() {
             self.news[lane].iter().take(tasks).for_each(Notify::notify_one);
         }
         if due.publisher {
             self.wake_orphans();
         }
+        drop(freed);
         id
     }
 

@@ -49,6 +49,7 @@ impl<S: Source> AsyncRead for Body<S> {
         self.give(buf);
         while buf.remaining() > 0 {
             match self.stream.as_mut().poll_chunk(cx, buf.remaining()) {
+                Poll::Ready(Some(chunk)) if chunk.len() <= buf.remaining() => buf.put_slice(&chunk),
                 Poll::Ready(Some(chunk)) => {
                     self.rest = chunk;
                     self.give(buf);

@@ -136,7 +136,12 @@ impl Client {
             self.status.now("opening");
             self.status.moves();
             let moves = self.rng.random_bool(0.05);
-            let body = match self.door.open(self.topics, id.as_deref(), moves).await {
+            let mut phase = self.phase.clone();
+            let opened = tokio::select! {
+                opened = self.door.open(self.topics, id.as_deref(), moves) => opened,
+                () = forsaken(&mut phase) => return,
+            };
+            let body = match opened {
                 Ok(Some(body)) => body,
                 Ok(None) => {
                     sleep(Duration::from_millis(5)).await;
@@ -162,6 +167,12 @@ impl Client {
                 return;
             }
         }
+    }
+
+    /// For ever.
+    pub(crate) fn leave(&self) {
+        self.status.now("gone");
+        self.status.moves();
     }
 
     /// What a client may do before it connects.
@@ -395,6 +406,13 @@ impl Client {
 pub(crate) fn split(id: &str) -> Option<(&str, u64)> {
     let (epoch, seq) = id.split_once('-')?;
     Some((epoch, seq.parse().ok()?))
+}
+
+/// A server that is gone owes no answer, and its process, which would take its sockets along, is this one.
+async fn forsaken(phase: &mut watch::Receiver<Phase>) {
+    let stops = |phase: &Phase| matches!(phase, Phase::Stop | Phase::Over);
+    phase.wait_for(stops).await.ok();
+    sleep(Duration::from_secs(10)).await;
 }
 
 async fn tick(on: bool) {

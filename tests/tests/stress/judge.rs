@@ -174,6 +174,10 @@ impl<'a> Judge<'a> {
                 (Came::New | Came::After { .. }, _) => {}
             }
         }
+        if self.messages == 0 && matches!(self.came, Came::New | Came::Unreadable(_)) {
+            let begins = if let Said::Gap(gap) = said { gap.after } else { None };
+            self.interest.began(begins.unwrap_or(id));
+        }
         match said {
             Said::Event { fingerprint, number } => self.take(id, *fingerprint, *number)?,
             Said::Position => {}
@@ -181,9 +185,6 @@ impl<'a> Judge<'a> {
         }
         self.advance(id)?;
         self.last = id;
-        if self.messages == 0 && matches!(self.came, Came::New | Came::Unreadable(_)) {
-            self.interest.began(id);
-        }
         self.messages += 1;
         self.last_is_gap = matches!(said, Said::Gap(_));
         if let Said::Gap(gap) = said {

@@ -95,12 +95,14 @@ impl Run {
                 let rng = StdRng::seed_from_u64(setup.seed ^ index as u64);
                 thread::spawn(move || {
                     visit(&mut client, &lives, &phases, rng);
+                    client.leave();
                     go.send(client).ok();
                 });
                 continue;
             }
             let life = async move {
                 client.run().await;
+                client.leave();
                 go.send(client).ok();
             };
             match (framework, locals.get(index % 6)) {
@@ -242,7 +244,7 @@ impl Run {
         thread::sleep(Duration::from_secs(1));
         let seen = seen.lock().expect("not poisoned");
         writeln!(text, "hub: {seen}, published {}", self.published.len()).ok();
-        for (index, status) in self.statuses.iter().enumerate() {
+        for (index, status) in self.statuses.iter().enumerate().filter(|(_, status)| !status.rests()) {
             writeln!(text, "client {index}: {status}").ok();
         }
         text

@@ -28,6 +28,11 @@ impl Status {
         *self.does.lock().expect("not poisoned") = does.into();
     }
 
+    /// Whether there is nothing that it waits for.
+    pub(crate) fn rests(&self) -> bool {
+        matches!(&**self.does.lock().expect("not poisoned"), "settled" | "gone")
+    }
+
     pub(crate) fn moves(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,5 +1,7 @@
 //! The topics as bits of a word, and what a client is owed of them.
 
+use std::mem;
+
 use rand::{RngExt, rngs::StdRng};
 
 /// How many there are.
@@ -45,6 +47,8 @@ pub(crate) fn some(rng: &mut StdRng, count: usize) -> TopicSet {
 #[derive(Clone, Debug)]
 pub(crate) struct Interest {
     pub(crate) topics: TopicSet,
+    /// Those that have begun with the connection, as long as it has not said where.
+    vague: TopicSet,
     /// What lies up to here must not come.
     lower: [u64; TOPICS],
     /// What lies behind must.
@@ -55,7 +59,7 @@ pub(crate) struct Interest {
 
 impl Default for Interest {
     fn default() -> Self {
-        Self { topics: 0, lower: [0; TOPICS], upper: [0; TOPICS], values: [0; TOPICS] }
+        Self { topics: 0, vague: 0, lower: [0; TOPICS], upper: [0; TOPICS], values: [0; TOPICS] }
     }
 }
 
@@ -69,17 +73,25 @@ impl Interest {
             }
             (self.lower[topic], self.upper[topic]) = (at, at);
         }
-        self.topics = topics;
+        (self.topics, self.vague) = (topics, 0);
     }
 
     /// A connection that begins somewhere between these.
     pub(crate) fn begin(&mut self, topics: TopicSet, lower: u64, upper: u64) {
-        *self = Self { topics, lower: [lower; TOPICS], upper: [upper; TOPICS], values: [0; TOPICS] };
+        *self = Self {
+            topics,
+            vague: topics,
+            lower: [lower; TOPICS],
+            upper: [upper; TOPICS],
+            values: [0; TOPICS],
+        };
     }
 
     /// It begins no later than this.
     pub(crate) fn began(&mut self, at: u64) {
-        self.upper.iter_mut().for_each(|upper| *upper = at.min(*upper));
+        for topic in iter(mem::take(&mut self.vague)) {
+            self.upper[topic] = at.min(self.upper[topic]);
+        }
     }
 
     pub(crate) fn add(&mut self, topics: TopicSet, lower: u64, upper: u64) {
@@ -91,6 +103,7 @@ impl Interest {
 
     pub(crate) fn remove(&mut self, topics: TopicSet) {
         self.topics &= !topics;
+        self.vague &= !topics;
     }
 
     /// Because of which of its topics an event must come.

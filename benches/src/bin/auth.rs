@@ -143,7 +143,7 @@ async fn revocations(rows: &mut Vec<Vec<String>>) {
     let mut cost = Cost::new();
     let now = SystemTime::now();
     for n in 0..REVOCATIONS {
-        let id = format!("{n:032x}");
+        let id = format!("revoked-{n:024x}");
         let until = now + Duration::from_secs(60 + u64::from(n % 86_400));
         cost.time(|| auth.revocations().revoke_token_id_until(&id, until));
     }

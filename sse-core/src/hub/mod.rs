@@ -1,11 +1,9 @@
 //! [`Hub`]: publish to topics, subscribe to topics, come back and miss nothing.
 
 mod builder;
-mod lanes;
 mod shared;
 mod subscription;
 mod wake;
-mod wake_task;
 
 use std::{convert::Infallible, fmt, sync::Arc};
 

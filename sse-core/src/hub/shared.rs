@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
@@ -12,11 +12,7 @@ use std::{
 use slab::Slab;
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::{
-    lanes::{Lane, Lanes, Next},
-    wake::Slot,
-    wake_task::{News, Spawn, TASKS},
-};
+use super::wake::{Lane, Lanes, News, Next, Slot, Spawn, TASKS, Wakes};
 use crate::{
     frame::Draft,
     id::EventId,
@@ -34,7 +30,7 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) lanes: Lanes,
     pub(super) slots: Slab<Slot>,
-    pub(super) tails: CatchUps,
+    pub(super) catch_ups: CatchUps,
     /// When the last event came: about now, for those who have just been woken for it.
     pub(super) newest: Instant,
     pub(super) generation: u32,
@@ -72,7 +68,7 @@ impl Shared {
                 log,
                 lanes: Lanes::new(settings.linger.is_some()),
                 slots: Slab::new(),
-                tails: CatchUps::default(),
+                catch_ups: CatchUps::default(),
                 newest: Instant::now(),
                 generation: 0,
             }),
@@ -142,16 +138,6 @@ impl Shared {
         }
     }
 
-    /// Wakes a few of a lane, and says what its task does then. `passing` tells whether it said to go on.
-    pub(super) fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next {
-        let mut guard = self.lock();
-        let State { log, lanes, slots, .. } = &mut *guard;
-        let next = lanes.pass(lane, passing, self.settings.linger, log, slots, wakers);
-        drop(guard);
-        wake_all(wakers.drain(..));
-        next
-    }
-
     /// Sees to it that there is somebody to wake this subscriber, which is just being polled.
     ///
     /// That are tasks in its runtime. They can die with it; then the next subscriber that is polled elsewhere
@@ -183,13 +169,33 @@ impl Shared {
         topics().for_each(|topic| lanes.join(lane, topic, key, slot.generation));
         slot.lane = Some(lane);
         self.count_orphans(lanes);
-        let spawn = Spawn::new(runtime.filter(|_| wants)?, self, lane, &self.news);
+        let spawn = Spawn::new(runtime.filter(|_| wants)?, self.to_wake(), lane, &self.news);
         lanes.staff(lane, spawn.tasks());
         Some(spawn)
     }
 
-    /// A task of the lane is gone, perhaps in the middle of a pass.
-    pub(super) fn retire(&self, lane: Lane, passing: bool) {
+    fn to_wake(self: &Arc<Self>) -> Weak<dyn Wakes> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        weak
+    }
+
+    /// Must follow every change that may leave a lane without a task, or without subscribers.
+    pub(super) fn count_orphans(&self, lanes: &Lanes) {
+        self.orphans.store(lanes.has_orphans(), Ordering::SeqCst);
+    }
+}
+
+impl Wakes for Shared {
+    fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next {
+        let mut guard = self.lock();
+        let State { log, lanes, slots, .. } = &mut *guard;
+        let next = lanes.pass(lane, passing, self.settings.linger, log, slots, wakers);
+        drop(guard);
+        wake_all(wakers.drain(..));
+        next
+    }
+
+    fn retire(&self, lane: Lane, passing: bool) {
         let mut state = self.lock();
         let is_staffed = state.lanes.retire(lane, passing);
         self.count_orphans(&state.lanes);
@@ -198,11 +204,6 @@ impl Shared {
             self.news[lane.index()].iter().for_each(Notify::notify_one);
         }
         self.wake_orphans();
-    }
-
-    /// Must follow every change that may leave a lane without a task, or without subscribers.
-    pub(super) fn count_orphans(&self, lanes: &Lanes) {
-        self.orphans.store(lanes.has_orphans(), Ordering::SeqCst);
     }
 }
 

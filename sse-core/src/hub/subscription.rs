@@ -104,7 +104,7 @@ impl Source for Subscription {
         let this = &mut *self;
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
-        let State { log, slots, tails, newest, lanes, .. } = &mut *guard;
+        let State { log, slots, catch_ups, newest, lanes, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
         // The clock is read only where something of its own may have expired.
         let pos = slot.cursor.pos();
@@ -114,7 +114,7 @@ impl Source for Subscription {
             freed = Some(log.take_freed());
         }
         let policy = &this.shared.settings.policy;
-        match slot.cursor.follow(log, policy, tails, batch.limit()) {
+        match slot.cursor.follow(log, policy, catch_ups, batch.limit()) {
             None => slot.cursor.take(log, policy, batch.now().into_std(), batch),
             Some(Followed::Nothing) => {}
             Some(Followed::All(bytes)) => batch.push(bytes),
@@ -154,13 +154,13 @@ impl Source for Subscription {
         let this = &mut *self;
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
-        let State { log, slots, tails, newest, .. } = &mut *guard;
+        let State { log, slots, catch_ups, newest, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
         if log.expires_behind(slot.cursor.pos(), before.into_std()) {
             return None;
         }
         let at = *newest;
-        match slot.cursor.follow(log, &this.shared.settings.policy, tails, limit)? {
+        match slot.cursor.follow(log, &this.shared.settings.policy, catch_ups, limit)? {
             Followed::Nothing => None,
             Followed::Part(bytes) => {
                 this.asleep_at = NEVER;

@@ -8,24 +8,17 @@ use std::{task::Waker, time::Duration};
 use slab::Slab;
 use tokio::{runtime, time::Instant};
 
-use super::wake::{Slot, Wake};
+use super::{
+    slot::{Lane, Slot},
+    topics::Wake,
+};
 use crate::log::{Log, TopicKey};
 
 /// How many runtimes are told apart: more of them share. Servers with a runtime for each core have several.
-pub(super) const LANES: usize = 64;
-
-/// One of the lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lane(u8);
-
-impl Lane {
-    pub(super) fn index(self) -> usize {
-        self.0.into()
-    }
-}
+pub(in crate::hub) const LANES: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(in crate::hub) struct Lanes {
     lanes: Vec<Sleepers>,
     linger: bool,
 }
@@ -34,7 +27,7 @@ pub(super) struct Lanes {
 struct Sleepers {
     /// Where the tasks that wake them run.
     runtime: Option<runtime::Id>,
-    /// How many tasks: see [`wake_task`](super::wake_task).
+    /// How many tasks: see [`task`](super::task).
     tasks: usize,
     /// Whether one of them is in the middle of a pass: the other leaves the rest to it.
     passing: bool,
@@ -47,7 +40,7 @@ struct Sleepers {
 
 /// What a wake task does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(in crate::hub) enum Next {
     /// Goes on after the others' turn.
     Pass,
     /// Waits for news.
@@ -58,16 +51,16 @@ pub(super) enum Next {
 
 /// Who has somebody to wake.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Due {
+pub(in crate::hub) struct Due {
     tasks: u64,
     /// Which of these lanes have two tasks.
     pairs: u64,
-    pub(super) publisher: bool,
+    pub(in crate::hub) publisher: bool,
 }
 
 impl Due {
     /// The lanes whose tasks have, and how many tasks they are.
-    pub(super) fn tasks(mut self) -> impl Iterator<Item = (usize, usize)> {
+    pub(in crate::hub) fn tasks(mut self) -> impl Iterator<Item = (usize, usize)> {
         std::iter::from_fn(move || {
             let lowest = self.tasks.trailing_zeros();
             self.tasks &= self.tasks.wrapping_sub(1);
@@ -78,14 +71,14 @@ impl Due {
 }
 
 impl Lanes {
-    pub(super) fn new(linger: bool) -> Self {
+    pub(in crate::hub) fn new(linger: bool) -> Self {
         Self { lanes: Vec::new(), linger }
     }
 
     /// The lane of a new subscriber in this runtime, and whether it wants tasks there.
     ///
     /// Those who sleep where no runtime is, or none is left, keep theirs: each leaves it when it is polled.
-    pub(super) fn enter(&mut self, runtime: Option<runtime::Id>) -> (Lane, bool) {
+    pub(in crate::hub) fn enter(&mut self, runtime: Option<runtime::Id>) -> (Lane, bool) {
         let free = |lane: &Sleepers| runtime.is_some() && lane.runtime.is_none() && lane.count == 0;
         let found = self.lanes.iter().position(|lane| lane.runtime == runtime);
         let index = match found.or_else(|| self.lanes.iter().position(free)) {
@@ -116,7 +109,7 @@ impl Lanes {
     }
 
     /// A subscriber is to have another lane.
-    pub(super) fn exit(
+    pub(in crate::hub) fn exit(
         &mut self,
         lane: Lane,
         topics: impl Iterator<Item = TopicKey>,
@@ -131,12 +124,12 @@ impl Lanes {
     }
 
     /// The lane has so many tasks now.
-    pub(super) fn staff(&mut self, lane: Lane, tasks: usize) {
+    pub(in crate::hub) fn staff(&mut self, lane: Lane, tasks: usize) {
         self.lanes[lane.index()].tasks = tasks;
     }
 
     /// A task of the lane is gone, perhaps in the middle of a pass. Whether one is left.
-    pub(super) fn retire(&mut self, lane: Lane, passing: bool) -> bool {
+    pub(in crate::hub) fn retire(&mut self, lane: Lane, passing: bool) -> bool {
         let lane = &mut self.lanes[lane.index()];
         lane.tasks -= 1;
         lane.passing &= !passing;
@@ -147,25 +140,30 @@ impl Lanes {
     }
 
     /// Where the lane's tasks run.
-    pub(super) fn runtime(&self, lane: Lane) -> Option<runtime::Id> {
+    pub(in crate::hub) fn runtime(&self, lane: Lane) -> Option<runtime::Id> {
         self.lanes[lane.index()].runtime
     }
 
-    pub(super) fn is_orphan(&self, lane: Lane) -> bool {
+    pub(in crate::hub) fn is_orphan(&self, lane: Lane) -> bool {
         self.lanes[lane.index()].runtime.is_none()
     }
 
     /// Whether a lane with subscribers has no task.
-    pub(super) fn has_orphans(&self) -> bool {
+    pub(in crate::hub) fn has_orphans(&self) -> bool {
         self.lanes.iter().any(|lane| lane.runtime.is_none() && lane.count > 0)
     }
 
-    pub(super) fn join(&mut self, lane: Lane, key: TopicKey, slot: usize, generation: u32) {
+    pub(in crate::hub) fn join(&mut self, lane: Lane, key: TopicKey, slot: usize, generation: u32) {
         self.lanes[lane.index()].wake.join(key, slot, generation);
     }
 
     /// A subscriber has gone, which had these topics.
-    pub(super) fn leave(&mut self, lane: Lane, topics: impl Iterator<Item = TopicKey>, slots: &Slab<Slot>) {
+    pub(in crate::hub) fn leave(
+        &mut self,
+        lane: Lane,
+        topics: impl Iterator<Item = TopicKey>,
+        slots: &Slab<Slot>,
+    ) {
         let lane = &mut self.lanes[lane.index()];
         lane.count -= 1;
         for key in topics {
@@ -174,19 +172,19 @@ impl Lanes {
     }
 
     /// A subscriber has left this topic alone.
-    pub(super) fn leave_one(&mut self, lane: Lane, key: TopicKey, slot: usize, generation: u32) {
+    pub(in crate::hub) fn leave_one(&mut self, lane: Lane, key: TopicKey, slot: usize, generation: u32) {
         self.lanes[lane.index()].wake.leave_one(key, slot, generation);
     }
 
     /// The topic has news for its subscribers.
-    pub(super) fn mark(&mut self, key: TopicKey) {
+    pub(in crate::hub) fn mark(&mut self, key: TopicKey) {
         for lane in &mut self.lanes {
             lane.wake.mark(key);
         }
     }
 
     /// Who has somebody to wake, now or later.
-    pub(super) fn due(&self) -> Due {
+    pub(in crate::hub) fn due(&self) -> Due {
         let mut due = Due::default();
         for (index, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.wake.is_idle()) {
             if lane.runtime.is_some() {
@@ -204,7 +202,7 @@ impl Lanes {
     ///
     /// The first event goes out at once; those that follow within the time for which the hub lingers are one pass,
     /// and one write each.
-    pub(super) fn pass(
+    pub(in crate::hub) fn pass(
         &mut self,
         lane: Lane,
         passing: bool,
@@ -235,7 +233,7 @@ impl Lanes {
     }
 
     /// A lane without a task in which somebody is to be woken.
-    pub(super) fn next_orphan(&mut self) -> Option<&mut Wake> {
+    pub(in crate::hub) fn next_orphan(&mut self) -> Option<&mut Wake> {
         let lane = self.lanes.iter_mut().find(|lane| lane.runtime.is_none() && !lane.wake.is_idle())?;
         // Nobody would do it later.
         lane.wake.release();

@@ -1,4 +1,4 @@
-//! [`WakeTask`]: wakes the sleepers of one runtime, a few at a time, for as long as there are the hub and that
+//! [`WakeTask`]: wakes the hub of one runtime, a few at a time, for as long as there are the hub and that
 //! runtime.
 //!
 //! Where a runtime has several threads, there are two of them, both told of all news. A task that publishes wakes
@@ -9,7 +9,7 @@
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
-    task::Poll,
+    task::{Poll, Waker},
 };
 
 use tokio::{
@@ -20,39 +20,48 @@ use tokio::{
 };
 
 use super::{
-    lanes::{LANES, Lane, Next},
-    shared::Shared,
+    lanes::{LANES, Next},
+    slot::Lane,
 };
 
+/// Where the hub are: the hub's state, which stands above this.
+pub(in crate::hub) trait Wakes: Send + Sync {
+    /// Wakes a few of a lane, and says what its task does then. `passing` tells whether it said to go on.
+    fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next;
+
+    /// A task of the lane is gone, perhaps in the middle of a pass.
+    fn retire(&self, lane: Lane, passing: bool);
+}
+
 /// The most tasks of one lane.
-pub(super) const TASKS: usize = 2;
+pub(in crate::hub) const TASKS: usize = 2;
 
 /// What the tasks wait for, by lane.
-pub(super) type News = [[Notify; TASKS]; LANES];
+pub(in crate::hub) type News = [[Notify; TASKS]; LANES];
 
 /// Wake tasks that are to be started.
-pub(super) struct Spawn {
+pub(in crate::hub) struct Spawn {
     runtime: Handle,
     tasks: Vec<WakeTask>,
     news: Arc<News>,
 }
 
 impl Spawn {
-    pub(super) fn new(runtime: Handle, shared: &Arc<Shared>, lane: Lane, news: &Arc<News>) -> Self {
+    pub(in crate::hub) fn new(runtime: Handle, hub: Weak<dyn Wakes>, lane: Lane, news: &Arc<News>) -> Self {
         let threads = match runtime.runtime_flavor() {
             RuntimeFlavor::CurrentThread => 1,
             _ => runtime.metrics().num_workers(),
         };
-        let task = |index| WakeTask { shared: Arc::downgrade(shared), lane, index, passing: false };
+        let task = |index| WakeTask { hub: Weak::clone(&hub), lane, index, passing: false };
         let tasks = (0..threads.clamp(1, TASKS)).map(task).collect();
         Self { runtime, tasks, news: Arc::clone(news) }
     }
 
-    pub(super) fn tasks(&self) -> usize {
+    pub(in crate::hub) fn tasks(&self) -> usize {
         self.tasks.len()
     }
 
-    pub(super) fn run(self) {
+    pub(in crate::hub) fn run(self) {
         let is_alone = self.tasks.len() == 1;
         for task in self.tasks {
             self.runtime.spawn(task.run(Arc::clone(&self.news), is_alone));
@@ -61,7 +70,7 @@ impl Spawn {
 }
 
 struct WakeTask {
-    shared: Weak<Shared>,
+    hub: Weak<dyn Wakes>,
     lane: Lane,
     index: usize,
     /// Whether it is in the middle of a pass.
@@ -73,13 +82,13 @@ impl WakeTask {
         let news = &news[self.lane.index()][self.index];
         let mut wakers = Vec::new();
         loop {
-            let Some(shared) = self.shared.upgrade() else {
+            let Some(hub) = self.hub.upgrade() else {
                 return;
             };
             // Whatever happens in there, this task keeps no other from the rest.
             let passing = std::mem::replace(&mut self.passing, true);
-            let next = shared.wake_some(self.lane, passing, &mut wakers);
-            drop(shared);
+            let next = hub.wake_some(self.lane, passing, &mut wakers);
+            drop(hub);
             self.passing = next == Next::Pass;
             match next {
                 Next::Pass if is_alone => yield_now().await,
@@ -108,8 +117,8 @@ async fn requeue() {
 /// Dropped with its runtime, it leaves nobody asleep.
 impl Drop for WakeTask {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.retire(self.lane, self.passing);
+        if let Some(hub) = self.hub.upgrade() {
+            hub.retire(self.lane, self.passing);
         }
     }
 }

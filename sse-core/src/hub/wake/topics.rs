@@ -1,15 +1,11 @@
 //! [`Wake`]: who sleeps on which topic in one runtime, and in what order they are woken.
-//!
-//! Publishing only marks a topic. A task of its own then wakes its subscribers a few at a time, so that neither
-//! a publisher nor a runtime thread stands still for a crowd; those that come late find several events to send
-//! at once.
 
 use std::{collections::VecDeque, task::Waker};
 
 use slab::Slab;
 
-use super::lanes::Lane;
-use crate::log::{Cursor, Log, TopicKey};
+use super::slot::Slot;
+use crate::log::{Log, TopicKey};
 
 /// How many subscribers are woken under one lock.
 ///
@@ -20,21 +16,8 @@ const WAKE_AT_ONCE: usize = 24;
 /// How many are looked at under one lock.
 const LOOK_AT_ONCE: usize = 256;
 
-/// A subscriber: its cursor, and whom to wake.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) cursor: Cursor,
-    /// The sleeper. It is woken only while its cursor lies behind the topic's news: a mere flag would lose the
-    /// wake-up of one that has taken an event before its turn came and sleeps again.
-    pub(super) waker: Option<Waker>,
-    /// Tells this subscriber from an earlier one in the same place.
-    pub(super) generation: u32,
-    /// Who wakes it: known from its first poll on.
-    pub(super) lane: Option<Lane>,
-}
-
 #[derive(Debug, Default)]
-pub(super) struct Wake {
+pub(in crate::hub) struct Wake {
     /// By topic key. Most topics have their subscribers in one runtime of several.
     rings: Vec<Option<Box<Ring>>>,
     /// Topics with somebody left to wake.
@@ -57,12 +40,12 @@ struct Ring {
 
 impl Wake {
     /// With `linger`, what is marked waits for [`release`](Self::release).
-    pub(super) fn new(linger: bool) -> Self {
+    pub(in crate::hub) fn new(linger: bool) -> Self {
         Self { held: linger.then(Vec::new), ..Self::default() }
     }
 
     /// Those that were held back are to be told now. Whether there were any.
-    pub(super) fn release(&mut self) -> bool {
+    pub(in crate::hub) fn release(&mut self) -> bool {
         let Some(held) = self.held.as_mut().map(std::mem::take) else {
             return false;
         };
@@ -75,7 +58,7 @@ impl Wake {
         !held.is_empty()
     }
 
-    pub(super) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
+    pub(in crate::hub) fn join(&mut self, key: TopicKey, slot: usize, generation: u32) {
         if self.rings.len() <= key {
             self.rings.resize_with(key + 1, || None);
         }
@@ -83,7 +66,7 @@ impl Wake {
     }
 
     /// A subscriber of the topic has gone for good. Members are taken out when many have.
-    pub(super) fn leave(&mut self, key: TopicKey, slots: &Slab<Slot>) {
+    pub(in crate::hub) fn leave(&mut self, key: TopicKey, slots: &Slab<Slot>) {
         let Some(ring) = ring(&mut self.rings, key) else {
             return;
         };
@@ -98,7 +81,7 @@ impl Wake {
     }
 
     /// A subscriber has left this topic alone.
-    pub(super) fn leave_one(&mut self, key: TopicKey, slot: usize, generation: u32) {
+    pub(in crate::hub) fn leave_one(&mut self, key: TopicKey, slot: usize, generation: u32) {
         if let Some(ring) = ring(&mut self.rings, key) {
             ring.retain(|&member| member != (slot as u32, generation));
         }
@@ -112,7 +95,7 @@ impl Wake {
     }
 
     /// The topic has news for its subscribers.
-    pub(super) fn mark(&mut self, key: TopicKey) {
+    pub(in crate::hub) fn mark(&mut self, key: TopicKey) {
         let Some(held) = &mut self.held else {
             return self.start(key);
         };
@@ -136,17 +119,17 @@ impl Wake {
     }
 
     /// Whether there is nobody to wake, now or later.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::hub) fn is_idle(&self) -> bool {
         self.marked.is_empty() && self.held.as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Whether there is nobody to wake now.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::hub) fn is_done(&self) -> bool {
         self.marked.is_empty()
     }
 
     /// The next few sleepers, for the caller to wake outside the lock. Topics take turns.
-    pub(super) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
+    pub(in crate::hub) fn next(&mut self, log: &Log, slots: &mut Slab<Slot>, wakers: &mut Vec<Waker>) {
         let mut looks = LOOK_AT_ONCE;
         while let Some(&key) = self.marked.front() {
             let Some(ring) = ring(&mut self.rings, key) else {
@@ -198,15 +181,5 @@ impl Ring {
             stays
         });
         self.pending = pending;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sleeper_is_small() {
-        assert!(size_of::<Slot>() <= 88, "{}", size_of::<Slot>());
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket::SessionKey};
+use super::{
+    claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket_store::SessionKey,
+};
 use crate::{
     lease::{Clock, Lease, Signal, Terms},
     request::Request,

@@ -10,7 +10,8 @@ use super::{
     grant::Grants,
     origin::Origins,
     revocation::Revocations,
-    ticket::{Store, Tickets},
+    ticket::Tickets,
+    ticket_store::Store,
     verifier::{LEEWAY, Verifier},
 };
 

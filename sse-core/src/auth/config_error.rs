@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{algorithm::Algorithm, key::KeyError};
+use super::{algorithm::Algorithm, key_error::KeyError};
 
 /// Why a [`Verifier`](crate::Verifier) or [`Auth`](crate::Auth) cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! [`Keys::remote`]: a key set that is fetched, kept, and fetched again.
+//! [`Remote`]: a key set that is fetched, kept, and fetched again.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     algorithm::Algorithm,
-    keys::{Found, KeySet, Keys, Source},
+    key_set::{Found, KeySet},
 };
 
 /// How long a fetch may take.
@@ -40,73 +40,6 @@ const MAX_UNKNOWN: usize = 1000;
 
 /// The longest wait between attempts that fail.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
-
-impl Keys {
-    /// The JWK set of an issuer, had by a function that fetches its document.
-    ///
-    /// This crate has no HTTP client; the function is the application's, and so is how careful it is: `https`
-    /// alone, no redirect to another host, no more than 256 KiB read (what is larger is refused here, but it
-    /// was read by then). It is given five seconds.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # async fn http_get(_: &str) -> Result<(Vec<u8>, Option<Duration>), std::io::Error> { Ok((vec![], None)) }
-    /// use sse_core::{FetchedKeys, Keys};
-    ///
-    /// let keys = Keys::remote(|| async {
-    ///     let (body, max_age) = http_get("https://issuer.example/.well-known/jwks.json").await?;
-    ///     Ok::<_, std::io::Error>(FetchedKeys::new(body, max_age))
-    /// });
-    /// ```
-    ///
-    /// - The first request fetches; so does [`warm_up`](Self::warm_up) before there is any. From then on a set is
-    ///   fetched again when four fifths of its `max_age` have passed (within one minute and one day; ten minutes
-    ///   where it has none), whether or not anybody asks, in the runtime of the first request.
-    /// - No request waits for that: who has a key of the set at hand is answered at once. A key that its issuer
-    ///   takes away is good until the next fetch.
-    /// - A token with an unknown key id causes one fetch, at most every 30 s however many there are. While that may
-    ///   not be yet, and until a set of at least half a minute later does not have the id either, such a token is
-    ///   told to come back (503, or a stream that ends at once): a key may be used a moment before it is published.
-    /// - While fetches fail, or bring a document that is no key set or has no usable key, the last good set
-    ///   stays, for at most 24 hours; the function is called again after one second, two, and up to 30. With
-    ///   no set, requests get a 503.
-    /// - A document with secrets (`oct`) among public keys is none; both of two keys with the same id are left out.
-    pub fn remote<F, Fut, D, E>(fetch: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<D, E>> + Send + 'static,
-        D: Into<FetchedKeys>,
-        E: fmt::Display,
-    {
-        let fetch = move || -> Fetch {
-            let fetch = fetch();
-            Box::pin(async move { fetch.await.map(Into::into).map_err(|error| error.to_string()) })
-        };
-        let state = State {
-            set: None,
-            max_age: MAX_AGE,
-            flying: false,
-            watched: false,
-            failures: 0,
-            next_try: Instant::now(),
-            next_unknown: Instant::now(),
-            unknown: HashMap::new(),
-        };
-        let remote = Remote { fetch: Box::new(fetch), state: Mutex::new(state), landed: Notify::new() };
-        Self(Source::Remote(Arc::new(remote)))
-    }
-
-    /// Fetches a remote set now, so that the first request need not wait; whether keys are there. Other sets
-    /// always are.
-    ///
-    /// For readiness and for a start that fails early.
-    pub async fn warm_up(&self) -> bool {
-        match &self.0 {
-            Source::Fixed(_) => true,
-            Source::Remote(remote) => remote.current().await.is_ok(),
-        }
-    }
-}
 
 /// What a fetch of a key set gave: the document, and how long it may be used.
 ///
@@ -187,6 +120,30 @@ pub(super) enum Newer {
 }
 
 impl Remote {
+    pub(super) fn new<F, Fut, D, E>(fetch: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<D, E>> + Send + 'static,
+        D: Into<FetchedKeys>,
+        E: fmt::Display,
+    {
+        let fetch = move || -> Fetch {
+            let fetch = fetch();
+            Box::pin(async move { fetch.await.map(Into::into).map_err(|error| error.to_string()) })
+        };
+        let state = State {
+            set: None,
+            max_age: MAX_AGE,
+            flying: false,
+            watched: false,
+            failures: 0,
+            next_try: Instant::now(),
+            next_unknown: Instant::now(),
+            unknown: HashMap::new(),
+        };
+        Self { fetch: Box::new(fetch), state: Mutex::new(state), landed: Notify::new() }
+    }
+
     /// The set to verify with now, or how long to wait before asking again.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<KeySet>, Duration> {
         if let Some(set) = self.at_hand() {

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 
-use super::{algorithm::Algorithm, pem};
+use super::{algorithm::Algorithm, key_error::KeyError, material::Material, pem};
 
 /// A key that tokens are verified with.
 ///
@@ -46,7 +46,7 @@ impl Key {
     /// [`KeyError::Format`] for anything else, private keys and certificates too; [`KeyError::Weak`] for one
     /// that is too small.
     pub fn pem(pem: impl AsRef<str>) -> Result<Self, KeyError> {
-        Self::checked(None, None, pem::read(pem.as_ref())?)
+        Self::checked(None, None, pem::read(pem.as_ref()).ok_or(KeyError::Format)?)
     }
 
     /// A key as JSON ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
@@ -166,77 +166,6 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What a key is made of, until it has been checked; its kind and size from then on.
-#[derive(Clone)]
-pub(super) enum Material {
-    Secret { len: usize, bytes: Vec<u8> },
-    Rsa { n: Vec<u8>, e: Vec<u8> },
-    P256(Vec<u8>),
-    P384(Vec<u8>),
-    Ed25519(Vec<u8>),
-}
-
-impl Material {
-    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
-        Self::Rsa { n: trimmed(n).to_vec(), e: trimmed(e).to_vec() }
-    }
-
-    pub(super) fn p256(point: &[u8]) -> Option<Self> {
-        (point.len() == 65 && point.first() == Some(&4)).then(|| Self::P256(point.to_vec()))
-    }
-
-    pub(super) fn p384(point: &[u8]) -> Option<Self> {
-        (point.len() == 97 && point.first() == Some(&4)).then(|| Self::P384(point.to_vec()))
-    }
-
-    pub(super) fn ed25519(key: &[u8]) -> Option<Self> {
-        (key.len() == 32).then(|| Self::Ed25519(key.to_vec()))
-    }
-
-    fn is_weak(&self) -> bool {
-        match self {
-            Self::Secret { len, .. } => *len < 32,
-            Self::Rsa { n, e } => {
-                let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-                // Two to eight bytes, without leading zeros: at least 65537 is three bytes.
-                let exponent = e.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
-                !(2048..=8192).contains(&bits)
-                    || e.len() > 8
-                    || exponent < 65537
-                    || exponent % 2 == 0
-                    || n.last().is_none_or(|last| last % 2 == 0)
-            }
-            Self::P256(_) | Self::P384(_) | Self::Ed25519(_) => false,
-        }
-    }
-
-    fn fits(&self, algorithm: Algorithm) -> bool {
-        use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
-
-        match (self, algorithm) {
-            (Self::Secret { .. }, HS256) => true,
-            (Self::Secret { len, .. }, HS384) => *len >= 48,
-            (Self::Secret { len, .. }, HS512) => *len >= 64,
-            (Self::Rsa { .. }, RS256 | RS384 | RS512 | PS256 | PS384 | PS512) => true,
-            (Self::P256(_), ES256) | (Self::P384(_), ES384) | (Self::Ed25519(_), EdDSA) => true,
-            _ => false,
-        }
-    }
-
-    /// Moves the bytes to where they are verified with.
-    fn take(&mut self) -> DecodingKey {
-        use std::mem::take;
-
-        match self {
-            Self::Secret { bytes, .. } => DecodingKey::from_secret(&take(bytes)),
-            Self::Rsa { n, e } => DecodingKey::from_rsa_raw_components(&take(n), &take(e)),
-            // "DER" here is the bare point, and the bare 32 bytes.
-            Self::P256(point) | Self::P384(point) => DecodingKey::from_ec_der(&take(point)),
-            Self::Ed25519(key) => DecodingKey::from_ed_der(&take(key)),
-        }
-    }
-}
-
 /// A key in a JWK set. Members that are not known, among them those that point elsewhere, mean nothing.
 #[derive(Deserialize)]
 pub(super) struct Jwk {
@@ -268,51 +197,7 @@ fn point(x: &[u8], y: &[u8]) -> Vec<u8> {
     if x.len() == y.len() { [&[4], x, y].concat() } else { Vec::new() }
 }
 
-fn trimmed(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
-}
-
 /// Ids are map keys and nothing else; yet one of 10 kB or with a line break is no id that anybody gave.
 pub(super) fn is_key_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
-
-/// Why a key, or a set of keys, was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// It is not a key of a kind that is known here.
-    Format,
-    /// It is too small, or its exponent is bad.
-    Weak,
-    /// It is for something else: another algorithm, encryption, signing alone.
-    Purpose,
-    /// Its id is longer than 128 bytes or not printable ASCII.
-    Id,
-    /// Two keys have the same id.
-    Duplicate,
-    /// The set has secrets (`oct`) among public keys: whoever may read the one must not have the other.
-    Mixed,
-    /// The set has no key that can be used.
-    Empty,
-    /// The set has more than 64 keys or 256 KiB.
-    TooLarge,
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Format => "not a secret, public key or JWK of a kind that is known",
-            Self::Weak => "the key is too small, or its exponent is bad",
-            Self::Purpose => "the key is for something else",
-            Self::Id => "a key's id must be 1 to 128 bytes of printable ASCII",
-            Self::Duplicate => "two keys have the same id",
-            Self::Mixed => "a set of public keys must not have secrets in it",
-            Self::Empty => "there is no key in the set that can be used",
-            Self::TooLarge => "a key set may have at most 64 keys and 256 KiB",
-        })
-    }
-}
-
-impl std::error::Error for KeyError {}

@@ -1,22 +1,10 @@
-//! [`Keys`]: a set of keys, fixed or fetched, and which of them a token is verified with.
+//! [`Keys`]: a set of keys, fixed or fetched.
 
 use std::{fmt, sync::Arc};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 #[cfg(feature = "jwks")]
-use super::jwks::Remote;
-use super::{
-    algorithm::Algorithm,
-    key::{Key, KeyError},
-};
-
-/// Most keys in a set.
-const MAX_KEYS: usize = 64;
-
-/// Largest key set, in bytes of JSON.
-const MAX_SET_BYTES: usize = 256 << 10;
+use super::jwks::{FetchedKeys, Remote};
+use super::{key::Key, key_error::KeyError, key_set::KeySet};
 
 /// The keys that tokens are verified with. Cheap to clone.
 ///
@@ -38,7 +26,6 @@ impl Keys {
     /// # Errors
     /// [`KeyError::Duplicate`] when two have the same id, [`KeyError::Empty`] when there is none.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyError> {
-        let keys: Vec<Key> = keys.into_iter().take(MAX_KEYS + 1).collect();
         KeySet::new(keys).map(Self::fixed)
     }
 
@@ -52,11 +39,7 @@ impl Keys {
     /// id, be they of use or not, [`KeyError::Mixed`] when secrets stand among public keys, [`KeyError::Empty`] when
     /// none is left, [`KeyError::TooLarge`].
     pub fn jwks(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        let document = Document::read(json.as_ref())?;
-        if document.duplicates().next().is_some() {
-            return Err(KeyError::Duplicate);
-        }
-        KeySet::new(document.keys()).map(Self::fixed)
+        KeySet::read(json.as_ref()).map(Self::fixed)
     }
 
     fn fixed(set: KeySet) -> Self {
@@ -64,135 +47,71 @@ impl Keys {
     }
 }
 
+#[cfg(feature = "jwks")]
+impl Keys {
+    /// The JWK set of an issuer, had by a function that fetches its document.
+    ///
+    /// This crate has no HTTP client; the function is the application's, and so is how careful it is: `https`
+    /// alone, no redirect to another host, no more than 256 KiB read (what is larger is refused here, but it
+    /// was read by then). It is given five seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn http_get(_: &str) -> Result<(Vec<u8>, Option<Duration>), std::io::Error> { Ok((vec![], None)) }
+    /// use sse_core::{FetchedKeys, Keys};
+    ///
+    /// let keys = Keys::remote(|| async {
+    ///     let (body, max_age) = http_get("https://issuer.example/.well-known/jwks.json").await?;
+    ///     Ok::<_, std::io::Error>(FetchedKeys::new(body, max_age))
+    /// });
+    /// ```
+    ///
+    /// - The first request fetches; so does [`warm_up`](Self::warm_up) before there is any. From then on a set is
+    ///   fetched again when four fifths of its `max_age` have passed (within one minute and one day; ten minutes
+    ///   where it has none), whether or not anybody asks, in the runtime of the first request.
+    /// - No request waits for that: who has a key of the set at hand is answered at once. A key that its issuer
+    ///   takes away is good until the next fetch.
+    /// - A token with an unknown key id causes one fetch, at most every 30 s however many there are. While that may
+    ///   not be yet, and until a set of at least half a minute later does not have the id either, such a token is
+    ///   told to come back (503, or a stream that ends at once): a key may be used a moment before it is published.
+    /// - While fetches fail, or bring a document that is no key set or has no usable key, the last good set
+    ///   stays, for at most 24 hours; the function is called again after one second, two, and up to 30. With
+    ///   no set, requests get a 503.
+    /// - A document with secrets (`oct`) among public keys is none; both of two keys with the same id are left out.
+    pub fn remote<F, Fut, D, E>(fetch: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: std::future::Future<Output = Result<D, E>> + Send + 'static,
+        D: Into<FetchedKeys>,
+        E: fmt::Display,
+    {
+        Self(Source::Remote(Arc::new(Remote::new(fetch))))
+    }
+
+    /// Fetches a remote set now, so that the first request need not wait; whether keys are there. Other sets
+    /// always are.
+    ///
+    /// For readiness and for a start that fails early.
+    pub async fn warm_up(&self) -> bool {
+        match &self.0 {
+            Source::Fixed(_) => true,
+            Source::Remote(remote) => remote.current().await.is_ok(),
+        }
+    }
+}
+
 impl From<Key> for Keys {
     fn from(key: Key) -> Self {
-        Self::fixed(KeySet(vec![key]))
+        Self::fixed(KeySet::one(key))
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Fixed(set) => f.debug_tuple("Keys").field(&set.0).finish(),
+            Source::Fixed(set) => f.debug_tuple("Keys").field(&set.keys()).finish(),
             #[cfg(feature = "jwks")]
             Source::Remote(_) => f.write_str("Keys(remote)"),
         }
-    }
-}
-
-/// Keys, each id once.
-pub(super) struct KeySet(Vec<Key>);
-
-impl KeySet {
-    fn new(keys: Vec<Key>) -> Result<Self, KeyError> {
-        if keys.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        if keys.len() > MAX_KEYS {
-            return Err(KeyError::TooLarge);
-        }
-        let mut ids: Vec<&str> = keys.iter().filter_map(Key::id).collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(KeyError::Duplicate);
-        }
-        Ok(Self(keys))
-    }
-
-    /// A set as it came from elsewhere: no secrets, and neither of two keys with one id.
-    #[cfg(feature = "jwks")]
-    pub(super) fn from_remote(json: &[u8]) -> Result<Self, KeyError> {
-        let document = Document::read(json)?;
-        let duplicates: Vec<&str> = document.duplicates().collect();
-        let mut keys = document.keys();
-        keys.retain(|key| !key.is_secret() && key.id().is_none_or(|id| !duplicates.contains(&id)));
-        Self::new(keys)
-    }
-
-    /// The key that a token is to be verified with.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Found<'_> {
-        let named = id.and_then(|id| self.0.iter().find(|key| key.id() == Some(id)));
-        if let Some(key) = named {
-            return if key.fits(algorithm) { Found::Key(key) } else { Found::Unfit };
-        }
-        // A key without an id stands for any id only while nothing else could be meant.
-        let mut fitting =
-            self.0.iter().filter(|key| key.fits(algorithm) && (id.is_none() || key.id().is_none()));
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Found::Key(key),
-            (Some(_), Some(_)) => Found::Unfit,
-            (None, _) if id.is_some() => Found::Unknown,
-            (None, _) => Found::Unfit,
-        }
-    }
-
-    pub(super) fn serves(&self, algorithm: Algorithm) -> bool {
-        self.0.iter().any(|key| key.fits(algorithm))
-    }
-}
-
-/// What a set has for a token.
-pub(super) enum Found<'a> {
-    Key(&'a Key),
-    /// Keys, but none for this; other keys of the same set would not help.
-    Unfit,
-    /// No key of this id: a newer set may have it.
-    Unknown,
-}
-
-/// A JWK set as it is written.
-struct Document(Vec<(Kind, Option<Key>)>);
-
-/// What of a key is looked at even if it is of no use.
-#[derive(Default, Deserialize)]
-struct Kind {
-    #[serde(default)]
-    kty: serde_json::Value,
-    #[serde(default)]
-    kid: serde_json::Value,
-}
-
-impl Document {
-    fn read(json: &[u8]) -> Result<Self, KeyError> {
-        #[derive(Deserialize)]
-        struct Members<'a> {
-            #[serde(borrow)]
-            keys: Vec<&'a RawValue>,
-        }
-
-        if json.len() > MAX_SET_BYTES {
-            return Err(KeyError::TooLarge);
-        }
-        let members: Members<'_> = serde_json::from_slice(json).map_err(|_| KeyError::Format)?;
-        if members.keys.len() > MAX_KEYS {
-            return Err(KeyError::TooLarge);
-        }
-        let kind = |json: &RawValue| serde_json::from_str::<Kind>(json.get()).unwrap_or_default();
-        let key = |json: &RawValue| Key::from_jwk(serde_json::from_str(json.get()).ok()?).ok();
-        let keys: Vec<_> = members.keys.iter().map(|json| (kind(json), key(json))).collect();
-        let secrets = keys.iter().filter(|(kind, _)| kind.kty == "oct").count();
-        let public = keys.iter().filter(|(kind, _)| kind.kty.is_string() && kind.kty != "oct").count();
-        if secrets > 0 && public > 0 {
-            return Err(KeyError::Mixed);
-        }
-        let left_out = keys.iter().filter(|(_, key)| key.is_none()).count();
-        if left_out > 0 {
-            tracing::info!(left_out, "keys in a JWK set that cannot be used");
-        }
-        Ok(Self(keys))
-    }
-
-    /// Ids that stand there twice. Those of keys that cannot be used count: which of the two a token means is no
-    /// less open.
-    fn duplicates(&self) -> impl Iterator<Item = &str> {
-        let mut ids: Vec<&str> = self.0.iter().filter_map(|(kind, _)| kind.kid.as_str()).collect();
-        ids.sort_unstable();
-        let twice: Vec<&str> = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-        twice.into_iter()
-    }
-
-    /// The keys that can be used.
-    fn keys(&self) -> Vec<Key> {
-        self.0.iter().filter_map(|(_, key)| key.clone()).collect()
     }
 }

@@ -14,7 +14,10 @@ mod jose;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod key;
+mod key_error;
+mod key_set;
 mod keys;
+mod material;
 mod open;
 mod origin;
 mod pem;
@@ -24,6 +27,7 @@ mod revoked;
 mod shelf;
 mod template;
 mod ticket;
+mod ticket_store;
 mod verifier;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -37,7 +41,8 @@ pub use self::{
     claims::{Claims, ClaimsError},
     config_error::ConfigError,
     grant::Grants,
-    key::{Key, KeyError},
+    key::Key,
+    key_error::KeyError,
     keys::Keys,
     revocation::Revocations,
     ticket::{Ticket, Tickets},
@@ -50,7 +55,7 @@ use self::{
     denial::{Denial, refuse},
     grant::Granted,
     origin::Origins,
-    ticket::Store,
+    ticket_store::Store,
 };
 use crate::{
     lifecycle::Lifecycle,

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::key::{KeyError, Material};
+use super::material::Material;
 
 /// `SubjectPublicKeyInfo` of an uncompressed P-256 point, up to the point
 /// ([RFC 5480](https://www.rfc-editor.org/rfc/rfc5480)).
@@ -22,14 +22,13 @@ const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
 /// Reads one public key. Private keys and certificates are refused: neither belongs where tokens are only
 /// verified.
-pub(super) fn read(pem: &str) -> Result<Material, KeyError> {
-    let (label, der) = decode(pem).ok_or(KeyError::Format)?;
+pub(super) fn read(pem: &str) -> Option<Material> {
+    let (label, der) = decode(pem)?;
     match label {
         "PUBLIC KEY" => spki(&der),
         "RSA PUBLIC KEY" => rsa(&der),
         _ => None,
     }
-    .ok_or(KeyError::Format)
 }
 
 fn decode(pem: &str) -> Option<(&str, Vec<u8>)> {

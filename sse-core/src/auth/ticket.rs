@@ -1,41 +1,11 @@
 //! [`Tickets`]: one-time tickets, for a native `EventSource` that can bear no header.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::Waker,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::Duration};
 
-use super::{
-    claims::Claims,
-    cookie::CookieKind,
-    credential::Shown,
-    denial::Denial,
-    digest::Digest,
-    open::Ends,
-    revocation::{Registration, Revocations},
-    shelf::Shelf,
-};
-use crate::{lease::Clock, topic::Topics};
+use super::{cookie::CookieKind, digest::Digest};
 
 /// How long a ticket can be used.
-const LIFETIME: Duration = Duration::from_secs(30);
-
-/// How many there may be at a time, in all and of one subject.
-#[derive(Clone, Copy)]
-struct Limits {
-    tickets: (usize, usize),
-    sessions: (usize, usize),
-}
-
-const LIMITS: Limits = Limits { tickets: (100_000, 32), sessions: (100_000, 64) };
-
-/// How long a session is kept while no stream of it is open, and how long even where there is no room.
-const IDLE: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(30));
-
-/// How much is cleared away in one go.
-const AT_A_TIME: usize = 32;
+pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
 /// How one-time tickets are used: which stream they open, and with which cookie.
 ///
@@ -48,8 +18,8 @@ const AT_A_TIME: usize = 32;
 /// A subject may have 32 tickets and 64 such sessions; with one more, its oldest is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tickets {
-    path: String,
-    prefix: String,
+    pub(super) path: String,
+    pub(super) prefix: String,
     cookie: Option<String>,
 }
 
@@ -93,7 +63,7 @@ pub(super) fn is_path(path: &str) -> bool {
 
 /// A one-time ticket. `Debug` does not show it.
 #[derive(Clone)]
-pub struct Ticket(String);
+pub struct Ticket(pub(super) String);
 
 impl Ticket {
     /// The value for `?ticket=`: letters and digits.
@@ -113,225 +83,6 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// The tickets that are out, and the sessions that came of others.
-pub(super) struct Store {
-    tickets: Tickets,
-    cookies: CookieKind,
-    limits: Limits,
-    clock: Clock,
-    revocations: Revocations,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// By the hash of the ticket; the rank is when it was made.
-    pending: Shelf<Pass>,
-    /// By the hash of ticket and cookie; the rank is since when no stream is open, and higher while one is.
-    sessions: Shelf<Session>,
-    opened: u64,
-}
-
-/// What a ticket, or the session that came of it, opens.
-#[derive(Clone)]
-struct Pass {
-    claims: Claims,
-    topics: Topics,
-    path: Arc<str>,
-    until: SystemTime,
-}
-
-struct Session {
-    pass: Pass,
-    streams: usize,
-    /// Takes the session away when its token is revoked.
-    _registration: Registration,
-}
-
-/// The rank of a session with an open stream is beyond this.
-const OPEN: u64 = 1 << 63;
-
-/// A ticket, or the session that came of it, that was good.
-pub(super) struct Redeemed {
-    pub(super) claims: Claims,
-    pub(super) topics: Topics,
-    /// To be set by the answer.
-    pub(super) cookie: Option<String>,
-    pub(super) session: Option<SessionKey>,
-}
-
-impl Store {
-    pub(super) fn new(
-        tickets: Tickets,
-        cookies: CookieKind,
-        clock: Clock,
-        revocations: Revocations,
-    ) -> Arc<Self> {
-        Arc::new(Self { tickets, cookies, limits: LIMITS, clock, revocations, state: Mutex::default() })
-    }
-
-    /// A ticket for a path, or for that of the settings.
-    pub(super) fn issue(
-        &self,
-        claims: &Claims,
-        path: Option<&str>,
-        topics: &Topics,
-    ) -> Result<Ticket, Denial> {
-        let ticket = random();
-        let now = self.clock.now();
-        let until = (now + LIFETIME).min(claims.stamp().ends_at);
-        let path = path.unwrap_or(&self.tickets.path).into();
-        let pass = Pass { claims: claims.clone(), topics: topics.clone(), path, until };
-        let owner = claims.stamp().subject_key;
-        let mut state = self.lock();
-        for _ in 0..AT_A_TIME {
-            if state.pending.pop_below(micros(now - LIFETIME)).is_none() {
-                break;
-            }
-        }
-        let (all, each) = self.limits.tickets;
-        state.pending.pop_of(owner, each);
-        if state.pending.len() >= all {
-            return Err(Denial::Full);
-        }
-        state.pending.insert(ticket_key(&ticket), owner, micros(now), pass);
-        Ok(Ticket(ticket))
-    }
-
-    /// Uses a ticket, or comes back with the cookie that its use has set.
-    pub(super) fn redeem(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
-        let now = self.clock.now();
-        let fits = |pass: &Pass| pass.until > now && *pass.path == *shown.path && shown.is_read;
-        let mut state = self.lock();
-        if !shown.sessions.is_empty() {
-            // Both together: a cookie opens nothing but the URL of its own ticket.
-            let mut keys = shown.sessions.iter().map(|session| session_key(&shown.ticket, session));
-            let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
-            let (key, session) = found.filter(|(_, session)| fits(&session.pass)).ok_or(USED)?;
-            let Pass { claims, topics, .. } = session.pass.clone();
-            let session = Some(SessionKey { store: Arc::downgrade(self), key });
-            return Ok(Redeemed { claims, topics, cookie: None, session });
-        }
-        let key = ticket_key(&shown.ticket);
-        let pass = state.pending.find(&key).filter(|pass| fits(pass)).ok_or(USED)?;
-        let Pass { claims, topics, .. } = pass.clone();
-        if shown.is_head {
-            return Ok(Redeemed { claims, topics, cookie: None, session: None });
-        }
-        // Room first: a ticket is not used up by being told to come back.
-        let dropped = state.make_room(claims.stamp().subject_key, self.limits.sessions, now)?;
-        let (cookie, session) = self.start(&mut state, &key, shown, now)?;
-        drop(state);
-        drop(dropped);
-        Ok(Redeemed { claims, topics, cookie: Some(cookie), session: Some(session) })
-    }
-
-    /// Makes a session of a ticket; its cookie.
-    fn start(
-        self: &Arc<Self>,
-        state: &mut State,
-        key: &Digest,
-        shown: &Shown,
-        now: SystemTime,
-    ) -> Result<(String, SessionKey), Denial> {
-        let mut pass = state.pending.remove(key).ok_or(USED)?;
-        let stamp = Arc::clone(pass.claims.stamp());
-        pass.until = stamp.ends_at;
-        let secret = random();
-        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.ticket, &secret) };
-        let registration = self.revocations.register(&stamp, None, Arc::new(session.clone()))?;
-        let path = format!("{}{}", self.tickets.prefix, pass.path);
-        let age = pass.until.duration_since(now).unwrap_or_default();
-        let session_data = Session { pass, streams: 0, _registration: registration };
-        state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
-        let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.ticket);
-        Ok((self.cookies.set(&name, &secret, &path, age), session))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Makes room for one more session of this subject: what nobody has used for long goes, else the oldest of the
-    /// same subject. What goes is dropped by the caller.
-    fn make_room(
-        &mut self,
-        owner: Digest,
-        (all, each): (usize, usize),
-        now: SystemTime,
-    ) -> Result<Vec<Session>, Denial> {
-        let idle = |least: Duration| micros(now - least).min(OPEN);
-        let mut gone: Vec<Session> =
-            (0..AT_A_TIME).map_while(|_| self.sessions.pop_below(idle(IDLE.0))).collect();
-        gone.extend(self.sessions.pop_of(owner, each));
-        if self.sessions.len() >= all {
-            gone.extend(self.sessions.pop_below(idle(IDLE.1)));
-        }
-        if self.sessions.len() < all { Ok(gone) } else { Err(Denial::Full) }
-    }
-}
-
-/// Which session it is.
-#[derive(Clone)]
-pub(super) struct SessionKey {
-    store: Weak<Store>,
-    key: Digest,
-}
-
-impl SessionKey {
-    /// Takes note of an open stream, until that is dropped.
-    pub(super) fn open(&self) -> OpenSession {
-        if let Some(store) = self.store.upgrade() {
-            let mut state = store.lock();
-            state.opened += 1;
-            let rank = OPEN | state.opened;
-            if let Some(session) = state.sessions.find_mut(&self.key) {
-                session.streams += 1;
-                state.sessions.rank(&self.key, rank);
-            }
-        }
-        OpenSession(self.clone())
-    }
-
-    fn close(&self) {
-        let Some(store) = self.store.upgrade() else {
-            return;
-        };
-        let now = micros(store.clock.now());
-        let mut state = store.lock();
-        if let Some(session) = state.sessions.find_mut(&self.key) {
-            session.streams -= 1;
-            if session.streams == 0 {
-                state.sessions.rank(&self.key, now);
-            }
-        }
-    }
-}
-
-/// The token is revoked.
-impl Ends for SessionKey {
-    fn end(&self) -> (usize, Option<Waker>) {
-        if let Some(store) = self.store.upgrade() {
-            let gone = store.lock().sessions.remove(&self.key);
-            drop(gone);
-        }
-        (0, None)
-    }
-}
-
-/// A session in use.
-pub(super) struct OpenSession(SessionKey);
-
-impl Drop for OpenSession {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-const USED: Denial = Denial::Invalid("the ticket is used, expired, for another stream or none");
-
 /// The cookie of a ticket: one each, so that the tabs of a browser do not take each other's.
 pub(super) fn cookie_name(prefix: &str, ticket: &str) -> String {
     let digest = Digest::of(&["cookie", ticket]);
@@ -344,105 +95,6 @@ pub(super) fn is_ticket(text: &str) -> bool {
 }
 
 /// 128 random bits, as 32 letters and digits.
-fn random() -> String {
+pub(super) fn random() -> String {
     format!("{:032x}", rand::random::<u128>())
-}
-
-fn ticket_key(ticket: &str) -> Digest {
-    Digest::of(&["ticket", ticket])
-}
-
-fn session_key(ticket: &str, session: &str) -> Digest {
-    Digest::of(&["session", ticket, session])
-}
-
-/// Microseconds since 1970.
-fn micros(time: SystemTime) -> u64 {
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::claims::Stamp, *};
-
-    fn claims(subject: &str) -> Claims {
-        let stamp = Stamp {
-            subject: subject.into(),
-            subject_key: Digest::of_subject(subject),
-            id: None,
-            key: Digest::of_signed(subject),
-            issued_at: Some(900.0),
-            expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
-            ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),
-        };
-        Claims::new(stamp, Vec::new())
-    }
-
-    fn store(limits: Limits) -> (Arc<Store>, Arc<Mutex<u64>>) {
-        let seconds = Arc::new(Mutex::new(1000));
-        let shared = Arc::clone(&seconds);
-        let clock = Clock::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*shared.lock().unwrap()));
-        let revocations = Revocations::new(clock.clone(), Duration::from_secs(3600), Duration::from_secs(30));
-        let mut store = Store::new(Tickets::new("/events"), CookieKind::Insecure, clock, revocations);
-        Arc::get_mut(&mut store).unwrap().limits = limits;
-        (store, seconds)
-    }
-
-    fn issue(store: &Store, subject: &str) -> Result<Ticket, Denial> {
-        store.issue(&claims(subject), None, &Topics::new(["news"]).unwrap())
-    }
-
-    fn redeem(store: &Arc<Store>, ticket: &Ticket) -> Result<Redeemed, Denial> {
-        let ticket = ticket.as_str().to_owned();
-        let path = "/events".to_owned();
-        store.redeem(&Shown { ticket, sessions: Vec::new(), path, is_read: true, is_head: false })
-    }
-
-    #[test]
-    fn a_ticket_that_finds_no_room_is_not_used_up() {
-        let (store, seconds) = store(Limits { tickets: (10, 5), sessions: (2, 2) });
-        let ada = redeem(&store, &issue(&store, "ada").unwrap()).unwrap();
-        let _open = ada.session.unwrap().open();
-        let bob = redeem(&store, &issue(&store, "bob").unwrap()).unwrap();
-        *seconds.lock().unwrap() += 20;
-        // Bob's is closed, but may be on its way back.
-        let ticket = issue(&store, "eve").unwrap();
-        assert_eq!(redeem(&store, &ticket).map(|_| ()), Err(Denial::Full));
-        *seconds.lock().unwrap() += 11;
-        let ticket_too = issue(&store, "eve").unwrap();
-        assert!(redeem(&store, &ticket_too).is_ok(), "what is closed makes room at last");
-        let again = issue(&store, "eve").unwrap();
-        *seconds.lock().unwrap() -= 15;
-        assert!(redeem(&store, &ticket).is_err(), "no room again");
-        assert_eq!(store.lock().pending.len(), 2);
-        drop((bob, again));
-    }
-
-    #[test]
-    fn tickets_that_ran_out_make_room() {
-        let (store, seconds) = store(Limits { tickets: (3, 2), sessions: (2, 2) });
-        for subject in ["ada", "ada", "bob"] {
-            issue(&store, subject).unwrap();
-        }
-        assert_eq!(issue(&store, "eve").map(|_| ()), Err(Denial::Full));
-        assert!(issue(&store, "ada").is_ok(), "in place of her own");
-        *seconds.lock().unwrap() += 31;
-        assert!(issue(&store, "eve").is_ok());
-        assert_eq!(store.lock().pending.len(), 1);
-    }
-
-    #[test]
-    fn what_is_revoked_leaves_nothing_behind() {
-        let (store, _) = store(LIMITS);
-        let ticket = issue(&store, "ada").unwrap();
-        let open = redeem(&store, &ticket).unwrap().session.unwrap().open();
-        redeem(&store, &issue(&store, "ada").unwrap()).unwrap();
-        redeem(&store, &issue(&store, "eve").unwrap()).unwrap();
-        assert_eq!(store.revocations.revoke_token(&claims("ada")), 0);
-        assert_eq!(store.lock().sessions.len(), 1);
-        store.revocations.revoke_subject("eve");
-        assert_eq!(store.lock().sessions.len(), 0);
-        drop(open);
-    }
 }

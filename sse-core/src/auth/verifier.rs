@@ -19,7 +19,8 @@ use super::{
     digest::Digest,
     jose::Header,
     key::Key,
-    keys::{Found, Keys, Source},
+    key_set::Found,
+    keys::{Keys, Source},
 };
 use crate::{lease::Clock, response::Refusal};
 

@@ -18,6 +18,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    clock::Clock,
     event::Event,
     frame::Frame,
     response::{Field, Refusal},
@@ -34,30 +35,6 @@ pub(crate) trait Terms: fmt::Debug + Send + Sync {
 
     /// Header fields for every answer.
     fn headers(&self) -> &[Field];
-}
-
-/// The wall clock, which tests replace. Tokens are dated by it.
-#[derive(Clone)]
-pub(crate) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
-
-impl Clock {
-    pub(crate) fn system() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(now)))
-    }
-
-    pub(crate) fn now(&self) -> SystemTime {
-        self.0.as_ref().map_or_else(SystemTime::now, |now| now())
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
 }
 
 /// Ends one open stream from elsewhere.

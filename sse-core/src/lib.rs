@@ -80,14 +80,17 @@
 #[cfg(feature = "jwt")]
 mod auth;
 mod batch;
+mod clock;
 mod event;
 mod frame;
 mod hub;
 mod id;
+mod last_event_id;
 mod lease;
 mod lifecycle;
 mod log;
 mod options;
+mod query;
 mod request;
 mod response;
 mod source;
@@ -108,10 +111,11 @@ pub use event::{Event, EventError, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{Hub, HubBuilder, PublishError, Stats, Subscription, SubscriptionHandle};
 pub use id::{EventId, ParseIdError};
+pub use last_event_id::LastEventId;
 pub use lifecycle::Lifecycle;
 pub use log::{OnGap, Start};
 pub use options::StreamOptions;
-pub use request::{LastEventId, Request, RequestHead};
+pub use request::{Request, RequestHead};
 pub use response::{Refusal, RefusalError, STREAM_HEADERS};
 #[doc(hidden)]
 pub use source::Live;

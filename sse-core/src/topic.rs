@@ -2,9 +2,7 @@
 
 use std::{borrow::Borrow, convert::Infallible, fmt, sync::Arc};
 
-use percent_encoding::percent_decode;
-
-use crate::response::Refusal;
+use crate::{query::query_values, response::Refusal};
 
 /// Longest topic name, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 256;
@@ -212,30 +210,6 @@ impl TopicPattern {
             Pattern::Prefix(prefix) => topic.as_str().starts_with(&**prefix),
         }
     }
-}
-
-/// The values of the parameters named `keys` in a query string, in order; `None` where a value is not
-/// `application/x-www-form-urlencoded` UTF-8.
-pub(crate) fn query_values<'a>(
-    query: &'a str,
-    keys: &'a [&str],
-) -> impl Iterator<Item = Option<String>> + 'a {
-    query.split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        keys.contains(&key).then(|| decode(value))
-    })
-}
-
-fn decode(value: &str) -> Option<String> {
-    let spaced = value.replace('+', " ");
-    let escapes_are_whole = spaced.split('%').skip(1).all(|rest| {
-        let hex = rest.as_bytes().iter().take(2).filter(|b| b.is_ascii_hexdigit());
-        hex.count() == 2
-    });
-    if !escapes_are_whole {
-        return None;
-    }
-    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(Into::into)
 }
 
 impl From<Topic> for Topics {

@@ -6,7 +6,8 @@ use super::{
     claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket_store::SessionKey,
 };
 use crate::{
-    lease::{Clock, Lease, Signal, Terms},
+    clock::Clock,
+    lease::{Lease, Signal, Terms},
     request::Request,
     response::{Field, Refusal},
     topic::{Topic, TopicError, Topics},

@@ -1,7 +1,7 @@
 //! [`Credential`]: where a request carries its token.
 
 use super::{cookie, denial::Denial, ticket, verifier::MAX_TOKEN};
-use crate::{request::RequestHead, topic::query_values};
+use crate::{query::query_values, request::RequestHead};
 
 /// What a request was let in with, or wants to be. Never shown.
 pub(super) enum Credential {

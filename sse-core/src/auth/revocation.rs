@@ -16,7 +16,7 @@ use super::{
     revoked::{Entry, Revoked},
 };
 use crate::{
-    lease::Clock,
+    clock::Clock,
     topic::{Topic, Topics},
     wakers::wake_all,
 };

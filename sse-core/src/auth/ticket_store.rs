@@ -17,7 +17,7 @@ use super::{
     shelf::Shelf,
     ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
 };
-use crate::{lease::Clock, topic::Topics};
+use crate::{clock::Clock, topic::Topics};
 
 /// How many there may be at a time, in all and of one subject.
 #[derive(Clone, Copy)]

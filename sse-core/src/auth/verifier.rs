@@ -22,7 +22,7 @@ use super::{
     key_set::Found,
     keys::{Keys, Source},
 };
-use crate::{lease::Clock, response::Refusal};
+use crate::{clock::Clock, response::Refusal};
 
 /// How far the clocks of issuer and server may differ. The same when a token is accepted and when its stream
 /// is closed: were it shorter for the latter, a client could come back in a loop.

@@ -1,0 +1,96 @@
+//! Topics of which only the latest value counts.
+
+use super::*;
+
+#[tokio::test]
+async fn a_late_client_gets_the_present_values_first_under_its_own_position() {
+    let hub = latest().build();
+    for n in 1..4 {
+        publish(&hub, &["price/x"], format!("x{n}"));
+    }
+    publish(&hub, &["price/y", "price/z"], "yz");
+    publish(&hub, &["news"], "n1");
+    let mut client = Client::open(&hub, &["price/x", "price/y", "price/z", "news"], None);
+    let head = hub.position().to_string();
+    publish(&hub, &["news"], "n2");
+    let messages = client.drain();
+    let data: Vec<&str> = messages.iter().map(|message| message.data.as_str()).collect();
+    assert_eq!(data, ["x3", "yz", "n2"]);
+    // Whoever is cut behind the first of them is owed the second.
+    let owed = format!("{head}~");
+    assert_eq!([&messages[0].last_event_id, &messages[1].last_event_id], [&owed, &head]);
+    assert_eq!(messages[2].last_event_id, hub.position().to_string());
+    assert_eq!(hub.stats().events, 4);
+}
+
+#[tokio::test]
+async fn a_returning_client_gets_a_newer_value_once_and_an_old_one_never() {
+    let hub = latest().build();
+    let topics = ["price/x", "news"];
+    publish(&hub, &["price/x"], "x1");
+    let mut client = Client::open(&hub, &topics, None);
+    assert_eq!(client.said(), ["x1"]);
+    let mut client = client.again(&hub, &topics);
+    assert_eq!(client.said(), NOTHING);
+    publish(&hub, &["price/x"], "x2");
+    let x3 = publish(&hub, &["price/x"], "x3");
+    let mut client = client.again(&hub, &topics);
+    assert_eq!(client.said(), ["x3"]);
+    assert_eq!(client.id(), x3.to_string());
+    let mut client = client.again(&hub, &topics);
+    assert_eq!(client.said(), NOTHING);
+    // Published while it is connected: the ordinary way.
+    publish(&hub, &["price/x"], "x4");
+    assert_eq!(client.said(), ["x4"]);
+}
+
+#[tokio::test]
+async fn superseded_values_are_no_gap() {
+    let hub = latest().build();
+    let topics = ["price/x", "news"];
+    let mut slow = Client::open(&hub, &topics, None);
+    assert_eq!(slow.said(), NOTHING);
+    let mut away = Client::open(&hub, &topics, None);
+    away.drain();
+    for n in 0..100 {
+        publish(&hub, &["price/x"], format!("x{n}"));
+    }
+    publish(&hub, &["news"], "n");
+    assert_eq!(slow.said(), ["x99", "n"]);
+    assert_eq!(away.again(&hub, &topics).said(), ["x99", "n"]);
+
+    // Not even when the value itself is gone; what is lost of others is told without it.
+    let hub = latest().max_events(2).build();
+    let start = hub.position();
+    publish(&hub, &["price/x"], "x");
+    publish(&hub, &["news"], "n1");
+    publish(&hub, &["other"], "o");
+    publish(&hub, &["other"], "o");
+    assert_eq!(Client::after(&hub, &["price/x"], start).said(), NOTHING);
+    assert_eq!(Client::after(&hub, &topics, start).said(), ["trimmed:news"]);
+}
+
+#[tokio::test]
+async fn after_a_restart_the_present_value_comes() {
+    let topics = ["price/x", "news"];
+    for (on_gap, expected) in [
+        (OnGap::Continue, &["restarted:news,price/x", "n1", "x2"][..]),
+        (OnGap::Now, &["restarted:news,price/x", "x2"]),
+    ] {
+        let hub = latest().build();
+        publish(&hub, &["price/x"], "x0");
+        let mut client = Client::open(&hub, &topics, None);
+        client.drain();
+
+        let hub = latest().on_gap(on_gap).build();
+        publish(&hub, &["price/x"], "x1");
+        publish(&hub, &["news"], "n1");
+        publish(&hub, &["price/x"], "x2");
+        let mut client = client.again(&hub, &topics);
+        assert_eq!(client.said(), expected);
+        assert_eq!(client.id(), hub.position().to_string());
+        assert_eq!(client.again(&hub, &topics).said(), NOTHING);
+        // An id that is none.
+        assert_eq!(Client::open(&hub, &topics, Some("?")).said(), ["unknown:news,price/x", "x2"]);
+    }
+}

@@ -16,16 +16,16 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
-use sse_core::{EventStream, Refusal, Source};
+use sse_core::{EventStream, Refusal, Source, Subscription};
 
 /// How much one body is given before others have their turn. actix-web polls a body until its socket is full,
 /// and keeps a write buffer as large as the largest burst.
 const TURN: usize = 4096;
 
-/// Sends an [`EventStream`].
+/// Sends an [`EventStream`]: `Sse` alone is that of a hub, `Sse<S>` that of a stream of the application's own.
 #[derive(Debug)]
 #[must_use = "a response does nothing unless it is returned"]
-pub struct Sse<S>(pub EventStream<S>);
+pub struct Sse<S = Subscription>(pub EventStream<S>);
 
 impl<S: Source + 'static> Responder for Sse<S> {
     type Body = Body<S>;
@@ -60,11 +60,20 @@ impl<S: Source> MessageBody for Body<S> {
 #[derive(Clone, Debug)]
 pub struct Error(Refusal);
 
+impl Error {
+    /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
+    pub fn refusal(&self) -> &Refusal {
+        &self.0
+    }
+}
+
 impl<E: Into<Refusal>> From<E> for Error {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
+
+impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -101,7 +101,8 @@ pub struct Live {
     pub(crate) more: bool,
 }
 
-/// What an application's own stream may yield: [`Event`], [`Frame`], or a `Result` of them.
+/// What an application's own stream may yield: [`Event`], [`Frame`], text as the data of an event, or a `Result` of
+/// these.
 pub trait Item {
     /// The frame to send, or the text of the error that ends the stream.
     ///
@@ -122,8 +123,36 @@ impl Item for Frame {
     }
 }
 
+impl Item for String {
+    fn into_frame(self) -> Result<Frame, String> {
+        Event::new(self).into_frame()
+    }
+}
+
+impl Item for &str {
+    fn into_frame(self) -> Result<Frame, String> {
+        Event::new(self).into_frame()
+    }
+}
+
 impl<T: Item, E: fmt::Display> Item for Result<T, E> {
     fn into_frame(self) -> Result<Frame, String> {
         self.map_err(|error| error.to_string())?.into_frame()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_data_of_events() {
+        let frame = |item: Result<Frame, String>| item.map(|frame| frame.into_bytes());
+        let expected = Ok(Bytes::from_static(b"data: a\ndata:  b\n\n"));
+        assert_eq!(frame("a\n b".into_frame()), expected);
+        assert_eq!(frame("a\n b".to_owned().into_frame()), expected);
+        assert_eq!(frame(Ok::<_, fmt::Error>("a\n b").into_frame()), expected);
+        let error = Err::<&str, _>(fmt::Error).into_frame();
+        assert_eq!(frame(error), Err(fmt::Error.to_string()));
     }
 }

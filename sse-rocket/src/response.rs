@@ -1,7 +1,7 @@
 //! [`Sse`] and [`Error`]: a stream and a refusal as Rocket responses.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,12 +13,12 @@ use rocket::{
     response::{self, Responder, Response},
     tokio::io::{AsyncRead, ReadBuf},
 };
-use sse_core::{EventStream, Refusal, Source};
+use sse_core::{EventStream, Refusal, Source, Subscription};
 
-/// Sends an [`EventStream`].
+/// Sends an [`EventStream`]: `Sse` alone is that of a hub, `Sse<S>` that of a stream of the application's own.
 #[derive(Debug)]
 #[must_use = "a response does nothing unless it is returned"]
-pub struct Sse<S>(pub EventStream<S>);
+pub struct Sse<S = Subscription>(pub EventStream<S>);
 
 impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
@@ -87,6 +87,11 @@ fn is_ours(name: &str, value: &str) -> bool {
 pub struct Error(Refusal);
 
 impl Error {
+    /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
+    pub fn refusal(&self) -> &Refusal {
+        &self.0
+    }
+
     /// The status that a catcher is asked to render. One that is no error, which tells a browser to come back, has
     /// none.
     #[cfg(feature = "jwt")]
@@ -124,6 +129,14 @@ impl<E: Into<Refusal>> From<E> for Error {
         Self(error.into())
     }
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {

@@ -3,10 +3,7 @@
 use std::{convert::Infallible, ops::Deref};
 
 use sse_core::{Auth, Lifecycle};
-use warp::{
-    Filter, Rejection, Reply,
-    reject::{self, Reject},
-};
+use warp::{Filter, Rejection, Reply, reject};
 
 use crate::{
     Error,
@@ -40,8 +37,6 @@ impl Deref for Authorized {
         &self.0
     }
 }
-
-impl Reject for Error {}
 
 /// A filter that lets a request pass that comes from a page of this origin, of a listed one, or from no page at all;
 /// for the handler that signs in: see [`Auth::check_origin`]. Rejects others with the refusal, which [`recover`]

@@ -2,24 +2,26 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sse_core::{EventStream, Refusal, Source};
+use sse_core::{EventStream, Refusal, Source, Subscription};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
     http::{HeaderName, HeaderValue, StatusCode},
+    reject::Reject,
     reply::Response,
 };
 
-/// Sends an [`EventStream`].
+/// Sends an [`EventStream`]: `Sse` alone is that of a hub, `Sse<S>` that of a stream of the application's own.
 #[derive(Debug)]
 #[must_use = "a reply does nothing unless it is returned"]
-pub struct Sse<S>(pub EventStream<S>);
+pub struct Sse<S = Subscription>(pub EventStream<S>);
 
 impl<S: Source + Send + 'static> Reply for Sse<S> {
     fn into_response(self) -> Response {
@@ -49,11 +51,29 @@ impl<S: Source> Stream for Body<S> {
 #[derive(Clone, Debug)]
 pub struct Error(Refusal);
 
+impl Error {
+    /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
+    pub fn refusal(&self) -> &Refusal {
+        &self.0
+    }
+}
+
 impl<E: Into<Refusal>> From<E> for Error {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// For filters that reject with it; `recover` finds it.
+impl Reject for Error {}
 
 impl Reply for Error {
     fn into_response(self) -> Response {

@@ -5,13 +5,13 @@ use std::{net::SocketAddr, sync::Mutex};
 use futures_util::Stream;
 use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes};
 use sse_core::Event;
-use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription, TrustedOrigin};
+use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
 use super::{App, OwnStream};
 
 #[get("/events")]
-fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
@@ -30,7 +30,7 @@ fn once(request: SseRequest, app: &State<App>) -> Result<Sse<OwnStream>, Error> 
 }
 
 #[get("/private")]
-fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 

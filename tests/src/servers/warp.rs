@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest, Subscription};
+use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::{net::TcpSocket, sync::oneshot};
 use warp::{Filter, Reply, compression, filters::BoxedFilter, reply::Response};
 
 use super::App;
 
-fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
 }
 
@@ -20,7 +20,7 @@ fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
     Ok(Sse(app.once(&request)?))
 }
 
-fn private(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
+fn private(client: Authorized, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
 }
 

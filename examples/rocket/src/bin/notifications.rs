@@ -16,7 +16,7 @@ use rocket::{
         json::{Json, Value, json},
     },
 };
-use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic, TrustedOrigin};
+use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
 
 use crate::auth::{Rules, now_millis, own_topic};
 
@@ -54,7 +54,7 @@ fn login(_page: TrustedOrigin, rules: &State<Rules>, login: Json<Login>) -> Resu
 }
 
 #[get("/events")]
-fn events(client: Authorized, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+fn events(client: Authorized, hub: &State<Hub>) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&client, client.granted_topics()?)?))
 }
 

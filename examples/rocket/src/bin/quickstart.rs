@@ -2,13 +2,13 @@
 
 use rocket::serde::json::{Value, json};
 use rocket::{Data, State, data::ToByteUnit, get, http::Status, post, response::content::RawHtml, routes};
-use sse_rocket::{Error, Hub, Refusal, Sse, SseRequest, Subscription};
+use sse_rocket::{Error, Hub, Refusal, Sse, SseRequest};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
 const OPEN: [&str; 2] = ["news", "public/*"];
 
 #[get("/events")]
-fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse<Subscription>, Error> {
+fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
 }
 

@@ -7,7 +7,7 @@ mod auth;
 
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{self as sse, Authorized, Error, Event, Hub, Sse, Subscription, Topic, with_hub};
+use sse_warp::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, with_hub};
 use tokio::net::TcpSocket;
 use warp::{
     Filter, Reply,
@@ -36,7 +36,7 @@ fn login(rules: Rules, login: Login) -> Result<impl Reply, Error> {
     Ok(with_header(to_json(&json!({ "token": token })), SET_COOKIE, cookie))
 }
 
-fn events(client: Authorized, hub: Hub) -> Result<Sse<Subscription>, Error> {
+fn events(client: Authorized, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&client, client.granted_topics()?)?))
 }
 

@@ -10,14 +10,14 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use sse_warp::{Error, Hub, PeerAddr, Refusal, Sse, SseRequest, Subscription, request, with_hub};
+use sse_warp::{Error, Hub, PeerAddr, Refusal, Sse, SseRequest, request, with_hub};
 use tokio::net::TcpListener;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
 const OPEN: [&str; 2] = ["news", "public/*"];
 
-fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
 }
 

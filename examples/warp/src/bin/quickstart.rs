@@ -1,14 +1,14 @@
 //! Topics, replay and a page on warp: `cargo run -p example-warp --bin quickstart`
 
 use bytes::Bytes;
-use sse_warp::{Error, Hub, Refusal, Sse, SseRequest, Subscription, request, with_hub};
+use sse_warp::{Error, Hub, Refusal, Sse, SseRequest, request, with_hub};
 use tokio::net::TcpSocket;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
 const OPEN: [&str; 2] = ["news", "public/*"];
 
-fn events(request: SseRequest, hub: Hub) -> Result<Sse<Subscription>, Error> {
+fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
 }
 

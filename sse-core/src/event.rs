@@ -65,24 +65,17 @@ impl Event {
     /// # Errors
     /// [`EventError::Name`] when the name is empty, longer than [`MAX_FIELD_BYTES`], holds CR, LF or NUL, is
     /// `open` or `error` (they fire `onopen` and `onerror` in browsers), or begins with `sse-`, which is kept
-    /// for what the library itself says.
-    pub fn name(mut self, name: impl Into<String>) -> Result<Self, EventError> {
-        let name = name.into();
-        let reason = if name.is_empty() {
-            "must not be empty"
-        } else if name.len() > MAX_FIELD_BYTES {
-            "must not be longer than 128 bytes"
-        } else if name.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            "must not hold a line break or NUL"
-        } else if matches!(name.as_str(), "open" | "error") {
-            "must not be `open` or `error`, which browsers fire themselves"
-        } else if name.starts_with(RESERVED_PREFIX) {
-            "must not begin with `sse-`"
-        } else {
-            self.name = Some(Cow::Owned(name));
-            return Ok(self);
-        };
-        Err(EventError::Name(reason))
+    /// for what the library itself says. One that is written in the program is better checked by the compiler:
+    /// [`named`](Self::named).
+    pub fn name(self, name: impl Into<String>) -> Result<Self, EventError> {
+        Ok(self.named(EventName::try_from(name.into())?))
+    }
+
+    /// Names the event with a name that was checked before.
+    #[must_use]
+    pub fn named(mut self, name: EventName) -> Self {
+        self.name = Some(name.0);
+        self
     }
 
     /// Gives the event an id of the application's own; a client sends it back as `Last-Event-ID`.
@@ -128,6 +121,105 @@ impl Event {
     pub(crate) fn reserved(name: &'static str, data: impl Into<String>) -> Self {
         debug_assert!(name.starts_with(RESERVED_PREFIX));
         Self { name: Some(Cow::Borrowed(name)), ..Self::new(data) }
+    }
+}
+
+/// The name of an [`Event`], for [`named`](Event::named): browsers deliver such an event to
+/// listeners of that name instead of `onmessage`.
+///
+/// It is not empty, not longer than [`MAX_FIELD_BYTES`], without CR, LF and NUL, and neither `open` nor `error`, which
+/// fire `onopen` and `onerror` in browsers, nor one that begins with `sse-`, which is kept for what the library
+/// itself says.
+///
+/// ```
+/// use sse_core::{Event, EventName};
+///
+/// const TICK: EventName = EventName::from_static("tick");
+///
+/// let event = Event::new("1").named(TICK);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EventName(Cow<'static, str>);
+
+impl EventName {
+    /// `error`, for those who mean it: the streams of several model vendors end with such an event.
+    ///
+    /// In a browser an `EventSource` hands it to the listeners of `error`, as it does the loss of a connection: they
+    /// tell the two apart by whether there is `data`.
+    pub const ERROR: Self = Self(Cow::Borrowed("error"));
+
+    /// A name that is written in the program. In a `const` a bad one does not compile.
+    ///
+    /// # Panics
+    /// Outside a `const`, when the name is not valid; names that come from elsewhere are for
+    /// [`try_from`](Self::try_from).
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        match fault(name.as_bytes()) {
+            None => Self(Cow::Borrowed(name)),
+            #[expect(clippy::panic, reason = "documented, and an error of the compiler where it belongs")]
+            Some(reason) => panic!("{}", reason),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is wrong with a name.
+const fn fault(name: &[u8]) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("must not be empty");
+    }
+    if name.len() > MAX_FIELD_BYTES {
+        return Some("must not be longer than 128 bytes");
+    }
+    let mut index = 0;
+    while index < name.len() {
+        if matches!(name[index], b'\r' | b'\n' | 0) {
+            return Some("must not hold a line break or NUL");
+        }
+        index += 1;
+    }
+    if matches!(name, b"open" | b"error") {
+        return Some("must not be `open` or `error`, which browsers fire themselves");
+    }
+    if matches!(name, [b's', b's', b'e', b'-', ..]) {
+        return Some("must not begin with `sse-`");
+    }
+    None
+}
+
+impl TryFrom<String> for EventName {
+    type Error = EventError;
+
+    fn try_from(name: String) -> Result<Self, EventError> {
+        match fault(name.as_bytes()) {
+            None => Ok(Self(Cow::Owned(name))),
+            Some(reason) => Err(EventError::Name(reason)),
+        }
+    }
+}
+
+impl TryFrom<&str> for EventName {
+    type Error = EventError;
+
+    fn try_from(name: &str) -> Result<Self, EventError> {
+        Self::try_from(name.to_owned())
+    }
+}
+
+impl AsRef<str> for EventName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -184,12 +276,22 @@ mod tests {
     #[test]
     fn names_that_would_forge_or_mislead_are_refused() {
         for name in ["", "a\nb", "a\rb", "a\0b", "open", "error", "sse-gap", "sse-", "x\n\ndata: forged"] {
+            assert!(EventName::try_from(name).is_err(), "{name:?}");
             assert!(Event::new("").name(name).is_err(), "{name:?}");
         }
-        assert!(Event::new("").name("x".repeat(129)).is_err());
-        for name in ["message", " leading", "Öffnung", "a:b", "errors", &"x".repeat(128)] {
+        assert!(EventName::try_from("x".repeat(129)).is_err());
+        for name in ["message", " leading", "Öffnung", "a:b", "errors", "sse", &"x".repeat(128)] {
+            assert_eq!(EventName::try_from(name).unwrap().as_str(), name);
             assert!(Event::new("").name(name).is_ok(), "{name:?}");
         }
+        assert!(std::panic::catch_unwind(|| EventName::from_static("a\nb")).is_err());
+    }
+
+    #[test]
+    fn a_name_of_the_program_needs_no_question_mark() {
+        const TICK: EventName = EventName::from_static("tick");
+        assert_eq!(Event::new("1").named(TICK), Event::new("1").name("tick").unwrap());
+        assert_eq!(Event::new("").named(EventName::ERROR).name.as_deref(), Some("error"));
     }
 
     #[test]

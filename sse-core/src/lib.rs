@@ -107,7 +107,7 @@ pub use auth::{
 };
 #[doc(hidden)]
 pub use batch::Batch;
-pub use event::{Event, EventError, MAX_FIELD_BYTES};
+pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{Hub, HubBuilder, PublishError, Stats, Subscription, SubscriptionHandle};
 pub use id::{EventId, ParseIdError};

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn texts_are_the_data_of_events() {
-        let frame = |item: Result<Frame, String>| item.map(|frame| frame.into_bytes());
+        let frame = |item: Result<Frame, String>| item.map(Frame::into_bytes);
         let expected = Ok(Bytes::from_static(b"data: a\ndata:  b\n\n"));
         assert_eq!(frame("a\n b".into_frame()), expected);
         assert_eq!(frame("a\n b".to_owned().into_frame()), expected);

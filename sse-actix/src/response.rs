@@ -30,8 +30,11 @@ pub struct Sse<S = Subscription>(pub EventStream<S>);
 impl<S: Source + 'static> Responder for Sse<S> {
     type Body = Body<S>;
 
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse<Body<S>> {
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse<Body<S>> {
         let mut response = HttpResponse::new(StatusCode::OK).drop_body();
+        if request.version() < actix_web::http::Version::HTTP_11 {
+            response.head_mut().no_chunking(true);
+        }
         for (name, value) in self.0.headers() {
             insert(&mut response, name, &value);
         }

@@ -282,7 +282,7 @@ impl SubscriptionHandle {
                 if !cursor.members().iter().any(|member| member.key == key) {
                     continue;
                 }
-                cursor.remove(key);
+                cursor.remove(log, key);
                 if let Some(lane) = *lane {
                     lanes.leave_one(lane, key, slot, generation);
                 }

@@ -156,10 +156,25 @@ impl Cursor {
     }
 
     /// Takes a topic away; nothing of it is owed any more.
-    pub(crate) fn remove(&mut self, key: TopicKey) {
+    pub(crate) fn remove(&mut self, log: &Log, key: TopicKey) {
         self.members.change(|members| members.retain(|member| member.key != key));
-        if let Some(more) = &mut self.more {
-            more.owed.retain(|&(owed, _)| owed != key);
+        let Some(more) = &mut self.more else {
+            return;
+        };
+        more.owed.retain(|&(owed, _)| owed != key);
+        if more.values.iter().any(|value| value.1 == key) {
+            // One that is the present value of another of its topics too is still owed.
+            let left = log.values(self.members.as_slice(), self.at.pos);
+            more.values.retain_mut(|value| {
+                if value.1 != key {
+                    return true;
+                }
+                let other = left.iter().find(|other| other.0 == value.0);
+                other.is_some_and(|other| {
+                    *value = *other;
+                    true
+                })
+            });
         }
     }
 
@@ -254,6 +269,7 @@ impl Cursor {
     fn take_on(&mut self, more: &mut More, log: &Log, policy: &Policy, batch: &mut Batch) {
         let resumed = match more.opening.take() {
             Some(Opening::Lost(reason, after)) => {
+                more.owes_values = false;
                 self.restart(more, log, policy, reason, after, batch);
                 false
             }

@@ -209,7 +209,7 @@ impl Log {
         let value = |member: &Member| {
             let topic = &self.topics[member.key];
             let kept = topic.kept.back().filter(|_| topic.latest)?;
-            (kept.at.pos > from && kept.at.pos <= upto).then_some((kept.at.pos, member.key))
+            (kept.at.pos > from.max(member.since) && kept.at.pos <= upto).then_some((kept.at.pos, member.key))
         };
         let mut values: Vec<_> = members.iter().filter_map(value).collect();
         values.sort_unstable();

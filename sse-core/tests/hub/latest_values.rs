@@ -94,3 +94,87 @@ async fn after_a_restart_the_present_value_comes() {
         assert_eq!(Client::open(&hub, &topics, Some("?")).said(), ["unknown:news,price/x", "x2"]);
     }
 }
+
+/// A client that has been given one of two values, the other pending.
+fn between_values(hub: &Hub, topics: &[&str]) -> Client {
+    let mut client = Client::open(hub, topics, None);
+    let waker = Waker::from(Arc::clone(&client.woken));
+    let first = client.stream.as_mut().poll_chunk(&mut Context::from_waker(&waker), 64);
+    assert!(matches!(first, Poll::Ready(Some(ref bytes)) if bytes.starts_with(b":\nretry")), "{first:?}");
+    client
+}
+
+#[tokio::test]
+async fn a_pending_value_goes_with_its_topic() {
+    for again in [false, true] {
+        let hub = latest().build();
+        publish(&hub, &["price/a"], "a");
+        publish(&hub, &["price/b"], format!("secret {}", "x".repeat(300)));
+        let mut client = between_values(&hub, &["price/a", "price/b"]);
+        let handle = client.handle();
+        handle.remove(&Topics::new(["price/b"]).unwrap());
+        if again {
+            handle.add(&Topics::new(["price/b"]).unwrap());
+        }
+        assert_eq!(client.said(), NOTHING);
+        publish(&hub, &["price/a"], "a2");
+        assert_eq!(client.said(), ["a2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_pending_value_of_two_topics_stays_with_the_other() {
+    let hub = latest().build();
+    publish(&hub, &["price/a"], "a");
+    publish(&hub, &["price/b", "price/c"], format!("both {}", "x".repeat(300)));
+    let mut client = between_values(&hub, &["price/a", "price/b", "price/c"]);
+    client.handle().remove(&Topics::new(["price/b"]).unwrap());
+    assert_eq!(labels(&client.drain()), ["both"]);
+    // Of a topic that keeps all its events, the past is not owed.
+    publish(&hub, &["price/b", "news"], format!("old news {}", "x".repeat(300)));
+    let mut client = between_values(&hub, &["price/a", "price/b", "news"]);
+    client.handle().remove(&Topics::new(["price/b"]).unwrap());
+    assert_eq!(client.said(), NOTHING);
+}
+
+#[tokio::test]
+async fn values_from_before_a_topic_was_added_are_not_sent() {
+    let hub = latest().build();
+    publish(&hub, &["price/a"], "before");
+    let mut client = Client::open(&hub, &["news"], None);
+    client.handle().add(&Topics::new(["price/a"]).unwrap());
+    assert_eq!(client.said(), NOTHING);
+
+    let hub = latest().on_gap(OnGap::Now).max_events_per_topic(1).build();
+    let mut client = Client::open(&hub, &["news"], None);
+    client.drain();
+    publish(&hub, &["news"], "n1");
+    publish(&hub, &["price/a"], "before");
+    client.handle().add(&Topics::new(["price/a"]).unwrap());
+    publish(&hub, &["news"], "n2");
+    assert_eq!(client.said(), ["lagged:news"]);
+}
+
+#[tokio::test]
+async fn an_id_that_is_owed_values_and_means_nothing_here_is_like_any_other() {
+    for hub in [latest().build(), builder().build()] {
+        let id = "0123456789abcdef-7~";
+        publish(&hub, &["news"], "a");
+        let mut client = Client::open(&hub, &["news"], Some(id));
+        let said = client.said();
+        assert_eq!((said.first().unwrap().as_str(), said.len()), ("restarted:news", 2));
+        // From here on it follows the head, and shares what the others are sent.
+        let mut other = Client::open(&hub, &["news"], None);
+        other.drain();
+        publish(&hub, &["news"], "n1");
+        publish(&hub, &["news"], "n2");
+        let chunks = [&mut client, &mut other].map(|client| {
+            let waker = Waker::from(Arc::clone(&client.woken));
+            match client.stream.as_mut().poll_chunk(&mut Context::from_waker(&waker), 4096) {
+                Poll::Ready(Some(bytes)) => bytes.as_ptr(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(chunks[0], chunks[1]);
+    }
+}

@@ -38,6 +38,7 @@ conformance! {
         chunks_hold_whole_events
         silence_is_kept_alive_and_traffic_is_not
         http_2_carries_the_same_bytes
+        http_1_0_gets_no_chunks
         head_requests_open_nothing
         bad_topics_are_refused_in_one_sentence;
     resume:

@@ -8,6 +8,7 @@ use sse_tests::{
     http::{self, Seen, without_jitter},
     servers::{App, Framework, OwnStream},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn own(name: &str) -> OwnStream {
     match name {
@@ -192,4 +193,18 @@ pub(crate) async fn bad_topics_are_refused_in_one_sentence(framework: Framework)
         assert!(body.ends_with('.') && !body.contains('\n'), "{body:?}");
     }
     assert_eq!(server.hub.stats().topics, 0);
+}
+
+/// A client of HTTP/1.0 knows no chunks: it gets the bytes as they are, and the end of the connection as the end.
+pub(crate) async fn http_1_0_gets_no_chunks(framework: Framework) {
+    let server = framework.serve(app(Hub::new())).await;
+    let mut socket = tokio::net::TcpStream::connect(server.addr).await.unwrap();
+    let request = format!("GET /own/plain HTTP/1.0\r\nHost: {}\r\n\r\n", server.addr);
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 ") && !head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    let plain = http::get(server.addr, "/own/plain").await.rest().await;
+    assert_eq!(without_jitter(body), without_jitter(&plain));
 }

@@ -12,7 +12,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     http::{
         StatusCode,
-        header::{HeaderName, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -110,7 +110,12 @@ impl ResponseError for Error {
 /// What cannot stand in a header is left out.
 fn insert<B>(response: &mut HttpResponse<B>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-        response.headers_mut().insert(name, value);
+        // Of these there may be several.
+        if name == header::SET_COOKIE {
+            response.headers_mut().append(name, value);
+        } else {
+            response.headers_mut().insert(name, value);
+        }
     }
 }
 

@@ -24,7 +24,8 @@ impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
         for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
-            response.raw_header(name, value);
+            // Several of one name are several cookies.
+            response.raw_header_adjoin(name, value);
         }
         response.streamed_body(Body { stream: Box::pin(self.0), rest: Bytes::new() }).ok()
     }

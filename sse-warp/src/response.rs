@@ -13,7 +13,7 @@ use sse_core::{EventStream, Refusal, Source, Subscription};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode, header::SET_COOKIE},
     reject::Reject,
     reply::Response,
 };
@@ -92,7 +92,12 @@ impl Reply for Error {
 /// What cannot stand in a header is left out.
 fn insert(response: &mut Response, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-        response.headers_mut().insert(name, value);
+        // Of these there may be several.
+        if name == SET_COOKIE {
+            response.headers_mut().append(name, value);
+        } else {
+            response.headers_mut().insert(name, value);
+        }
     }
 }
 

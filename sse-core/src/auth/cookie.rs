@@ -8,6 +8,9 @@ use crate::request::RequestHead;
 /// Most cookies of one name that are looked at.
 const MAX_OF_ONE_NAME: usize = 16;
 
+/// Most cookies that are looked at whose names begin alike: more than browsers keep of one site.
+const MAX_OF_ALL: usize = 200;
+
 /// Who gets a cookie back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CookieKind {
@@ -44,6 +47,17 @@ impl CookieKind {
         };
         format!("{name}={value}; Path={path}; Max-Age={}; HttpOnly; {rest}", age.as_secs())
     }
+}
+
+/// The cookies whose names begin so: the rest of each name, and its value.
+pub(super) fn all(head: &dyn RequestHead, prefix: &str) -> Vec<(String, String)> {
+    let pairs = head.headers("cookie").into_iter().flat_map(|field| field.split(|byte| *byte == b';'));
+    let named = pairs.filter_map(|pair| {
+        let (name, value) =
+            std::str::from_utf8(pair.trim_ascii()).ok()?.strip_prefix(prefix)?.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    named.take(MAX_OF_ALL).collect()
 }
 
 /// The values of the cookies of this name, but for empty ones, which some sites leave behind when they sign out.

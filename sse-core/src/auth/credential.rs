@@ -16,6 +16,8 @@ pub(super) enum Credential {
 pub(super) struct Shown {
     pub(super) ticket: String,
     pub(super) sessions: Vec<String>,
+    /// The cookies of other tickets: what stands behind the prefix in their names, and their values.
+    pub(super) others: Vec<(String, String)>,
     pub(super) path: String,
     /// GET or HEAD.
     pub(super) is_read: bool,
@@ -66,11 +68,14 @@ impl Sources {
             && let Some(ticket) = ticket
         {
             let ticket = checked(ticket)?;
-            let sessions = cookies(&ticket::cookie_name(prefix, &ticket))?;
+            let own = ticket::cookie_name(prefix, &ticket);
+            let sessions = cookies(&own)?;
+            let mut others = cookie::all(head, &format!("{prefix}_"));
+            others.retain(|(tag, _)| !own.ends_with(&**tag));
             let is_head = head.method() == "HEAD";
             let is_read = is_head || head.method() == "GET";
             let path = head.path().to_owned();
-            return Ok(Credential::Ticket(Shown { ticket, sessions, path, is_read, is_head }));
+            return Ok(Credential::Ticket(Shown { ticket, sessions, others, path, is_read, is_head }));
         }
         match in_query.filter(|_| self.query) {
             Some(token) => Ok(Credential::Query(checked(token)?)),

@@ -260,7 +260,7 @@ impl Auth {
             Credential::Ticket(shown) => {
                 let tickets = self.0.tickets.as_ref().ok_or(Denial::Missing)?;
                 let redeemed = tickets.redeem(&shown)?;
-                fields.extend(redeemed.cookie.map(|cookie| ("set-cookie", cookie.into())));
+                fields.extend(redeemed.cookies.into_iter().map(|cookie| ("set-cookie", cookie.into())));
                 session = redeemed.session;
                 self.0.revocations.check(redeemed.claims.stamp())?;
                 (redeemed.claims, Granted::only(&redeemed.topics))

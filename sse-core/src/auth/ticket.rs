@@ -85,8 +85,13 @@ impl fmt::Debug for Ticket {
 
 /// The cookie of a ticket: one each, so that the tabs of a browser do not take each other's.
 pub(super) fn cookie_name(prefix: &str, ticket: &str) -> String {
+    format!("{prefix}_{}", tag(ticket))
+}
+
+/// What stands behind the prefix in the name of a ticket's cookie.
+pub(super) fn tag(ticket: &str) -> String {
     let digest = Digest::of(&["cookie", ticket]);
-    digest.bytes().iter().take(6).fold(format!("{prefix}_"), |name, byte| name + &format!("{byte:02x}"))
+    digest.bytes().iter().take(6).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"))
 }
 
 /// Whether it has the form of a ticket.

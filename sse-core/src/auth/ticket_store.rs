@@ -15,7 +15,7 @@ use super::{
     open::Ends,
     revocation::{Registration, Revocations},
     shelf::Shelf,
-    ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
+    ticket::{LIFETIME, Ticket, Tickets, cookie_name, random, tag},
 };
 use crate::{clock::Clock, topic::Topics};
 
@@ -30,6 +30,9 @@ const LIMITS: Limits = Limits { tickets: (100_000, 32), sessions: (100_000, 64) 
 
 /// How long a session is kept while no stream of it is open, and how long even where there is no room.
 const IDLE: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(30));
+
+/// How many cookies one answer takes back: proxies keep 4 KiB for the header fields of an answer.
+const CLEARED: usize = 8;
 
 /// How much is cleared away in one go.
 const AT_A_TIME: usize = 32;
@@ -64,6 +67,8 @@ struct Pass {
 
 struct Session {
     pass: Pass,
+    /// Of which ticket it came: the cookie is nothing without it.
+    ticket: Digest,
     streams: usize,
     /// Takes the session away when its token is revoked.
     _registration: Registration,
@@ -76,8 +81,8 @@ const OPEN: u64 = 1 << 63;
 pub(super) struct Redeemed {
     pub(super) claims: Claims,
     pub(super) topics: Topics,
-    /// To be set by the answer.
-    pub(super) cookie: Option<String>,
+    /// To be set by the answer: that of the session last.
+    pub(super) cookies: Vec<String>,
     pub(super) session: Option<SessionKey>,
 }
 
@@ -126,25 +131,30 @@ impl Store {
         let mut state = self.lock();
         if !shown.sessions.is_empty() {
             // Both together: a cookie opens nothing but the URL of its own ticket.
-            let mut keys = shown.sessions.iter().map(|session| session_key(&shown.ticket, session));
+            let tag = tag(&shown.ticket);
+            let mut keys = shown.sessions.iter().map(|session| session_key(&tag, session));
             let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
-            let (key, session) = found.filter(|(_, session)| fits(&session.pass)).ok_or(USED)?;
+            let is_good =
+                |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.pass);
+            let (key, session) = found.filter(|(_, session)| is_good(session)).ok_or(USED)?;
             let Pass { claims, topics, .. } = session.pass.clone();
             let session = Some(SessionKey { store: Arc::downgrade(self), key });
-            return Ok(Redeemed { claims, topics, cookie: None, session });
+            return Ok(Redeemed { claims, topics, cookies: Vec::new(), session });
         }
         let key = ticket_key(&shown.ticket);
         let pass = state.pending.find(&key).filter(|pass| fits(pass)).ok_or(USED)?;
         let Pass { claims, topics, .. } = pass.clone();
         if shown.is_head {
-            return Ok(Redeemed { claims, topics, cookie: None, session: None });
+            return Ok(Redeemed { claims, topics, cookies: Vec::new(), session: None });
         }
         // Room first: a ticket is not used up by being told to come back.
         let dropped = state.make_room(claims.stamp().subject_key, self.limits.sessions, now)?;
         let (cookie, session) = self.start(&mut state, &key, shown, now)?;
+        let mut cookies = self.cleared(&state, shown);
         drop(state);
         drop(dropped);
-        Ok(Redeemed { claims, topics, cookie: Some(cookie), session: Some(session) })
+        cookies.push(cookie);
+        Ok(Redeemed { claims, topics, cookies, session: Some(session) })
     }
 
     /// Makes a session of a ticket; its cookie.
@@ -159,14 +169,28 @@ impl Store {
         let stamp = Arc::clone(pass.claims.stamp());
         pass.until = stamp.ends_at;
         let secret = random();
-        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.ticket, &secret) };
+        let tag = tag(&shown.ticket);
+        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&tag, &secret) };
         let registration = self.revocations.register(&stamp, None, Arc::new(session.clone()))?;
         let path = format!("{}{}", self.tickets.prefix, pass.path);
         let age = pass.until.duration_since(now).unwrap_or_default();
-        let session_data = Session { pass, streams: 0, _registration: registration };
+        let session_data = Session { pass, ticket: *key, streams: 0, _registration: registration };
         state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
         let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.ticket);
         Ok((self.cookies.set(&name, &secret, &path, age), session))
+    }
+
+    /// Takes back the cookies of sessions that have gone. A browser keeps them, a page load after another, until its
+    /// requests are too large for servers, and pushes out others of the site for them.
+    fn cleared(&self, state: &State, shown: &Shown) -> Vec<String> {
+        let gone =
+            |(tag, secret): &&(String, String)| state.sessions.find(&session_key(tag, secret)).is_none();
+        let path = format!("{}{}", self.tickets.prefix, shown.path);
+        let prefix = self.tickets.cookie_prefix(self.cookies);
+        let clear = |(tag, _): &(String, String)| {
+            self.cookies.set(&format!("{prefix}_{tag}"), "", &path, Duration::ZERO)
+        };
+        shown.others.iter().filter(gone).filter(|(tag, _)| is_tag(tag)).take(CLEARED).map(clear).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -257,8 +281,13 @@ fn ticket_key(ticket: &str) -> Digest {
     Digest::of(&["ticket", ticket])
 }
 
-fn session_key(ticket: &str, session: &str) -> Digest {
-    Digest::of(&["session", ticket, session])
+/// By the tag in the name of the cookie, and its value.
+fn session_key(tag: &str, secret: &str) -> Digest {
+    Digest::of(&["session", tag, secret])
+}
+
+fn is_tag(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Microseconds since 1970.
@@ -301,7 +330,14 @@ mod tests {
     fn redeem(store: &Arc<Store>, ticket: &Ticket) -> Result<Redeemed, Denial> {
         let ticket = ticket.as_str().to_owned();
         let path = "/events".to_owned();
-        store.redeem(&Shown { ticket, sessions: Vec::new(), path, is_read: true, is_head: false })
+        store.redeem(&Shown {
+            ticket,
+            sessions: Vec::new(),
+            others: Vec::new(),
+            path,
+            is_read: true,
+            is_head: false,
+        })
     }
 
     #[test]

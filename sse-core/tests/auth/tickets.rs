@@ -1,6 +1,6 @@
 //! One-time tickets.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sse_core::{Auth, Authorized, EventStream, Hub, Refusal, Subscription, Tickets, Topic, Topics};
 
@@ -303,4 +303,46 @@ async fn sessions_of_many_leave_room_for_a_newcomer() {
     }
     let newcomer = used(&auth).await;
     assert!(comes_back(&auth, &newcomer).await);
+}
+
+/// What a browser keeps of the cookies for one path.
+#[derive(Default)]
+struct Jar(BTreeMap<String, String>);
+
+impl Jar {
+    /// A page load: a ticket, and its stream with the cookies that there are.
+    async fn load(&mut self, auth: &Auth) {
+        let cookies: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let head = with(&ticket(auth, "news").await).header("cookie", cookies.join("; "));
+        let client = authorize(auth, &head).await.unwrap();
+        for (_, set) in client.response_headers().filter(|(name, _)| *name == "set-cookie") {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            if set.contains("Max-Age=0;") {
+                assert!(value.is_empty() && set.contains("; Path=/events;"), "{set}");
+                self.0.remove(name);
+            } else {
+                self.0.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cookies_of_many_page_loads_are_taken_back() {
+    let auth = auth();
+    let mut jar = Jar::default();
+    jar.0.insert("sse_ticket_of_another_kind".into(), "x".into());
+    jar.0.insert("session".into(), "of the application".into());
+    for load in 0..200 {
+        jar.load(&auth).await;
+        assert!(jar.0.len() <= 2 + 65, "{} cookies after {load} page loads", jar.0.len());
+    }
+    // Nobody has used them for long: they go a few at a time.
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    for _ in 0..10 {
+        jar.load(&auth).await;
+    }
+    assert!(jar.0.len() <= 2 + 11, "{} cookies", jar.0.len());
+    assert_eq!(jar.0["session"], "of the application");
+    assert_eq!(jar.0["sse_ticket_of_another_kind"], "x");
 }

@@ -188,6 +188,18 @@ pub(crate) async fn a_ticket_opens_once_and_its_cookie_again(framework: Framewor
     let pair = cookie.split(';').next().unwrap();
     opened(server.addr, &path, &[("Cookie", pair)]).await;
     assert_eq!(get(server.addr, &format!("{path}&topic=other"), &[("Cookie", pair)]).await.status, 403);
+
+    // The cookie of a session that has gone is taken back beside the new one's.
+    let prefix = pair.split_once('=').unwrap().0.rsplit_once('_').unwrap().0;
+    let old = format!("{prefix}_0123456789ab=gone; {pair}");
+    let ticket = http::send(server.addr, "POST", "/ticket", &headers, b"").await.rest().await;
+    let answer = opened(server.addr, &format!("/private?ticket={ticket}"), &[("Cookie", &old)]).await;
+    let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.as_str());
+    let [cleared, new] = set.collect::<Vec<_>>()[..] else {
+        panic!("{:?}", answer.headers);
+    };
+    assert!(cleared.starts_with(&format!("{prefix}_0123456789ab=; Path=/private; Max-Age=0;")), "{cleared}");
+    assert!(new.starts_with(prefix) && !new.contains("Max-Age=0"), "{new}");
 }
 
 pub(crate) async fn an_expired_token_ends_its_stream(framework: Framework) {

@@ -83,8 +83,9 @@ impl RequestHead for Head<'_> {
     }
 
     fn host(&self) -> Option<Cow<'_, str>> {
-        let header = self.header("host").map(String::from_utf8_lossy);
-        header.or_else(|| self.0.uri().authority().map(|authority| authority.as_str().into()))
+        // An absolute target counts for more than the header (RFC 9112 §3.2.2); HTTP/2 has nothing else.
+        let target = self.0.uri().authority().map(|authority| authority.as_str().into());
+        target.or_else(|| self.header("host").map(String::from_utf8_lossy))
     }
 
     fn path(&self) -> &str {

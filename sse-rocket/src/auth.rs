@@ -23,7 +23,8 @@ use crate::{
 ///   its own for the status. It answers the preflights (`OPTIONS`) that no route of yours does.
 /// - **It takes tickets and tokens out of the query** before Rocket routes or logs the request: there stands
 ///   `ticket=-`, for handlers and for the fairings that are attached later. And it turns Rocket's log level `debug`,
-///   which prints whole requests, down to `normal`.
+///   which prints whole requests, down to `normal`. A request that Rocket cannot read (a method it does not know, a
+///   URI that is none) it prints as it came, at every level but `off`: no fairing ever sees it.
 pub fn with_auth(auth: &Auth) -> AuthFairing {
     AuthFairing(auth.clone())
 }

@@ -94,12 +94,10 @@ pub(super) fn tag(ticket: &str) -> String {
     digest.bytes().iter().take(6).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"))
 }
 
-/// Whether it has the form of a ticket.
-pub(super) fn is_ticket(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
+/// How many letters and digits a ticket has.
+pub(super) const LEN: usize = 32;
 
-/// 128 random bits, as 32 letters and digits.
+/// 128 random bits, as [`LEN`] hexadecimal digits.
 pub(super) fn random() -> String {
     format!("{:032x}", rand::random::<u128>())
 }

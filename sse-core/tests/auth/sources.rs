@@ -110,6 +110,22 @@ fn secrets_are_taken_out_of_a_query() {
     for query in ["", "ticket=42", "ticket", "topic=news&x=access_token", "tickets=0"] {
         assert_eq!(redacted(query), None, "{query}");
     }
+    // Near misses, which open nothing and are still good.
+    let ticket = "0123456789abcdef0123456789abcdef";
+    for near in [
+        format!("Ticket={ticket}"),
+        format!(";ticket={ticket}"),
+        format!("tick%65t={ticket}"),
+        format!("ticket=%20{ticket}"),
+        format!("ticket={ticket}|"),
+        format!("ticket=={ticket}"),
+        format!("ticket=eyJhbGciOiJIUzI1NiJ9.{ticket}.x"),
+        "access%5ftoken=abc".to_owned(),
+        "ACCESS_TOKEN=abc".to_owned(),
+    ] {
+        let shown = redacted(&format!("a=1&{near}")).unwrap();
+        assert!(shown.starts_with("a=1&") && shown.ends_with("=-"), "{near}: {shown}");
+    }
 }
 
 #[test]

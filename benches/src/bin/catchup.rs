@@ -103,13 +103,13 @@ fn crowd(log: &Log, clients: usize) -> (f64, [f64; 3]) {
         .map(|_| {
             let mut stream = log.open();
             let bytes = Arc::clone(&bytes);
-            let wanted = format!("id: {}\n", log.last);
+            let wanted = format!("id: {}\n\n", log.last);
             runtime.spawn(async move {
                 loop {
                     let chunk = std::future::poll_fn(|cx| stream.as_mut().poll_turn(cx, 16 << 10)).await;
                     let chunk = chunk.expect("a stream that goes on");
                     bytes.fetch_add(chunk.len(), Ordering::Relaxed);
-                    if chunk.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
+                    if chunk.ends_with(wanted.as_bytes()) {
                         return;
                     }
                 }

@@ -5,7 +5,7 @@ use std::{collections::BinaryHeap, time::Instant};
 use super::{
     Log, Mark, Pos,
     merged::{Due, Part},
-    topics::{Kept, TopicKey},
+    topics::{Kept, TopicKey, TopicLog},
 };
 use crate::{frame::Frame, id::EventId, topic::Topic};
 
@@ -69,7 +69,7 @@ impl Log {
         // What left the log before its neighbours is known by the marks alone.
         let marked = members
             .iter()
-            .map(|member| self.topics[member.key].lost(self.horizon))
+            .map(|member| self.lost(&self.topics[member.key]))
             .filter(|mark| mark.id.epoch == id.epoch && mark.id.seq <= id.seq)
             .map(|mark| mark.pos);
         Place::At(marked.fold(start.max(kept), Pos::max))
@@ -92,7 +92,7 @@ impl Log {
         let mut topics = Vec::new();
         for member in members {
             let topic = &self.topics[member.key];
-            let mark = topic.lost(self.horizon);
+            let mark = self.lost(topic);
             let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
             let from = from.max(member.since);
             let known = known.max(member.since);
@@ -107,6 +107,13 @@ impl Log {
             }
         }
         Some(Loss { upto: upto?, topics })
+    }
+
+    /// The last event that was lost of a topic.
+    #[inline]
+    fn lost(&self, topic: &TopicLog) -> Mark {
+        // Rarely is there anything to look for.
+        if self.has_dead { topic.lost(self.horizon) } else { topic.mark }
     }
 
     /// How many events of a topic are kept behind `from` and not behind `upto`.
@@ -131,7 +138,7 @@ impl Log {
     /// Whether nothing of these topics was lost behind `from`. Where it holds, [`loss`](Self::loss) finds none
     /// for a subscriber that stands there and was told of no loss ahead of it.
     pub(super) fn is_whole(&self, members: &[Member], from: Pos) -> bool {
-        members.iter().all(|member| self.topics[member.key].lost(self.horizon).pos <= from.max(member.since))
+        members.iter().all(|member| self.lost(&self.topics[member.key]).pos <= from.max(member.since))
     }
 
     /// The newest event of all, if it is this topic's and comes right behind `from`: then nothing lies between.

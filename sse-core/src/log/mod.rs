@@ -65,6 +65,8 @@ pub(crate) struct Log {
     head: Mark,
     /// Everything up to here is dead.
     horizon: Pos,
+    /// Whether something dead is still there.
+    has_dead: bool,
     last_hole: Pos,
     last_seam: Pos,
     /// Where epochs begin, the present one last.
@@ -124,6 +126,7 @@ impl Log {
             engine: None,
             head: start,
             horizon: 0,
+            has_dead: false,
             last_hole: 0,
             last_seam: 0,
             segments: VecDeque::from([start]),
@@ -288,7 +291,9 @@ impl Log {
         if self.order.capacity() / 4 > SMALL.max(self.order.len()) {
             self.order.shrink_to(2 * self.order.len());
         }
-        let oldest = self.order.get(self.dead());
+        let dead = self.dead();
+        self.has_dead = dead > 0;
+        let oldest = self.order.get(dead);
         self.expires = oldest.and_then(|slot| slot.since.checked_add(self.limits.age));
     }
 

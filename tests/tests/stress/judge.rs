@@ -188,7 +188,8 @@ impl<'a> Judge<'a> {
         self.messages += 1;
         self.last_is_gap = matches!(said, Said::Gap(_));
         if let Said::Gap(gap) = said {
-            self.values_due = self.trial.setup.on_gap != OnGap::Continue || gap.reason == "unknown";
+            // Those that were due already still are, under the position that the gap has moved to.
+            self.values_due |= self.trial.setup.on_gap != OnGap::Continue || gap.reason == "unknown";
         }
         Ok(())
     }

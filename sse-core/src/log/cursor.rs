@@ -61,8 +61,6 @@ struct More {
     /// Where the present values are that still have to go out, the next one last. They are encoded when they do:
     /// they bear the position that the subscription has then.
     values: Vec<(Pos, TopicKey)>,
-    /// Whether the client says that it has not got them all.
-    owes_values: bool,
     replay: Replay,
     /// Where it ends, once the server stops.
     until: Option<Pos>,
@@ -102,11 +100,11 @@ impl Members {
 #[derive(Debug)]
 enum Opening {
     /// The client came at this moment and is ahead of the log: wait, skipping what it has.
-    Ahead(EventId, Instant),
+    Ahead(ClientId, Instant),
     /// The client's position means nothing here.
     Lost(Reason, Option<EventId>),
-    /// The client is where it says; `trimmed` tells what it has missed since.
-    Resumed,
+    /// The client is where it says; `trimmed` tells what it has missed since. It may be owed the present values.
+    Resumed { owes_values: bool },
     /// A new client: it gets the present values.
     Fresh,
 }
@@ -121,13 +119,14 @@ struct Replay {
 impl Cursor {
     pub(crate) fn new(log: &Log, members: Vec<Member>, start: Start, now: Instant) -> Self {
         let head = log.head();
+        let owes_values = matches!(start, Start::AfterValues(_));
         let (at, opening) = match start {
             Start::Now => (head, Opening::Fresh),
-            Start::Oldest => (log.epoch_start(), Opening::Resumed),
+            Start::Oldest => (log.epoch_start(), Opening::Resumed { owes_values }),
             Start::Unknown => (head, Opening::Lost(Reason::Unknown, None)),
             Start::After(id) | Start::AfterValues(id) => match log.place(id, &members) {
-                Place::At(pos) => (Mark { pos, id }, Opening::Resumed),
-                Place::Ahead if log.fed() => (head, Opening::Ahead(id, now)),
+                Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
+                Place::Ahead if log.fed() => (head, Opening::Ahead(ClientId { id, owes_values }, now)),
                 Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
                 Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
             },
@@ -140,7 +139,6 @@ impl Cursor {
         let more = More {
             told,
             opening: Some(opening),
-            owes_values: matches!(start, Start::AfterValues(_)),
             replay: Replay { upto: head.pos, events: 0, bytes: 0 },
             ..More::default()
         };
@@ -219,7 +217,8 @@ impl Cursor {
         let follows = match &self.more {
             None => true,
             Some(more) => {
-                more.is_idle_at(from, policy) && matches!(more.opening, None | Some(Opening::Resumed))
+                more.is_idle_at(from, policy)
+                    && matches!(more.opening, None | Some(Opening::Resumed { owes_values: false }))
             }
         };
         if !follows {
@@ -269,7 +268,6 @@ impl Cursor {
     fn take_on(&mut self, more: &mut More, log: &Log, policy: &Policy, batch: &mut Batch) {
         let resumed = match more.opening.take() {
             Some(Opening::Lost(reason, after)) => {
-                more.owes_values = false;
                 self.restart(more, log, policy, reason, after, batch);
                 false
             }
@@ -277,8 +275,8 @@ impl Cursor {
                 self.take_values(more, log, 0);
                 false
             }
-            Some(Opening::Resumed) => {
-                if std::mem::take(&mut more.owes_values) {
+            Some(Opening::Resumed { owes_values }) => {
+                if owes_values {
                     self.take_values(more, log, 0);
                 }
                 true
@@ -473,7 +471,6 @@ impl More {
     fn is_idle_at(&self, pos: Pos, policy: &Policy) -> bool {
         self.told <= pos
             && self.values.is_empty()
-            && !self.owes_values
             && self.until.is_none()
             && !self.ended
             && (policy.replay.is_none() || self.replay.upto <= pos)
@@ -484,14 +481,14 @@ impl More {
     /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
     /// only its engine knows whether there is such an event.
     fn arrive(&mut self, cursor: &mut Cursor, log: &Log, now: Instant, batch: &mut Batch) -> bool {
-        let Some(Opening::Ahead(id, since)) = self.opening else {
+        let Some(Opening::Ahead(ClientId { id, owes_values }, since)) = self.opening else {
             return true;
         };
         match log.place(id, cursor.members()) {
             Place::At(pos) => {
                 cursor.at = Mark { pos, id };
                 cursor.sent = pos;
-                self.opening = Some(Opening::Resumed);
+                self.opening = Some(Opening::Resumed { owes_values });
             }
             // What comes meanwhile lies in front of the client's position: it has it.
             Place::Ahead if log.denies(id, since) => {

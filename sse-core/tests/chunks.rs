@@ -2,8 +2,9 @@
 //! events, as many as fit, never an empty chunk, an end where the source ends, and rest only with a wake-up.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test: a failure is a failed test")]
 
+mod get;
+
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -18,7 +19,8 @@ use std::{
 use async_stream::stream;
 use bytes::Bytes;
 use futures_core::Stream;
-use sse_core::{Event, EventStream, Hub, Request, RequestHead, Source};
+use get::Resume;
+use sse_core::{Event, EventStream, Hub, Request, Source};
 use tokio::{
     runtime,
     sync::mpsc::{UnboundedSender, unbounded_channel},
@@ -66,7 +68,7 @@ fn a_replay_is_whole() {
             let blocks = publish(&hub, count, len);
             for (limit, poller) in limits().flat_map(|limit| POLLERS.map(|poller| (limit, poller))) {
                 let context = format!("{count} x {len} by {limit}, {poller:?}");
-                let request = Request::new(&Head(Some(start.clone())), hub.lifecycle());
+                let request = Request::new(&Resume(Some(start.clone())), hub.lifecycle());
                 let mut reader = Reader::new(hub.open(&request, "news").unwrap());
                 let chunks = reader.read(limit, poller);
                 assert_whole(&without_opening(chunks), &blocks, limit, &context);
@@ -75,7 +77,7 @@ fn a_replay_is_whole() {
                 hub.publish_blocking("other", "x").unwrap();
                 reader.is_woken_by(|| publish(&hub, 0, 0), false).await;
             }
-            let request = Request::new(&Head(Some(hub.position().to_string())), hub.lifecycle());
+            let request = Request::new(&Resume(Some(hub.position().to_string())), hub.lifecycle());
             let mut reader = Reader::new(hub.open(&request, "news").unwrap());
             reader.read(4096, Poller::Turn);
             let blocks = reader.is_woken_by(|| publish(&hub, 1, len), true).await;
@@ -88,7 +90,7 @@ fn a_replay_is_whole() {
 fn live_events_are_whole() {
     in_bounded_time(async || {
         let hub = Hub::new();
-        let open = || Reader::new(hub.open(&Request::new(&Head(None), hub.lifecycle()), "news").unwrap());
+        let open = || Reader::new(hub.open(&Request::new(&Resume(None), hub.lifecycle()), "news").unwrap());
         // What several have missed is put together once; one that is alone takes another way.
         let mut crowd = [open(), open(), open()];
         for alone in [false, true] {
@@ -175,33 +177,13 @@ fn own() -> (UnboundedSender<Event>, Reader<impl Stream<Item = Event>>) {
             yield event;
         }
     };
-    let request = Request::new(&Head(None), Hub::new().lifecycle());
+    let request = Request::new(&Resume(None), Hub::new().lifecycle());
     (sender, Reader::new(EventStream::open(&request, events).unwrap()))
 }
 
 /// No event is like the one before it.
 fn data(n: usize, len: usize) -> String {
     ["a", "b", "c"][n % 3].repeat(len)
-}
-
-struct Head(Option<String>);
-
-impl RequestHead for Head {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
 }
 
 /// Remembers that it was woken.

@@ -1,10 +1,15 @@
-//! The plainest request for a stream.
+//! The plainest requests for a stream.
+#![allow(dead_code, reason = "each test needs one of them")]
 
 use std::net::SocketAddr;
 
 use sse_core::RequestHead;
 
+/// Without anything.
 pub(crate) struct Get;
+
+/// With this `Last-Event-ID`, if any.
+pub(crate) struct Resume(pub(crate) Option<String>);
 
 impl RequestHead for Get {
     fn method(&self) -> &'static str {
@@ -13,6 +18,24 @@ impl RequestHead for Get {
 
     fn headers(&self, _: &str) -> Vec<&[u8]> {
         Vec::new()
+    }
+
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+impl RequestHead for Resume {
+    fn method(&self) -> &'static str {
+        Get.method()
+    }
+
+    fn headers(&self, name: &str) -> Vec<&[u8]> {
+        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
     }
 
     fn query(&self) -> Option<&str> {

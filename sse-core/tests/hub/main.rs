@@ -5,6 +5,8 @@
 mod caps;
 mod concurrency;
 mod gaps;
+#[path = "../get/mod.rs"]
+mod get;
 mod going;
 mod latest_values;
 mod positions;
@@ -15,7 +17,6 @@ mod topics;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -28,11 +29,12 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt;
+use get::Resume;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    Event, EventId, EventStream, Hub, HubBuilder, OnGap, Request, RequestHead, Start, StreamOptions,
-    Subscription, SubscriptionHandle, TopicPattern, Topics,
+    Event, EventId, EventStream, Hub, HubBuilder, OnGap, Request, Start, StreamOptions, Subscription,
+    SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{
     runtime,
@@ -42,26 +44,6 @@ use tokio::{
 
 /// Long enough for a loaded machine, and shorter than the keep-alive that would hide a lost wake-up.
 const SOON: Duration = Duration::from_secs(20);
-
-struct Head(Option<String>);
-
-impl RequestHead for Head {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
 
 /// A hub whose streams are never polled but for events.
 fn builder() -> HubBuilder {
@@ -93,7 +75,7 @@ struct Client {
 
 impl Client {
     fn open(hub: &Hub, topics: &[&str], last: Option<&str>) -> Self {
-        let request = Request::new(&Head(last.map(str::to_owned)), hub.lifecycle());
+        let request = Request::new(&Resume(last.map(str::to_owned)), hub.lifecycle());
         Self {
             stream: Box::pin(hub.open(&request, topics).unwrap()),
             parser: Parser::resuming(last.unwrap_or_default()),

@@ -12,7 +12,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     http::{
         StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -36,7 +36,7 @@ impl<S: Source + 'static> Responder for Sse<S> {
             response.head_mut().no_chunking(true);
         }
         for (name, value) in self.0.headers() {
-            insert(&mut response, name, &value);
+            append(&mut response, name, &value);
         }
         response.set_body(Body(Box::pin(self.0)))
     }
@@ -101,21 +101,17 @@ impl ResponseError for Error {
         let mut response =
             HttpResponse::with_body(self.status_code(), BoxBody::new(self.0.body().to_owned()));
         for (name, value) in self.0.headers() {
-            insert(&mut response, name, value);
+            append(&mut response, name, value);
         }
         response
     }
 }
 
 /// What cannot stand in a header is left out.
-fn insert<B>(response: &mut HttpResponse<B>, name: &str, value: &str) {
+fn append<B>(response: &mut HttpResponse<B>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-        // Of these there may be several.
-        if name == header::SET_COOKIE {
-            response.headers_mut().append(name, value);
-        } else {
-            response.headers_mut().insert(name, value);
-        }
+        // Several of one name are several cookies.
+        response.headers_mut().append(name, value);
     }
 }
 
@@ -283,7 +279,7 @@ mod tests {
         for (name, value) in
             [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
         {
-            insert(&mut response, name, value);
+            append(&mut response, name, value);
         }
         assert_eq!(response.headers().len(), 1);
         assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));

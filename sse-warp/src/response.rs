@@ -13,7 +13,7 @@ use sse_core::{EventStream, Refusal, Source, Subscription};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
-    http::{HeaderName, HeaderValue, StatusCode, header::SET_COOKIE},
+    http::{HeaderName, HeaderValue, StatusCode},
     reject::Reject,
     reply::Response,
 };
@@ -27,7 +27,7 @@ impl<S: Source + Send + 'static> Reply for Sse<S> {
     fn into_response(self) -> Response {
         let mut head = Response::default();
         for (name, value) in self.0.headers() {
-            insert(&mut head, name, &value);
+            append(&mut head, name, &value);
         }
         let body = Body(SyncWrapper::new(Box::pin(self.0)));
         let mut response = warp::reply::stream(body).into_response();
@@ -83,21 +83,17 @@ impl Reply for Error {
         // warp has called it plain text, also where there is none.
         response.headers_mut().clear();
         for (name, value) in self.0.headers() {
-            insert(&mut response, name, value);
+            append(&mut response, name, value);
         }
         response
     }
 }
 
 /// What cannot stand in a header is left out.
-fn insert(response: &mut Response, name: &str, value: &str) {
+fn append(response: &mut Response, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-        // Of these there may be several.
-        if name == SET_COOKIE {
-            response.headers_mut().append(name, value);
-        } else {
-            response.headers_mut().insert(name, value);
-        }
+        // Several of one name are several cookies.
+        response.headers_mut().append(name, value);
     }
 }
 
@@ -267,7 +263,7 @@ mod tests {
         for (name, value) in
             [("", "x"), ("a b", "x"), ("é", "x"), ("a\n", "x"), ("x-a", "a\nb"), ("X-B", "x")]
         {
-            insert(&mut response, name, value);
+            append(&mut response, name, value);
         }
         assert_eq!(response.headers().len(), 1);
         assert_eq!(response.headers().get("x-b").map(HeaderValue::as_bytes), Some(b"x".as_slice()));

@@ -17,8 +17,10 @@ pub(super) enum Credential {
 /// A ticket in the query, the cookies that may be the one that its use has set, and what is asked for with it.
 pub(super) struct Shown {
     pub(super) ticket: String,
+    /// By what its cookie is named.
+    pub(super) tag: String,
     pub(super) sessions: Vec<String>,
-    /// The cookies of other tickets: what stands behind the prefix in their names, and their values.
+    /// The cookies of other tickets: their tags and their values.
     pub(super) others: Vec<(String, String)>,
     pub(super) path: String,
     /// GET or HEAD.
@@ -70,14 +72,14 @@ impl Sources {
             && let Some(ticket) = ticket
         {
             let ticket = checked(ticket)?;
-            let own = ticket::cookie_name(prefix, &ticket);
-            let sessions = cookies(&own)?;
-            let mut others = cookie::all(head, &format!("{prefix}_"));
-            others.retain(|(tag, _)| !own.ends_with(&**tag));
+            let tag = ticket::tag(&ticket);
+            let sessions = cookies(&ticket::cookie_name(prefix, &tag))?;
+            let mut others = cookie::all(head, &ticket::cookie_name(prefix, ""));
+            others.retain(|(other, _)| *other != tag);
             let is_head = head.method() == "HEAD";
             let is_read = is_head || head.method() == "GET";
             let path = head.path().to_owned();
-            return Ok(Credential::Ticket(Shown { ticket, sessions, others, path, is_read, is_head }));
+            return Ok(Credential::Ticket(Shown { ticket, tag, sessions, others, path, is_read, is_head }));
         }
         match in_query.filter(|_| self.query) {
             Some(token) => Ok(Credential::Query(checked(token)?)),

@@ -13,7 +13,7 @@ use super::{
     digest::Digest,
     open::{Ends, Open, OpenStream},
     recent::Recent,
-    revoked::{Entry, Revoked},
+    revoked::{Entry, Revoked, Until},
 };
 use crate::{
     clock::Clock,
@@ -261,24 +261,6 @@ impl State {
         };
         let revoked = self.has_topics && topics.iter().any(revoked);
         if revoked { Err(Denial::Scope("a topic was revoked")) } else { Ok(()) }
-    }
-}
-
-/// Until when a token that was revoked matters, in seconds since 1970.
-#[derive(Clone, Copy)]
-struct Until(u32);
-
-impl Entry for Until {
-    fn until(&self) -> u32 {
-        self.0
-    }
-
-    fn rank(&self) -> f64 {
-        self.0.into()
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self(self.0.max(other.0))
     }
 }
 

@@ -22,6 +22,24 @@ pub(super) trait Entry: Copy {
     fn with(self, other: Self) -> Self;
 }
 
+/// Until when a token that was revoked matters, in seconds since 1970.
+#[derive(Clone, Copy)]
+pub(super) struct Until(pub(super) u32);
+
+impl Entry for Until {
+    fn until(&self) -> u32 {
+        self.0
+    }
+
+    fn rank(&self) -> f64 {
+        self.0.into()
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+}
+
 pub(super) struct Revoked<E>(Vec<Shard<E>>);
 
 struct Shard<E> {
@@ -65,23 +83,6 @@ impl<E: Entry> Revoked<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Clone, Copy)]
-    struct Until(u32);
-
-    impl Entry for Until {
-        fn until(&self) -> u32 {
-            self.0
-        }
-
-        fn rank(&self) -> f64 {
-            f64::from(self.0)
-        }
-
-        fn with(self, other: Self) -> Self {
-            Self(self.0.max(other.0))
-        }
-    }
 
     /// Not through the hash, which takes long where nothing is optimised.
     fn key(n: u32) -> Digest {

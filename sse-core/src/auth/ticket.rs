@@ -83,12 +83,12 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// The cookie of a ticket: one each, so that the tabs of a browser do not take each other's.
-pub(super) fn cookie_name(prefix: &str, ticket: &str) -> String {
-    format!("{prefix}_{}", tag(ticket))
+/// The cookie of a ticket with this tag: one each, so that the tabs of a browser do not take each other's.
+pub(super) fn cookie_name(prefix: &str, tag: &str) -> String {
+    format!("{prefix}_{tag}")
 }
 
-/// What stands behind the prefix in the name of a ticket's cookie.
+/// By what a ticket's cookie is named.
 pub(super) fn tag(ticket: &str) -> String {
     let digest = Digest::of(&["cookie", ticket]);
     digest.bytes().iter().take(6).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"))

@@ -15,7 +15,7 @@ use super::{
     open::Ends,
     revocation::{Registration, Revocations},
     shelf::Shelf,
-    ticket::{LIFETIME, Ticket, Tickets, cookie_name, random, tag},
+    ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
 };
 use crate::{clock::Clock, topic::Topics};
 
@@ -131,8 +131,7 @@ impl Store {
         let mut state = self.lock();
         if !shown.sessions.is_empty() {
             // Both together: a cookie opens nothing but the URL of its own ticket.
-            let tag = tag(&shown.ticket);
-            let mut keys = shown.sessions.iter().map(|session| session_key(&tag, session));
+            let mut keys = shown.sessions.iter().map(|session| session_key(&shown.tag, session));
             let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
             let is_good =
                 |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.pass);
@@ -150,9 +149,9 @@ impl Store {
         // Room first: a ticket is not used up by being told to come back.
         let dropped = state.make_room(claims.stamp().subject_key, self.limits.sessions, now)?;
         let (cookie, session) = self.start(&mut state, &key, shown, now)?;
-        let mut cookies = self.cleared(&state, shown);
         drop(state);
         drop(dropped);
+        let mut cookies = self.cleared(shown);
         cookies.push(cookie);
         Ok(Redeemed { claims, topics, cookies, session: Some(session) })
     }
@@ -169,28 +168,29 @@ impl Store {
         let stamp = Arc::clone(pass.claims.stamp());
         pass.until = stamp.ends_at;
         let secret = random();
-        let tag = tag(&shown.ticket);
-        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&tag, &secret) };
+        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.tag, &secret) };
         let registration = self.revocations.register(&stamp, None, Arc::new(session.clone()))?;
         let path = format!("{}{}", self.tickets.prefix, pass.path);
         let age = pass.until.duration_since(now).unwrap_or_default();
         let session_data = Session { pass, ticket: *key, streams: 0, _registration: registration };
         state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
-        let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.ticket);
+        let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.tag);
         Ok((self.cookies.set(&name, &secret, &path, age), session))
     }
 
     /// Takes back the cookies of sessions that have gone. A browser keeps them, a page load after another, until its
     /// requests are too large for servers, and pushes out others of the site for them.
-    fn cleared(&self, state: &State, shown: &Shown) -> Vec<String> {
-        let gone =
-            |(tag, secret): &&(String, String)| state.sessions.find(&session_key(tag, secret)).is_none();
+    fn cleared(&self, shown: &Shown) -> Vec<String> {
+        // Hashed before the lock is taken: a browser may have many.
+        let others = shown.others.iter().filter(|(tag, _)| is_tag(tag));
+        let mut others: Vec<_> = others.map(|(tag, secret)| (tag, session_key(tag, secret))).collect();
+        let state = self.lock();
+        others.retain(|(_, key)| state.sessions.find(key).is_none());
+        drop(state);
         let path = format!("{}{}", self.tickets.prefix, shown.path);
         let prefix = self.tickets.cookie_prefix(self.cookies);
-        let clear = |(tag, _): &(String, String)| {
-            self.cookies.set(&format!("{prefix}_{tag}"), "", &path, Duration::ZERO)
-        };
-        shown.others.iter().filter(gone).filter(|(tag, _)| is_tag(tag)).take(CLEARED).map(clear).collect()
+        let clear = |tag| self.cookies.set(&cookie_name(prefix, tag), "", &path, Duration::ZERO);
+        others.into_iter().take(CLEARED).map(|(tag, _)| clear(tag)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -329,9 +329,11 @@ mod tests {
 
     fn redeem(store: &Arc<Store>, ticket: &Ticket) -> Result<Redeemed, Denial> {
         let ticket = ticket.as_str().to_owned();
+        let tag = crate::auth::ticket::tag(&ticket);
         let path = "/events".to_owned();
         store.redeem(&Shown {
             ticket,
+            tag,
             sessions: Vec::new(),
             others: Vec::new(),
             path,

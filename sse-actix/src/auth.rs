@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, Ready, ready},
-    ops::Deref,
     pin::Pin,
 };
 
@@ -10,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web::ServiceConfig};
 use sse_core::Auth;
 
 use crate::{
-    Error,
+    Error, Extracted,
     request::{Head, lifecycle, not_configured},
 };
 
@@ -25,18 +24,10 @@ pub fn with_auth(auth: &Auth) -> impl FnOnce(&mut ServiceConfig) + use<> {
 
 /// Extracts a request with a good token, or answers with the refusal.
 ///
-/// It is a [`Request`](sse_core::Request) for [`Hub::open`](sse_core::Hub::open), and in any other handler the
-/// proof of who asks. Refuses with 500, and says so in the log, where [`with_auth`] was not configured.
-#[derive(Clone, Debug)]
-pub struct Authorized(sse_core::Authorized);
-
-impl Deref for Authorized {
-    type Target = sse_core::Authorized;
-
-    fn deref(&self) -> &sse_core::Authorized {
-        &self.0
-    }
-}
+/// It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that are granted, and is in any other handler
+/// the proof of who asks: see [`Extracted`] and [`sse_core::Authorized`]. Refuses with 500, and says so in the log,
+/// where [`with_auth`] was not configured.
+pub type Authorized = Extracted<sse_core::Authorized>;
 
 impl FromRequest for Authorized {
     type Error = Error;

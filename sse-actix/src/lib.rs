@@ -4,11 +4,13 @@
 
 #[cfg(feature = "jwt")]
 mod auth;
+mod extracted;
 mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
 pub use auth::{Authorized, TrustedOrigin, preflight, with_auth};
+pub use extracted::Extracted;
 pub use request::{SseRequest, with_hub, with_lifecycle};
 pub use response::{Body, Error, Sse};
 pub use sse_core::*;

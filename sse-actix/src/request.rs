@@ -4,7 +4,6 @@ use std::{
     borrow::Cow,
     future::{Ready, ready},
     net::SocketAddr,
-    ops::Deref,
 };
 
 use actix_web::{
@@ -15,7 +14,7 @@ use actix_web::{
 };
 use sse_core::{Hub, Lifecycle, Refusal, Request, RequestHead};
 
-use crate::Error;
+use crate::{Error, Extracted};
 
 /// Makes a [`Hub`] available to handlers as `web::Data<Hub>`, and [`SseRequest`] with it.
 ///
@@ -39,16 +38,7 @@ pub fn with_lifecycle(lifecycle: &Lifecycle) -> impl FnOnce(&mut ServiceConfig) 
 /// Extracts what opening a stream takes: the client's position, its query, its address.
 ///
 /// Refuses with 500, and says so in the log, where neither [`with_hub`] nor [`with_lifecycle`] was configured.
-#[derive(Clone, Debug)]
-pub struct SseRequest(Request);
-
-impl Deref for SseRequest {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        &self.0
-    }
-}
+pub type SseRequest = Extracted<Request>;
 
 impl FromRequest for SseRequest {
     type Error = Error;
@@ -78,8 +68,8 @@ impl RequestHead for Head<'_> {
         self.0.method().as_str()
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.headers().get_all(name).map(HeaderValue::as_bytes)
     }
 
     fn host(&self) -> Option<Cow<'_, str>> {

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::topic::Topic;
+
 /// What a source puts its due events into, up to a limit.
-#[doc(hidden)]
 #[derive(Debug)]
+#[expect(unnameable_types, reason = "what a sealed trait speaks of")]
 pub struct Batch {
     chunk: Chunk,
     limit: usize,
@@ -14,6 +16,8 @@ pub struct Batch {
     ended: bool,
     now: Option<Instant>,
     before: Option<Instant>,
+    /// The topics of its one event, where somebody wants to know.
+    topics: Option<Vec<Topic>>,
 }
 
 impl Batch {
@@ -26,12 +30,47 @@ impl Batch {
     /// events: that costs as much as all the rest of the hub does for one.
     #[inline]
     pub(crate) fn earlier_than(before: Option<Instant>, limit: usize, held: Option<Bytes>) -> Self {
-        let mut batch =
-            Self { chunk: Chunk::default(), limit, held: None, full: false, ended: false, now: None, before };
+        let mut batch = Self {
+            chunk: Chunk::default(),
+            limit,
+            held: None,
+            full: false,
+            ended: false,
+            now: None,
+            before,
+            topics: None,
+        };
         if let Some(bytes) = held {
             batch.push(bytes);
         }
         batch
+    }
+
+    /// A batch for one event, of which the topics are noted too.
+    pub(crate) fn of_one() -> Self {
+        Self { topics: Some(Vec::new()), ..Self::earlier_than(None, 1, None) }
+    }
+
+    /// Whether it is [`of_one`](Self::of_one).
+    #[inline]
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.topics.is_some()
+    }
+
+    /// The topics of the event that is added next.
+    #[inline]
+    pub(crate) fn note(&mut self, topics: impl FnOnce() -> Vec<Topic>) {
+        if let Some(noted) = &mut self.topics
+            && self.chunk.len() == 0
+        {
+            *noted = topics();
+        }
+    }
+
+    /// The one event and its topics.
+    pub(crate) fn into_one(self) -> Option<(Bytes, Vec<Topic>)> {
+        let bytes = self.chunk.into_bytes();
+        (!bytes.is_empty()).then(|| (bytes, self.topics.unwrap_or_default()))
     }
 
     /// The time, read once.

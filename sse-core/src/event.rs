@@ -259,6 +259,21 @@ impl fmt::Display for EventError {
 
 impl std::error::Error for EventError {}
 
+/// So that what takes events takes the building of one too.
+impl TryFrom<Result<Self, EventError>> for Event {
+    type Error = EventError;
+
+    fn try_from(built: Result<Self, EventError>) -> Result<Self, EventError> {
+        built
+    }
+}
+
+impl From<std::convert::Infallible> for EventError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// A bad name or id is the sender's mistake (400); data that cannot be serialized is the application's (500).
 impl From<EventError> for Refusal {
     fn from(error: EventError) -> Self {

@@ -1,9 +1,9 @@
 //! [`Frame`]: an event encoded once, sent to any number of clients.
 
-use std::{fmt, io, num::NonZeroUsize};
+use std::{borrow::Cow, fmt, io, num::NonZeroUsize, time::Duration};
 
 use bytes::Bytes;
-use memchr::memchr2;
+use memchr::{memchr2, memrchr};
 
 use crate::{
     event::Event,
@@ -57,6 +57,77 @@ impl Frame {
     #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// One of the hub's frames, from its bytes.
+    pub(crate) fn sealed(bytes: Bytes) -> Option<Self> {
+        let lines = bytes.strip_suffix(END)?;
+        let line = memrchr(b'\n', lines).map_or(0, |end| end + 1);
+        let id = lines[line..].starts_with(ID).then(|| NonZeroUsize::new(line + ID.len()));
+        Some(Self { id: id.flatten(), bytes })
+    }
+
+    /// Its id, if it is one of the hub's.
+    pub(crate) fn client_id(&self) -> Option<ClientId> {
+        let text = self.bytes.get(self.id?.get()..)?.strip_suffix(END)?;
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    /// Whether clients are given it as an event; comments alone are not.
+    pub(crate) fn is_event(&self) -> bool {
+        self.bytes.ends_with(END)
+    }
+
+    /// The same event under this id, whatever its own.
+    pub(crate) fn under(&self, id: ClientId) -> Self {
+        if self.id.is_some() || !self.is_event() {
+            return self.with_id(id);
+        }
+        let mut out = Vec::with_capacity(self.bytes.len() + ID.len() + ClientId::MAX_LEN + 1);
+        out.extend_from_slice(&self.bytes[..self.bytes.len() - 1]);
+        out.extend_from_slice(ID);
+        let at = out.len();
+        id.write(&mut out);
+        out.extend_from_slice(END);
+        Self { bytes: out.into(), id: NonZeroUsize::new(at) }
+    }
+
+    /// The name of its event; `None` for a plain message.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.fields().find_map(|(field, name)| (field == "event").then_some(name))
+    }
+
+    /// The data of its event, lines joined with LF.
+    pub(crate) fn data(&self) -> Cow<'_, str> {
+        let mut lines = self.fields().filter(|(field, _)| *field == "data").map(|(_, line)| line);
+        let first = lines.next().unwrap_or_default();
+        let Some(second) = lines.next() else {
+            return first.into();
+        };
+        let mut data = [first, second].join("\n");
+        for line in lines {
+            data.push('\n');
+            data.push_str(line);
+        }
+        data.into()
+    }
+
+    /// Its event, without an id.
+    pub(crate) fn to_event(&self) -> Event {
+        let mut event = Event::new(self.data());
+        event.name = self.name().map(|name| name.to_owned().into());
+        let comment: Vec<&str> =
+            self.fields().filter(|(field, _)| field.is_empty()).map(|(_, line)| line).collect();
+        event.comment = (!comment.is_empty()).then(|| comment.join("\n").into());
+        let retry = self.fields().find_map(|(field, retry)| (field == "retry").then(|| retry.parse().ok()));
+        event.retry = retry.flatten().map(Duration::from_millis);
+        event
+    }
+
+    /// Its lines, as we write them; those of a comment have no name.
+    fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
+        text.split('\n').filter_map(|line| line.split_once(": "))
     }
 
     /// The same event under another id. An event that has none stays as it is.
@@ -240,6 +311,26 @@ mod tests {
         let event =
             Event::new("x").comment("c").retry(Duration::from_secs(2)).id("7").unwrap().name("n").unwrap();
         assert_eq!(encode(&event), ": c\nretry: 2000\nevent: n\ndata: x\nid: 7\n\n");
+    }
+
+    #[test]
+    fn an_event_comes_out_of_its_frame_as_it_went_in() {
+        for data in ["", "x", " a", "a\nb", "\n\n", "id: 7", "data: x\nevent: y", ": c", "é\u{2028}"] {
+            let plain = Event::new(data);
+            let full = plain.clone().comment("c: d\n").retry(Duration::from_secs(2)).name("n: m").unwrap();
+            for event in [plain, full] {
+                let frame = Draft::new(&event).seal(EventId { epoch: 1, seq: 2 });
+                let again = Frame::sealed(frame.as_bytes().clone()).unwrap();
+                assert_eq!(again, frame);
+                assert_eq!(again.to_event(), event);
+                assert_eq!(again.client_id(), Some(EventId { epoch: 1, seq: 2 }.into()));
+                let id = EventId { epoch: 3, seq: 4 }.into();
+                assert_eq!(Frame::from(&event).under(id), frame.with_id(id));
+                assert_eq!(frame.under(id), frame.with_id(id));
+            }
+        }
+        let comment = Frame::comment("x");
+        assert_eq!(comment.under(EventId { epoch: 3, seq: 4 }.into()), comment);
     }
 
     #[test]

@@ -105,11 +105,9 @@ pub use auth::{
     Algorithm, Auth, AuthBuilder, Authorized, Claims, ClaimsError, ConfigError, Grants, Key, KeyError, Keys,
     Revocations, Ticket, Tickets, Verifier, VerifierBuilder,
 };
-#[doc(hidden)]
-pub use batch::Batch;
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
-pub use hub::{Hub, HubBuilder, PublishError, Stats, Subscription, SubscriptionHandle};
+pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
 pub use lifecycle::Lifecycle;
@@ -117,8 +115,6 @@ pub use log::{OnGap, Start};
 pub use options::StreamOptions;
 pub use request::{Request, RequestHead};
 pub use response::{Refusal, RefusalError, STREAM_HEADERS};
-#[doc(hidden)]
-pub use source::Live;
 pub use source::{Item, Source};
 pub use stream::EventStream;
 pub use topic::{MAX_TOPIC_BYTES, MAX_TOPICS_PER_QUERY, Topic, TopicError, TopicPattern, Topics};

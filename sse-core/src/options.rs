@@ -2,37 +2,130 @@
 
 use std::time::Duration;
 
-use crate::event::EVENT_RETRY;
+use crate::{
+    event::EVENT_RETRY,
+    frame::Frame,
+    log::{OnGap, Policy, Start},
+};
 
-/// Times of an open stream. The defaults suit browsers behind common proxies.
+/// How a stream begins, what it says while nothing happens, and when it ends. The defaults suit browsers behind
+/// common proxies.
+///
+/// A [`Hub`](crate::Hub) has some for all of its streams
+/// ([`HubBuilder::stream_options`](crate::HubBuilder::stream_options)), and one endpoint may have others:
 ///
 /// ```
-/// use std::time::Duration;
-/// use sse_core::StreamOptions;
+/// use sse_core::{EventStream, Hub, Refusal, Request, Start, Subscription};
 ///
-/// let options = StreamOptions::new().keep_alive(Duration::from_secs(20));
+/// // A chat: who comes in sees the last twenty lines, who comes back what was said meanwhile.
+/// fn chat(request: &Request, hub: &Hub) -> Result<EventStream<Subscription>, Refusal> {
+///     hub.open_with(request, "chat", hub.stream_options().start(Start::Last(20)))
+/// }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
-    // In milliseconds: every open stream has its own copy.
+    pub(crate) start: Start,
+    pub(crate) policy: Policy,
+    max_age: Duration,
+    /// What of it counts as long as the stream is open.
+    pub(crate) rhythm: Rhythm,
+    /// What is sent in place of the comment that keeps a connection alive.
+    pub(crate) keep_alive_event: Option<Frame>,
+}
+
+/// In milliseconds: every open stream has its own copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rhythm {
     keep_alive: u32,
+    /// Zero tells the client nothing.
     retry: u32,
-    max_age: u64,
+    pub(crate) keeps_alive: bool,
+    pub(crate) opening_comment: bool,
 }
 
 impl StreamOptions {
-    /// Keep-alive after 15 s of silence, reconnect after about 3 s, end after at most one hour.
+    /// Begins with what comes next; keep-alive after 15 s of silence, reconnect after about 3 s, end after at most
+    /// one hour.
     pub fn new() -> Self {
-        Self { keep_alive: 15_000, retry: 3_000, max_age: 3_600_000 }
+        Self {
+            start: Start::default(),
+            policy: Policy::default(),
+            max_age: Duration::from_secs(3600),
+            rhythm: Rhythm { keep_alive: 15_000, retry: 3_000, keeps_alive: true, opening_comment: true },
+            keep_alive_event: None,
+        }
+    }
+
+    /// Where a client begins that brings no `Last-Event-ID` (default: with what is published from now on). Of a
+    /// hub's streams only.
+    #[must_use]
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// What follows when events were lost to a client and it was told so (default: everything that is still kept).
+    /// Of a hub's streams only.
+    #[must_use]
+    pub fn on_gap(mut self, then: OnGap) -> Self {
+        self.policy.on_gap = then;
+        self
+    }
+
+    /// How many events of the past one connection is sent, at least one (default: all that are kept). A client
+    /// that is owed more gets a clean end, comes back after its `retry`, and goes on where it was. Of a hub's
+    /// streams only.
+    #[must_use]
+    pub fn max_replay_events(mut self, events: usize) -> Self {
+        self.policy.replay.events = u32::try_from(events).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// How many bytes of the past one connection is sent, as [`max_replay_events`](Self::max_replay_events); the
+    /// first event may have more.
+    #[must_use]
+    pub fn max_replay_bytes(mut self, bytes: usize) -> Self {
+        self.policy.replay.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self
     }
 
     /// After how long without traffic a comment is sent, within 10 ms and 10 minutes (default 15 s).
     ///
-    /// It keeps proxies from closing an idle connection, and writing is how actix-web and Rocket learn that a
-    /// client has gone: it cannot be turned off.
+    /// It keeps proxies from closing an idle connection, and writing is how a server learns that a client has gone
+    /// without a word.
     #[must_use]
     pub fn keep_alive(mut self, after: Duration) -> Self {
-        self.keep_alive = after.clamp(Duration::from_millis(10), Duration::from_secs(600)).as_millis() as u32;
+        let after = after.clamp(Duration::from_millis(10), Duration::from_secs(600));
+        self.rhythm.keep_alive = after.as_millis() as u32;
+        self.rhythm.keeps_alive = true;
+        self
+    }
+
+    /// Has nothing sent while nothing happens, but for a position that a hub's client must not be without.
+    ///
+    /// Proxies close such a connection after a minute or so, and a client whose machine has vanished is noticed
+    /// only when an event is sent. Of a tab that was closed, Rocket learns by writing alone; warp, and actix-web
+    /// with `h1_allow_half_closed(false)`, learn of it at once.
+    #[must_use]
+    pub fn no_keep_alive(mut self) -> Self {
+        self.rhythm.keeps_alive = false;
+        self
+    }
+
+    /// Keeps the connection alive with this event in place of a comment, for pages that watch whether their stream
+    /// still lives: a browser shows them no comment. It should have a name, so that nobody takes it for a message,
+    /// and no id, which would be the client's position.
+    ///
+    /// ```
+    /// use sse_core::{Event, EventName, StreamOptions};
+    ///
+    /// const PING: EventName = EventName::from_static("ping");
+    ///
+    /// let options = StreamOptions::new().keep_alive_event(Event::new("{}").named(PING));
+    /// ```
+    #[must_use]
+    pub fn keep_alive_event(mut self, event: impl Into<Frame>) -> Self {
+        self.keep_alive_event = Some(event.into());
         self
     }
 
@@ -42,7 +135,25 @@ impl StreamOptions {
     /// lost its server at once does not come back at once.
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.retry = after.clamp(SHORTEST_RETRY, EVENT_RETRY.1).as_millis() as u32;
+        self.rhythm.retry = after.clamp(SHORTEST_RETRY, EVENT_RETRY.1).as_millis() as u32;
+        self
+    }
+
+    /// Tells clients no reconnection time, for those that do not know the field: browsers take three to five
+    /// seconds of their own then, all of them alike.
+    #[must_use]
+    pub fn no_retry(mut self) -> Self {
+        self.rhythm.retry = 0;
+        self
+    }
+
+    /// Whether a stream begins with a comment (default: yes).
+    ///
+    /// It has the head of the answer pass proxies at once. Without it, and without a `retry`, nothing is sent before
+    /// there is something to say.
+    #[must_use]
+    pub fn opening_comment(mut self, on: bool) -> Self {
+        self.rhythm.opening_comment = on;
         self
     }
 
@@ -50,25 +161,41 @@ impl StreamOptions {
     /// where it was. Each stream gets a random 80 to 100 % of it.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age =
-            age.clamp(Duration::from_secs(1), Duration::from_secs(365 * 86_400)).as_millis() as u64;
+        self.max_age = age.clamp(Duration::from_secs(1), Duration::from_secs(365 * 86_400));
         self
-    }
-
-    pub(crate) fn keep_alive_after(&self) -> Duration {
-        Duration::from_millis(self.keep_alive.into())
-    }
-
-    /// This connection's own reconnection time.
-    pub(crate) fn jittered_retry(&self) -> Duration {
-        Duration::from_millis(self.retry.into())
-            .mul_f64(rand::random_range(0.5..1.5))
-            .clamp(SHORTEST_RETRY, EVENT_RETRY.1)
     }
 
     /// This connection's own age limit.
     pub(crate) fn jittered_max_age(&self) -> Duration {
-        Duration::from_millis(self.max_age).mul_f64(rand::random_range(0.8..=1.0))
+        self.max_age.mul_f64(rand::random_range(0.8..=1.0))
+    }
+}
+
+impl Rhythm {
+    /// After how long without traffic something is done about it.
+    pub(crate) fn keep_alive(self) -> Duration {
+        Duration::from_millis(self.keep_alive.into())
+    }
+
+    /// This connection's own reconnection time, for a client that must be given one.
+    pub(crate) fn retry(self) -> Duration {
+        let after = if self.retry == 0 { 3_000 } else { self.retry };
+        Duration::from_millis(after.into())
+            .mul_f64(rand::random_range(0.5..1.5))
+            .clamp(SHORTEST_RETRY, EVENT_RETRY.1)
+    }
+
+    /// Whether a stream begins with something of its own.
+    pub(crate) fn says_hello(self) -> bool {
+        self.opening_comment || self.retry != 0
+    }
+
+    /// The line that tells the client of it; empty where it is not told.
+    pub(crate) fn retry_line(self) -> String {
+        match self.retry {
+            0 => String::new(),
+            _ => format!("retry: {}\n", self.retry().as_millis()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     last_event_id::LastEventId,
     lease::{Lease, Terms},
     lifecycle::{Lifecycle, Seat},
-    options::StreamOptions,
+    options::Rhythm,
     response::{Field, Refusal},
     topic::{TopicError, TopicPattern, Topics},
 };
@@ -18,14 +18,14 @@ pub trait RequestHead {
 
     /// The first value of a header field, `name` in lower case. As bytes: ids may be any UTF-8, and what is
     /// not even that must not turn a browser away.
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers(name).first().copied()
+    fn header<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.headers(name).next()
     }
 
     /// Every value of a header field, in order, `name` in lower case.
     ///
     /// HTTP/2 may split `Cookie` over several fields, and two fields `Authorization` are one too many.
-    fn headers(&self, name: &str) -> Vec<&[u8]>;
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
 
     /// The host and port that the client asked for: the header `Host`, or where HTTP/2 has none, its
     /// `:authority`.
@@ -63,7 +63,7 @@ pub struct Request {
 
 impl Request {
     /// Reads what is needed from a framework's request.
-    pub fn new(head: &(impl RequestHead + ?Sized), lifecycle: &Lifecycle) -> Self {
+    pub fn new(head: &impl RequestHead, lifecycle: &Lifecycle) -> Self {
         let query = head.query().unwrap_or_default();
         let last_event_id = head
             .header("last-event-id")
@@ -122,8 +122,7 @@ impl Request {
     /// a 400 for what [`Topics::from_query`] refuses.
     pub fn topics<T, I>(&self, default: T, allowed: I) -> Result<Topics, Refusal>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
         I: IntoIterator,
         I::Item: TryInto<TopicPattern>,
     {
@@ -139,8 +138,7 @@ impl Request {
     /// A 400 for what [`Topics::from_query`] refuses.
     pub fn any_topics<T>(&self, default: T) -> Result<Topics, Refusal>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
         Topics::from_query(&self.query, default).map_err(|error| self.refuse(error))
     }
@@ -198,21 +196,27 @@ impl Request {
     pub(crate) fn seats(
         &self,
         other: Option<&Lifecycle>,
-        options: &StreamOptions,
+        rhythm: Rhythm,
     ) -> Result<(Seat, Option<Seat>), Refusal> {
         let other = other.filter(|other| !other.is(&self.lifecycle));
-        Ok((self.seat(&self.lifecycle, options)?, other.map(|other| self.seat(other, options)).transpose()?))
+        Ok((self.seat(&self.lifecycle, rhythm)?, other.map(|other| self.seat(other, rhythm)).transpose()?))
     }
 
-    fn seat(&self, lifecycle: &Lifecycle, options: &StreamOptions) -> Result<Seat, Refusal> {
+    fn seat(&self, lifecycle: &Lifecycle, rhythm: Rhythm) -> Result<Seat, Refusal> {
         lifecycle.enter().ok_or_else(|| {
-            let retry = options.jittered_retry();
+            let retry = rhythm.retry();
             self.refuse(if self.is_browser {
                 Refusal::come_back(retry)
             } else {
                 Refusal::unavailable(retry, "The server is stopping, please come back.")
             })
         })
+    }
+}
+
+impl AsRef<Self> for Request {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -237,8 +241,8 @@ mod tests {
             "GET"
         }
 
-        fn headers(&self, name: &str) -> Vec<&[u8]> {
-            self.0.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value).collect()
+        fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+            self.0.iter().filter(move |(key, _)| *key == name).map(|(_, value)| *value)
         }
 
         fn query(&self) -> Option<&str> {

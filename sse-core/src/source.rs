@@ -10,63 +10,65 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::Instant;
 
-use crate::{batch::Batch, event::Event, frame::Frame};
+use crate::{batch::Batch, event::Event, frame::Frame, lifecycle::Lifecycle, topic::Topics};
 
-/// What feeds an [`EventStream`](crate::EventStream): a hub's [`Subscription`](crate::Subscription) or any stream
-/// of [`Item`]s.
+/// What feeds an [`EventStream`](crate::EventStream): a hub's [`Subscription`](crate::Subscription), what is made of
+/// one by [`filter_map`](crate::Subscription::filter_map), or any stream of [`Item`]s.
 ///
-/// Implemented for these and not meant to be implemented elsewhere; adapters name it as a bound.
-pub trait Source {
+/// Sealed: a bound for functions that return a stream, and for adapters.
+pub trait Source: Feed {}
+
+impl<S: Feed> Source for S {}
+
+/// What a [`Source`] does.
+#[expect(unnameable_types, reason = "seals the trait")]
+pub trait Feed {
     /// Whether what is due when the server stops is still to be sent.
-    #[doc(hidden)]
     const OWES: bool = false;
 
+    /// The topics and the open streams that it brings with it.
+    fn origin(&self) -> Option<(Topics, &Lifecycle)> {
+        None
+    }
+
     /// Puts what is due into the batch. Pending where nothing is, with the task registered.
-    #[doc(hidden)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
 
     /// [`poll_batch`](Self::poll_batch) for the usual case: a stream that has opened, is sent what has just
     /// happened, and for which it is certainly earlier than `before`. `None` says that this is not it.
-    #[doc(hidden)]
     fn poll_live(self: Pin<&mut Self>, _: &mut Context<'_>, _limit: usize, _before: Instant) -> Option<Live> {
         None
     }
 
     /// Another task polls than before, perhaps in another runtime.
-    #[doc(hidden)]
     fn moved(self: Pin<&mut Self>) {}
 
     /// Whether there is surely nothing, and the task of the last poll is registered: servers poll once more after
     /// each event.
-    #[doc(hidden)]
     fn is_asleep(&self) -> bool {
         false
     }
 
     /// What to open with when nothing is due.
-    #[doc(hidden)]
     fn greeting(self: Pin<&mut Self>) -> Option<Frame> {
         None
     }
 
     /// What to send in place of a keep-alive comment.
-    #[doc(hidden)]
     fn heartbeat(self: Pin<&mut Self>) -> Option<Frame> {
         None
     }
 
     /// When it wants to be asked again, even if nobody wakes it.
-    #[doc(hidden)]
     fn wake_at(&self) -> Option<Instant> {
         None
     }
 
     /// The server stops: nothing counts any more but what is due now.
-    #[doc(hidden)]
     fn finish(self: Pin<&mut Self>) {}
 }
 
-impl<S> Source for S
+impl<S> Feed for S
 where
     S: Stream,
     S::Item: Item,
@@ -91,8 +93,8 @@ where
 }
 
 /// A chunk of events that have just happened.
-#[doc(hidden)]
 #[derive(Debug)]
+#[expect(unnameable_types, reason = "what a sealed trait speaks of")]
 pub struct Live {
     pub(crate) bytes: Bytes,
     /// When the last of them happened.
@@ -102,8 +104,16 @@ pub struct Live {
 }
 
 /// What an application's own stream may yield: [`Event`], [`Frame`], text as the data of an event, or a `Result` of
-/// these.
-pub trait Item {
+/// these, whose error ends the stream and is logged.
+///
+/// Sealed. A type of your own is made an event first: `events.map(|own| Event::json(&own))`.
+pub trait Item: IntoFrame {}
+
+impl<T: IntoFrame> Item for T {}
+
+/// What an [`Item`] does.
+#[expect(unnameable_types, reason = "seals the trait")]
+pub trait IntoFrame {
     /// The frame to send, or the text of the error that ends the stream.
     ///
     /// # Errors
@@ -111,31 +121,31 @@ pub trait Item {
     fn into_frame(self) -> Result<Frame, String>;
 }
 
-impl Item for Event {
+impl IntoFrame for Event {
     fn into_frame(self) -> Result<Frame, String> {
         Ok(Frame::from(&self))
     }
 }
 
-impl Item for Frame {
+impl IntoFrame for Frame {
     fn into_frame(self) -> Result<Frame, String> {
         Ok(self)
     }
 }
 
-impl Item for String {
+impl IntoFrame for String {
     fn into_frame(self) -> Result<Frame, String> {
         Event::new(self).into_frame()
     }
 }
 
-impl Item for &str {
+impl IntoFrame for &str {
     fn into_frame(self) -> Result<Frame, String> {
         Event::new(self).into_frame()
     }
 }
 
-impl<T: Item, E: fmt::Display> Item for Result<T, E> {
+impl<T: IntoFrame, E: fmt::Display> IntoFrame for Result<T, E> {
     fn into_frame(self) -> Result<Frame, String> {
         self.map_err(|error| error.to_string())?.into_frame()
     }

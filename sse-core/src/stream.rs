@@ -22,10 +22,10 @@ use crate::{
     frame::Frame,
     lease::Lease,
     lifecycle::{Lifecycle, Seat},
-    options::StreamOptions,
+    options::{Rhythm, StreamOptions},
     request::Request,
     response::{Field, Refusal, STREAM_HEADERS},
-    source::{Item, Source},
+    source::Source,
     topic::Topics,
 };
 
@@ -65,7 +65,7 @@ pin_project! {
         timer: Option<Sleep>,
         last_traffic: Instant,
         ends_at: Instant,
-        options: StreamOptions,
+        rhythm: Rhythm,
         opened: bool,
         stopping: bool,
         paused: bool,
@@ -73,13 +73,10 @@ pin_project! {
     }
 }
 
-impl<S> EventStream<S>
-where
-    S: Stream,
-    S::Item: Item,
-{
-    /// Opens a stream that is fed by the application itself: any [`Stream`] of
-    /// [`Event`](crate::Event), [`Frame`](crate::Frame) or `Result<Event, E>`.
+impl<S: Source> EventStream<S> {
+    /// Opens a stream that is fed by the application itself: any [`Stream`] of [`Event`](crate::Event),
+    /// [`Frame`](crate::Frame), text, or a `Result` of these; or a [`Subscription`](crate::Subscription) with a start of
+    /// its own, which [`Hub::open`](crate::Hub::open) opens from where the client is.
     ///
     /// An error ends the stream cleanly and is logged; the client is not told what it was.
     ///
@@ -97,21 +94,30 @@ where
     /// ```
     ///
     /// # Errors
-    /// A [`Refusal`] when the server is stopping, and when the request's token was revoked meanwhile.
-    pub fn open(request: &Request, events: S) -> Result<Self, Refusal> {
+    /// A [`Refusal`] when the server is stopping, and when the request's token was revoked meanwhile or does not
+    /// grant the topics of a subscription.
+    pub fn open(request: &impl AsRef<Request>, events: S) -> Result<Self, Refusal> {
         Self::open_with(request, events, StreamOptions::new())
     }
 
-    /// [`open`](Self::open) with other times than the default.
+    /// [`open`](Self::open) with other options than the default.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_with(request: &Request, events: S, options: StreamOptions) -> Result<Self, Refusal> {
-        Self::from_source(request, None, None, || events, options)
+    pub fn open_with(
+        request: &impl AsRef<Request>,
+        events: S,
+        options: StreamOptions,
+    ) -> Result<Self, Refusal> {
+        let request = request.as_ref();
+        let Some((topics, lifecycle)) = events.origin() else {
+            return Self::from_source(request, None, None, || events, &options);
+        };
+        let lifecycle = lifecycle.clone();
+        request.admit(&topics)?;
+        Self::from_source(request, Some(&lifecycle), Some(&topics), || events, &options)
     }
-}
 
-impl<S: Source> EventStream<S> {
     /// Opens a stream on a source that is made only once nothing speaks against it. It is one of the open streams
     /// of the request's server, and of `lifecycle`, where that is another.
     pub(crate) fn from_source(
@@ -119,17 +125,23 @@ impl<S: Source> EventStream<S> {
         lifecycle: Option<&Lifecycle>,
         topics: Option<&Topics>,
         source: impl FnOnce() -> S,
-        options: StreamOptions,
+        options: &StreamOptions,
     ) -> Result<Self, Refusal> {
         // A HEAD gets the head of the answer, and holds nothing.
         let (source, seat, other, lease) = if request.is_head() {
             (None, None, None, None)
         } else {
-            let (seat, other) = request.seats(lifecycle, &options)?;
+            let (seat, other) = request.seats(lifecycle, options.rhythm)?;
             let lease = request.lease(topics)?;
             (Some(source()), Some(seat), other, lease)
         };
-        let rare = Rare { lease, seat: other, held: None, headers: request.fields().into() };
+        let rare = Rare {
+            lease,
+            seat: other,
+            held: None,
+            headers: request.fields().into(),
+            keep_alive: options.keep_alive_event.as_ref().map(|frame| frame.as_bytes().clone()),
+        };
         let now = Instant::now();
         Ok(Self {
             source,
@@ -138,12 +150,43 @@ impl<S: Source> EventStream<S> {
             timer: None,
             last_traffic: now,
             ends_at: now + options.jittered_max_age(),
-            options,
+            rhythm: options.rhythm,
             opened: false,
             stopping: false,
             paused: false,
             rare: rare.boxed(),
         })
+    }
+
+    /// The same stream, fed otherwise.
+    pub(crate) fn map_source<T>(self, map: impl FnOnce(S) -> T) -> EventStream<T> {
+        let Self {
+            source,
+            seat,
+            waker,
+            timer,
+            last_traffic,
+            ends_at,
+            rhythm,
+            opened,
+            stopping,
+            paused,
+            rare,
+        } = self;
+        let source = source.map(map);
+        EventStream {
+            source,
+            seat,
+            waker,
+            timer,
+            last_traffic,
+            ends_at,
+            rhythm,
+            opened,
+            stopping,
+            paused,
+            rare,
+        }
     }
 
     /// What feeds it, until it ends.
@@ -303,27 +346,40 @@ impl<S: Source> Parts<'_, S> {
 
     /// What is sent where no event is due: at the opening, and after a silence. Whether anything is.
     fn tick(&mut self, now: Instant, batch: &mut Batch) -> bool {
-        let Some(source) = self.source.as_mut().as_pin_mut() else {
+        let Some(mut source) = self.source.as_mut().as_pin_mut() else {
             return false;
         };
         if !*self.opened {
-            if let Some(frame) = source.greeting() {
+            if let Some(frame) = source.as_mut().greeting() {
                 batch.push(frame.into_bytes());
+                return true;
             }
-            return true;
+            if self.rhythm.says_hello() {
+                return true;
+            }
+            *self.opened = true;
         }
-        let silent = now >= *self.last_traffic + self.options.keep_alive_after();
-        if silent {
-            let frame = source.heartbeat().map(Frame::into_bytes);
-            batch.push(frame.unwrap_or(Bytes::from_static(COMMENT)));
+        if now < *self.last_traffic + self.rhythm.keep_alive() {
+            return false;
         }
-        silent
+        let event = self.rare.as_ref().and_then(|rare| rare.keep_alive.clone());
+        let position = source.heartbeat().map(Frame::into_bytes);
+        match (position, event) {
+            (position, Some(event)) if self.rhythm.keeps_alive => {
+                position.into_iter().chain([event]).for_each(|frame| batch.force(frame));
+            }
+            (Some(position), _) => batch.force(position),
+            (None, _) if self.rhythm.keeps_alive => batch.force(Bytes::from_static(COMMENT)),
+            // As if it had been: the next look is as far away.
+            (None, _) => *self.last_traffic = now,
+        }
+        !batch.is_empty()
     }
 
     /// Sets the timer to when the stream must look again.
     fn sleep(&mut self, now: Instant, cx: &mut Context<'_>) {
         let target = [
-            Some(*self.last_traffic + self.options.keep_alive_after()),
+            Some(*self.last_traffic + self.rhythm.keep_alive()),
             Some(*self.ends_at),
             self.source_wakes_at(),
             self.lease().map(|lease| lease.wake_at(now)),
@@ -357,12 +413,12 @@ impl<S: Source> Parts<'_, S> {
         }
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
         // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
-        let retry_line = || format!("retry: {}\n", self.options.jittered_retry().as_millis());
         if !std::mem::replace(self.opened, true) {
-            chunk.prepend(&[COMMENT, retry_line().as_bytes()].concat());
+            let comment = if self.rhythm.opening_comment { COMMENT } else { b"" };
+            chunk.prepend(&[comment, self.rhythm.retry_line().as_bytes()].concat());
         }
         if over || (*self.stopping && ended) {
-            chunk.append(retry_line().into());
+            chunk.append(self.rhythm.retry_line().into());
         }
         if ended {
             self.source.set(None);
@@ -401,11 +457,17 @@ struct Rare {
     held: Option<Bytes>,
     /// Header fields beyond those of every stream.
     headers: Box<[Field]>,
+    /// What is sent in place of the comment that keeps the connection alive.
+    keep_alive: Option<Bytes>,
 }
 
 impl Rare {
     fn boxed(self) -> Option<Box<Self>> {
-        (self.lease.is_some() || self.seat.is_some() || !self.headers.is_empty()).then(|| Box::new(self))
+        let is_used = self.lease.is_some()
+            || self.seat.is_some()
+            || !self.headers.is_empty()
+            || self.keep_alive.is_some();
+        is_used.then(|| Box::new(self))
     }
 
     /// Whether nothing in it is due, but for what the wall clock says.

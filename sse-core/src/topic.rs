@@ -80,6 +80,13 @@ impl Topics {
         Ok(Self(topics.into()))
     }
 
+    /// Some that are topics already, perhaps none.
+    pub(crate) fn of(mut topics: Vec<Topic>) -> Self {
+        topics.sort_unstable();
+        topics.dedup();
+        Self(topics.into())
+    }
+
     /// The topics that a query string names with `topic=`, which may stand there more than once; `default`
     /// where it names none. **Whatever the client wishes**: [`among`](Self::among) says what it may have.
     ///
@@ -96,8 +103,7 @@ impl Topics {
     /// above [`MAX_TOPICS_PER_QUERY`], and what [`new`](Self::new) refuses.
     pub fn from_query<T>(query: &str, default: T) -> Result<Self, TopicError>
     where
-        T: TryInto<Self>,
-        TopicError: From<T::Error>,
+        T: TryInto<Self, Error: Into<TopicError>>,
     {
         let names = query_values(query, &["topic"])
             .map(|value| value.ok_or(TopicError::Query))
@@ -107,7 +113,7 @@ impl Topics {
             return Err(TopicError::TooMany);
         }
         if names.is_empty() {
-            return Ok(default.try_into()?);
+            return default.try_into().map_err(Into::into);
         }
         Self::new(names)
     }

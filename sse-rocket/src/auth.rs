@@ -1,7 +1,5 @@
 //! [`Authorized`]: the guard of requests with a good token, and the fairing that renders its refusals.
 
-use std::ops::Deref;
-
 use rocket::{
     Build, Data, Ignite, Request, Response, Rocket, Sentinel,
     config::LogLevel,
@@ -12,7 +10,7 @@ use rocket::{
 use sse_core::{Auth, Lifecycle};
 
 use crate::{
-    Error,
+    Error, Extracted,
     request::{Head, Original},
 };
 
@@ -131,19 +129,10 @@ fn refuse<T>(request: &Request<'_>, error: Error) -> Outcome<T, Error> {
 
 /// Guards a request with a good token.
 ///
-/// It is a [`Request`](sse_core::Request) for [`Hub::open`](sse_core::Hub::open), and in any other handler the
-/// proof of who asks. Rocket refuses to launch where a handler asks for it and [`with_auth`], or the fairing of
-/// the hub, is not attached.
-#[derive(Clone, Debug)]
-pub struct Authorized(sse_core::Authorized);
-
-impl Deref for Authorized {
-    type Target = sse_core::Authorized;
-
-    fn deref(&self) -> &sse_core::Authorized {
-        &self.0
-    }
-}
+/// It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that are granted, and is in any other handler
+/// the proof of who asks: see [`Extracted`] and [`sse_core::Authorized`]. Rocket refuses to launch where a handler asks
+/// for it and [`with_auth`], or the fairing of the hub, is not attached.
+pub type Authorized = Extracted<sse_core::Authorized>;
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Authorized {

@@ -4,12 +4,14 @@
 
 #[cfg(feature = "jwt")]
 mod auth;
+mod extracted;
 mod fairing;
 mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
 pub use auth::{AuthFairing, Authorized, TrustedOrigin, with_auth};
+pub use extracted::Extracted;
 pub use fairing::{SseFairing, with_hub, with_lifecycle};
 pub use request::SseRequest;
 pub use response::{Error, Sse};

@@ -1,6 +1,6 @@
 //! [`SseRequest`]: the request guard.
 
-use std::{borrow::Cow, convert::Infallible, net::SocketAddr, ops::Deref};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr};
 
 use rocket::{
     Ignite, Rocket, Sentinel,
@@ -9,20 +9,13 @@ use rocket::{
 };
 use sse_core::{Lifecycle, Request, RequestHead};
 
+use crate::Extracted;
+
 /// Guards what opening a stream takes: the client's position, its query, its address.
 ///
 /// Rocket refuses to launch where a handler asks for it and neither [`with_hub`](crate::with_hub) nor
 /// [`with_lifecycle`](crate::with_lifecycle) is attached.
-#[derive(Clone, Debug)]
-pub struct SseRequest(Request);
-
-impl Deref for SseRequest {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        &self.0
-    }
-}
+pub type SseRequest = Extracted<Request>;
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for SseRequest {
@@ -67,8 +60,8 @@ impl RequestHead for Head<'_, '_> {
         self.original().method.unwrap_or_else(|| self.0.method()).as_str()
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.0.headers().get(name).map(str::as_bytes).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.headers().get(name).map(str::as_bytes)
     }
 
     fn host(&self) -> Option<Cow<'_, str>> {

@@ -95,7 +95,6 @@ impl Error {
 
     /// The status that a catcher is asked to render. One that is no error, which tells a browser to come back, has
     /// none.
-    #[cfg(feature = "jwt")]
     pub(crate) fn status(&self) -> Status {
         match self.0.status() {
             200 => Status::ServiceUnavailable,
@@ -139,6 +138,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// For handlers that return `Result<_, Status>`: the sentence and the header fields are lost.
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        error.status()
+    }
+}
+
 impl<'r, 'o: 'r> Responder<'r, 'o> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
@@ -167,8 +173,8 @@ mod tests {
             "GET"
         }
 
-        fn headers(&self, name: &str) -> Vec<&[u8]> {
-            if name == "last-event-id" { vec![self.0.as_bytes()] } else { Vec::new() }
+        fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+            (name == "last-event-id").then_some(self.0.as_bytes()).into_iter()
         }
 
         fn query(&self) -> Option<&str> {

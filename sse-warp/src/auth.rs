@@ -1,12 +1,12 @@
 //! [`authorized`]: the filter of requests with a good token.
 
-use std::{convert::Infallible, ops::Deref};
+use std::convert::Infallible;
 
 use sse_core::{Auth, Lifecycle};
 use warp::{Filter, Rejection, Reply, reject};
 
 use crate::{
-    Error,
+    Error, Extracted,
     request::{Head, head},
 };
 
@@ -21,22 +21,13 @@ pub fn authorized<T: AsRef<Lifecycle>>(
     let lifecycle = lifecycle.as_ref().clone();
     head().and_then(move |head: Box<Head>| {
         let authorized = auth.authorize(&*head, &lifecycle);
-        async { authorized.await.map(Authorized).map_err(|refusal| reject::custom(Error::from(refusal))) }
+        async { authorized.await.map(Extracted).map_err(|refusal| reject::custom(Error::from(refusal))) }
     })
 }
 
-/// What the [`authorized`] filter extracts: a [`Request`](sse_core::Request) for
-/// [`Hub::open`](sse_core::Hub::open), and in any other handler the proof of who asks.
-#[derive(Clone, Debug)]
-pub struct Authorized(sse_core::Authorized);
-
-impl Deref for Authorized {
-    type Target = sse_core::Authorized;
-
-    fn deref(&self) -> &sse_core::Authorized {
-        &self.0
-    }
-}
+/// What the [`authorized`] filter extracts. It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that
+/// are granted, and is in any other handler the proof of who asks: see [`Extracted`] and [`sse_core::Authorized`].
+pub type Authorized = Extracted<sse_core::Authorized>;
 
 /// A filter that lets a request pass that comes from a page of this origin, of a listed one, or from no page at all;
 /// for the handler that signs in: see [`Auth::check_origin`]. Rejects others with the refusal, which [`recover`]

@@ -4,11 +4,13 @@
 
 #[cfg(feature = "jwt")]
 mod auth;
+mod extracted;
 mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
 pub use auth::{Authorized, authorized, preflight, recover, trusted_origin, with_auth};
+pub use extracted::Extracted;
 pub use request::{PeerAddr, SseRequest, request, with_hub};
 pub use response::{Error, Sse};
 pub use sse_core::*;

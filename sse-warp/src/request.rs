@@ -1,6 +1,6 @@
 //! [`request`]: the filter that reads what opening a stream takes.
 
-use std::{borrow::Cow, convert::Infallible, net::SocketAddr, ops::Deref};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr};
 
 use sse_core::{Hub, Lifecycle, Request, RequestHead};
 use warp::{
@@ -9,6 +9,8 @@ use warp::{
     http::{HeaderMap, HeaderValue, Method},
     path::FullPath,
 };
+
+use crate::Extracted;
 
 /// A filter that gives a handler the [`Hub`].
 pub fn with_hub(hub: &Hub) -> impl Filter<Extract = (Hub,), Error = Infallible> + Clone + use<> {
@@ -23,7 +25,7 @@ pub fn request<T: AsRef<Lifecycle>>(
     lifecycle: &T,
 ) -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Clone + use<T> {
     let lifecycle = lifecycle.as_ref().clone();
-    head().map(move |head: Box<Head>| SseRequest(Box::new(Request::new(&*head, &lifecycle))))
+    head().map(move |head: Box<Head>| Extracted(Box::new(Request::new(&*head, &lifecycle))))
 }
 
 /// In a box, which grows field by field: hyper keeps as much room as a handler's future takes for as long as the
@@ -54,16 +56,7 @@ pub struct PeerAddr(pub SocketAddr);
 
 /// What the [`request`] filter extracts.
 // In a box: hyper keeps the room of whatever a handler's future holds.
-#[derive(Clone, Debug)]
-pub struct SseRequest(Box<Request>);
-
-impl Deref for SseRequest {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        &self.0
-    }
-}
+pub type SseRequest = Extracted<Box<Request>>;
 
 pub(crate) struct Head {
     method: Method,
@@ -86,8 +79,8 @@ impl RequestHead for Head {
         self.method.as_str()
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
     fn host(&self) -> Option<Cow<'_, str>> {

@@ -72,7 +72,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// For filters that reject with it; `recover` finds it.
+/// For filters that reject with it: it turns into a `Rejection` by `?`, and `recover` finds it.
 impl Reject for Error {}
 
 impl Reply for Error {
@@ -129,8 +129,8 @@ mod tests {
             "GET"
         }
 
-        fn headers(&self, name: &str) -> Vec<&[u8]> {
-            if name == "last-event-id" { vec![self.0.as_bytes()] } else { Vec::new() }
+        fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+            (name == "last-event-id").then_some(self.0.as_bytes()).into_iter()
         }
 
         fn query(&self) -> Option<&str> {

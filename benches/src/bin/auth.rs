@@ -42,9 +42,9 @@ impl RequestHead for Head {
         "GET"
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let is_there = name == "authorization" && !self.bearer.is_empty();
-        is_there.then_some(self.bearer.as_bytes()).into_iter().collect()
+        is_there.then_some(self.bearer.as_bytes()).into_iter()
     }
 
     fn path(&self) -> &'static str {

@@ -23,8 +23,8 @@ impl RequestHead for Get {
         "GET"
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        if name == "last-event-id" { vec![self.0.as_bytes()] } else { Vec::new() }
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        (name == "last-event-id").then_some(self.0.as_bytes()).into_iter()
     }
 
     fn query(&self) -> Option<&str> {

@@ -25,8 +25,8 @@ impl RequestHead for Get {
         "GET"
     }
 
-    fn headers(&self, _: &str) -> Vec<&[u8]> {
-        Vec::new()
+    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
     }
 
     fn query(&self) -> Option<&str> {

@@ -1,6 +1,6 @@
 //! [`Authorized`]: a request that was let in.
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket_store::SessionKey,
@@ -15,8 +15,8 @@ use crate::{
 
 /// A request with a good token: what it asks for, who asks, and what that one may see.
 ///
-/// It is a [`Request`], so [`Hub::open`](crate::Hub::open) and [`EventStream::open`](crate::EventStream::open)
-/// take it. A stream that is opened with it
+/// [`Hub::open`](crate::Hub::open) and [`EventStream::open`](crate::EventStream::open) take it like a [`Request`]. A
+/// stream that is opened with it
 ///
 /// - has no topic that the token does not grant: asking for one is a 403,
 /// - ends when the token expires, or when it is [revoked](Revocations),
@@ -25,7 +25,7 @@ use crate::{
 /// ```
 /// use sse_core::{Auth, EventStream, Hub, Refusal, RequestHead, Subscription};
 ///
-/// async fn events(auth: Auth, hub: Hub, head: &dyn RequestHead) -> Result<EventStream<Subscription>, Refusal> {
+/// async fn events(auth: Auth, hub: Hub, head: &impl RequestHead) -> Result<EventStream<Subscription>, Refusal> {
 ///     let client = auth.authorize(head, hub.lifecycle()).await?;
 ///     hub.open(&client, client.granted_topics()?)
 /// }
@@ -41,6 +41,11 @@ pub struct Authorized {
 impl Authorized {
     pub(super) fn new(request: Request, pass: Arc<Pass>) -> Self {
         Self { request: request.with_terms(Arc::clone(&pass) as Arc<dyn Terms>), pass }
+    }
+
+    /// What was asked: its query, its address, the client's position.
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
     /// Who asks (`sub`).
@@ -64,11 +69,10 @@ impl Authorized {
     /// A [`Refusal`] with 403, whichever is not granted; with 400 for topics that are none.
     pub fn granted<T>(&self, topics: T) -> Result<Topics, Refusal>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        let topics = topics.try_into().map_err(|error| self.refuse(TopicError::from(error)))?;
-        self.pass.check(&topics).map_err(|denial| self.refuse(denial))?;
+        let topics = topics.try_into().map_err(|error| self.request.refuse(error.into()))?;
+        self.pass.check(&topics).map_err(|denial| self.request.refuse(denial))?;
         Ok(topics)
     }
 
@@ -82,10 +86,10 @@ impl Authorized {
     /// for what [`Topics::from_query`] refuses.
     pub fn granted_topics(&self) -> Result<Topics, Refusal> {
         let own: Vec<_> = self.pass.granted.exact().collect();
-        match Topics::from_query(self.query(), own) {
+        match Topics::from_query(self.request.query(), own) {
             Ok(topics) => self.granted(topics),
-            Err(TopicError::None) => Err(self.refuse(Denial::Scope("the token names no topic"))),
-            Err(error) => Err(self.refuse(error)),
+            Err(TopicError::None) => Err(self.request.refuse(Denial::Scope("the token names no topic"))),
+            Err(error) => Err(self.request.refuse(error)),
         }
     }
 
@@ -94,11 +98,15 @@ impl Authorized {
     }
 }
 
-impl Deref for Authorized {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
+impl AsRef<Request> for Authorized {
+    fn as_ref(&self) -> &Request {
         &self.request
+    }
+}
+
+impl AsRef<Self> for Authorized {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

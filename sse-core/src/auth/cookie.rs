@@ -50,8 +50,8 @@ impl CookieKind {
 }
 
 /// The cookies whose names begin so: the rest of each name, and its value.
-pub(super) fn all(head: &dyn RequestHead, prefix: &str) -> Vec<(String, String)> {
-    let pairs = head.headers("cookie").into_iter().flat_map(|field| field.split(|byte| *byte == b';'));
+pub(super) fn all(head: &impl RequestHead, prefix: &str) -> Vec<(String, String)> {
+    let pairs = head.headers("cookie").flat_map(|field| field.split(|byte| *byte == b';'));
     let named = pairs.filter_map(|pair| {
         let (name, value) =
             std::str::from_utf8(pair.trim_ascii()).ok()?.strip_prefix(prefix)?.split_once('=')?;
@@ -64,8 +64,8 @@ pub(super) fn all(head: &dyn RequestHead, prefix: &str) -> Vec<(String, String)>
 /// `None` where there are too many.
 ///
 /// Two of one name are no mistake of the client's: a neighbour under the same domain can set one too.
-pub(super) fn values(head: &dyn RequestHead, name: &str) -> Option<Vec<String>> {
-    let pairs = head.headers("cookie").into_iter().flat_map(|field| field.split(|byte| *byte == b';'));
+pub(super) fn values(head: &impl RequestHead, name: &str) -> Option<Vec<String>> {
+    let pairs = head.headers("cookie").flat_map(|field| field.split(|byte| *byte == b';'));
     let values = pairs.filter_map(|pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned())

@@ -49,7 +49,7 @@ pub(super) struct Sources {
 
 impl Sources {
     /// The first that is there decides; what it is worth is found out later, and there is no second try.
-    pub(super) fn read(&self, head: &dyn RequestHead) -> Result<Credential, Denial> {
+    pub(super) fn read(&self, head: &impl RequestHead) -> Result<Credential, Denial> {
         let query = head.query().unwrap_or_default();
         let in_query = one(query_values(query, &["access_token"]))?;
         let ticket = match self.ticket_cookie {
@@ -114,11 +114,11 @@ fn holds_secret(text: &str) -> bool {
 }
 
 /// The token in `Authorization: Bearer`; other schemes are somebody else's.
-fn bearer(head: &dyn RequestHead) -> Result<Option<String>, Denial> {
-    let fields = head.headers("authorization");
-    let value = match fields.as_slice() {
-        [] => return Ok(None),
-        [value] => *value,
+fn bearer(head: &impl RequestHead) -> Result<Option<String>, Denial> {
+    let mut fields = head.headers("authorization");
+    let value = match (fields.next(), fields.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value,
         _ => return Err(Denial::Malformed("more than one header Authorization")),
     };
     let Some((scheme, rest)) = value.split_at_checked("bearer".len()) else {

@@ -30,7 +30,7 @@ mod ticket;
 mod ticket_store;
 mod verifier;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwks")]
 pub use self::jwks::FetchedKeys;
@@ -139,14 +139,15 @@ impl Auth {
     /// The log has the reason, at level info, and never the token.
     pub fn authorize(
         &self,
-        head: &dyn RequestHead,
+        head: &impl RequestHead,
         lifecycle: &Lifecycle,
-    ) -> impl Future<Output = Result<Authorized, Refusal>> + Send + use<> {
+    ) -> Pin<Box<dyn Future<Output = Result<Authorized, Refusal>> + Send>> {
         let auth = self.clone();
         let fields = self.0.origins.fields(head);
         let credential = self.credential(head);
         let request = Request::new(head, lifecycle);
-        async move {
+        // Boxed: so it holds nothing of the head, whatever that is.
+        Box::pin(async move {
             let admitted = match credential {
                 Ok(credential) => auth.admit(credential, fields.clone()).await,
                 Err(denial) => Err(denial),
@@ -155,12 +156,12 @@ impl Auth {
                 Ok(pass) => Ok(Authorized::new(request, Arc::new(pass))),
                 Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
             }
-        }
+        })
     }
 
     /// The answer to a preflight (`OPTIONS`) of any path that pages of other origins use: 204 for an allowed
     /// origin, 403 else. It needs no token, for browsers send none with it.
-    pub fn preflight(&self, head: &dyn RequestHead) -> Refusal {
+    pub fn preflight(&self, head: &impl RequestHead) -> Refusal {
         self.0.origins.preflight(head)
     }
 
@@ -172,8 +173,7 @@ impl Auth {
     /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
     pub fn issue_ticket<T>(&self, client: &Authorized, topics: T) -> Result<Ticket, Refusal>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
         self.issue(client, None, client.granted(topics)?)
     }
@@ -184,8 +184,7 @@ impl Auth {
     /// As there; 500 too for what is no path.
     pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
         self.issue(client, Some(path), client.granted(topics)?)
     }
@@ -193,13 +192,15 @@ impl Auth {
     fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
         let Some(tickets) = self.0.tickets.as_ref().filter(|_| path.is_none_or(ticket::is_path)) else {
             tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");
-            return Err(client.refuse(Refusal::of(500, "The server is not configured for tickets.")));
+            return Err(client
+                .request()
+                .refuse(Refusal::of(500, "The server is not configured for tickets.")));
         };
         // A cookie needs no ticket, and a ticket must not beget others.
         if !client.pass().by_header {
-            return Err(client.refuse(Denial::Missing));
+            return Err(client.request().refuse(Denial::Missing));
         }
-        tickets.issue(client.claims(), path, &topics).map_err(|denial| client.refuse(denial))
+        tickets.issue(client.claims(), path, &topics).map_err(|denial| client.request().refuse(denial))
     }
 
     /// Whether a request comes from a page of this very origin, of a [listed one](AuthBuilder::allowed_origins), or
@@ -208,7 +209,7 @@ impl Auth {
     ///
     /// # Errors
     /// A [`Refusal`] with 403 for a page of another site or of a neighbour, with 421 for another host.
-    pub fn check_origin(&self, head: &dyn RequestHead) -> Result<(), Refusal> {
+    pub fn check_origin(&self, head: &impl RequestHead) -> Result<(), Refusal> {
         let origins = &self.0.origins;
         let checked = origins.check_host(head).and_then(|()| origins.check_origin(head));
         checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
@@ -242,7 +243,7 @@ impl Auth {
         self.0.cookies.set(&self.0.cookie_name, "", "/", Duration::ZERO)
     }
 
-    fn credential(&self, head: &dyn RequestHead) -> Result<Credential, Denial> {
+    fn credential(&self, head: &impl RequestHead) -> Result<Credential, Denial> {
         self.0.origins.check_host(head)?;
         let credential = self.0.sources.read(head)?;
         if credential.is_ambient() {

@@ -42,7 +42,7 @@ impl Origins {
     }
 
     /// Header fields that let a page of a listed origin read the answer, and keep caches from mixing origins up.
-    pub(super) fn fields(&self, head: &dyn RequestHead) -> Vec<Field> {
+    pub(super) fn fields(&self, head: &impl RequestHead) -> Vec<Field> {
         let mut fields = Vec::new();
         if self.allowed.is_empty() {
             return fields;
@@ -57,7 +57,7 @@ impl Origins {
 
     /// Whether a credential that browsers send by themselves counts: only if a page of ours, of our site or on
     /// the list has asked for it, by script.
-    pub(super) fn check_ambient(&self, head: &dyn RequestHead) -> Result<(), Denial> {
+    pub(super) fn check_ambient(&self, head: &impl RequestHead) -> Result<(), Denial> {
         let mode = text(head, "sec-fetch-mode");
         if !matches!(mode.as_deref(), None | Some("cors" | "same-origin")) {
             return Err(Denial::CrossSite("a cookie, but the request is none of a script"));
@@ -68,11 +68,11 @@ impl Origins {
     }
 
     /// Whether a page of ours or on the list has asked, or none at all.
-    pub(super) fn check_origin(&self, head: &dyn RequestHead) -> Result<(), Denial> {
+    pub(super) fn check_origin(&self, head: &impl RequestHead) -> Result<(), Denial> {
         self.check_site(head, false)
     }
 
-    fn check_site(&self, head: &dyn RequestHead, allows_neighbours: bool) -> Result<(), Denial> {
+    fn check_site(&self, head: &impl RequestHead, allows_neighbours: bool) -> Result<(), Denial> {
         if self.listed(head).is_some() {
             return Ok(());
         }
@@ -83,22 +83,23 @@ impl Origins {
             Some("same-site") if allows_neighbours => true,
             _ => return Err(Denial::CrossSite("the request is another site's")),
         };
-        match head.headers("origin").as_slice() {
-            [] => Ok(()),
-            [origin] if *origin != b"null" && (near || is_own(head, origin)) => Ok(()),
+        let mut origins = head.headers("origin");
+        match (origins.next(), origins.next()) {
+            (None, _) => Ok(()),
+            (Some(origin), None) if origin != b"null" && (near || is_own(head, origin)) => Ok(()),
             _ => Err(Denial::CrossSite("the origin is not on the list")),
         }
     }
 
     /// Whether the request is meant for this server: a name that was made to point here is not
     /// (DNS rebinding).
-    pub(super) fn check_host(&self, head: &dyn RequestHead) -> Result<(), Denial> {
+    pub(super) fn check_host(&self, head: &impl RequestHead) -> Result<(), Denial> {
         if self.hosts.is_empty() {
             return Ok(());
         }
         let host = head.host().map(|host| host.to_ascii_lowercase()).unwrap_or_default();
         let bare = without_port(&host);
-        if head.headers("host").len() < 2 && self.hosts.iter().any(|own| *own == host || own == bare) {
+        if head.headers("host").nth(1).is_none() && self.hosts.iter().any(|own| *own == host || own == bare) {
             Ok(())
         } else {
             Err(Denial::Host)
@@ -106,7 +107,7 @@ impl Origins {
     }
 
     /// The answer to `OPTIONS`.
-    pub(super) fn preflight(&self, head: &dyn RequestHead) -> Refusal {
+    pub(super) fn preflight(&self, head: &impl RequestHead) -> Refusal {
         let fields = self.fields(head);
         if let Err(denial) = self.check_host(head) {
             return refuse(denial, &fields, false);
@@ -121,17 +122,17 @@ impl Origins {
     }
 
     /// The request's origin, if it has one and it is on the list.
-    fn listed(&self, head: &dyn RequestHead) -> Option<&str> {
-        let fields = head.headers("origin");
-        let [origin] = fields.as_slice() else {
+    fn listed(&self, head: &impl RequestHead) -> Option<&str> {
+        let mut origins = head.headers("origin");
+        let (Some(origin), None) = (origins.next(), origins.next()) else {
             return None;
         };
-        self.allowed.iter().map(String::as_str).find(|listed| listed.as_bytes() == *origin)
+        self.allowed.iter().map(String::as_str).find(|listed| listed.as_bytes() == origin)
     }
 }
 
 /// Whether an origin is the host that was asked.
-fn is_own(head: &dyn RequestHead, origin: &[u8]) -> bool {
+fn is_own(head: &impl RequestHead, origin: &[u8]) -> bool {
     let Some(host) = head.host().map(|host| host.to_ascii_lowercase()) else {
         return false;
     };
@@ -144,12 +145,12 @@ fn is_own(head: &dyn RequestHead, origin: &[u8]) -> bool {
     own(b"https://", ":443") || own(b"http://", ":80")
 }
 
-fn text(head: &dyn RequestHead, name: &str) -> Option<String> {
-    let fields = head.headers(name);
+fn text(head: &impl RequestHead, name: &str) -> Option<String> {
+    let mut fields = head.headers(name);
     // Twice is not absent.
-    fields.first().map(|value| match fields.len() {
-        1 => String::from_utf8_lossy(value).to_ascii_lowercase(),
-        _ => String::new(),
+    fields.next().map(|value| match fields.next() {
+        None => String::from_utf8_lossy(value).to_ascii_lowercase(),
+        Some(_) => String::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     id::EventId,
     lifecycle::Lifecycle,
-    log::{Limits, Log, OnGap, Policy, ReplayCap},
+    log::{Limits, Log},
     options::StreamOptions,
     topic::TopicPattern,
 };
@@ -30,7 +30,6 @@ impl Default for HubBuilder {
             limits: Limits::default(),
             settings: Settings {
                 max_event_bytes: 256 << 10,
-                policy: Policy { on_gap: OnGap::default(), replay: None },
                 positions: true,
                 latest: Vec::new(),
                 linger: None,
@@ -94,21 +93,6 @@ impl HubBuilder {
         self
     }
 
-    /// What a stream does after a gap was told (default: goes on with everything that is still kept).
-    #[must_use]
-    pub fn on_gap(mut self, then: OnGap) -> Self {
-        self.settings.policy.on_gap = then;
-        self
-    }
-
-    /// How much of the past one connection is sent, at least one event (default: all that is kept). A client
-    /// that is owed more gets a clean end, comes back after its `retry`, and goes on where it was.
-    #[must_use]
-    pub fn max_replay(mut self, events: usize, bytes: usize) -> Self {
-        self.settings.policy.replay = Some(ReplayCap { events, bytes });
-        self
-    }
-
     /// Whether streams carry `sse-position` events (default: yes).
     ///
     /// Without them a client that is cut before its first event comes back without a position and misses what
@@ -133,7 +117,7 @@ impl HubBuilder {
         self
     }
 
-    /// Keep-alive, reconnection time and age of this hub's streams.
+    /// How this hub's streams begin, live and end, where [`Hub::open_with`] does not say otherwise.
     #[must_use]
     pub fn stream_options(mut self, options: StreamOptions) -> Self {
         self.settings.options = options;

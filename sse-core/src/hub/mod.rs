@@ -1,24 +1,28 @@
 //! [`Hub`]: publish to topics, subscribe to topics, come back and miss nothing.
 
 mod builder;
+mod filter_map;
+mod received;
 mod shared;
 mod subscription;
 mod wake;
 
-use std::{convert::Infallible, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use self::shared::Shared;
 pub use self::{
     builder::HubBuilder,
+    filter_map::FilterMap,
+    received::Received,
     subscription::{Subscription, SubscriptionHandle},
 };
 use crate::{
-    event::Event,
+    event::{Event, EventError},
     frame::Draft,
-    id::{ClientId, EventId},
-    last_event_id::LastEventId,
+    id::EventId,
     lifecycle::Lifecycle,
-    log::Start,
+    log::{Position, Start},
+    options::StreamOptions,
     request::Request,
     response::Refusal,
     stream::EventStream,
@@ -71,10 +75,13 @@ impl Hub {
     ///
     /// # Errors
     /// [`PublishError`]; then nobody was sent anything.
-    pub async fn publish<T>(&self, topics: T, event: impl Into<Event>) -> Result<EventId, PublishError>
+    pub async fn publish<T>(
+        &self,
+        topics: T,
+        event: impl TryInto<Event, Error: Into<EventError>>,
+    ) -> Result<EventId, PublishError>
     where
-        T: TryInto<Topics>,
-        PublishError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
         self.publish_blocking(topics, event)
     }
@@ -83,13 +90,16 @@ impl Hub {
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn publish_blocking<T>(&self, topics: T, event: impl Into<Event>) -> Result<EventId, PublishError>
+    pub fn publish_blocking<T>(
+        &self,
+        topics: T,
+        event: impl TryInto<Event, Error: Into<EventError>>,
+    ) -> Result<EventId, PublishError>
     where
-        T: TryInto<Topics>,
-        PublishError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        let topics = topics.try_into()?;
-        let event = event.into();
+        let topics = topics.try_into().map_err(Into::into)?;
+        let event = event.try_into().map_err(Into::into)?;
         if event.id.is_some() {
             return Err(PublishError::OwnId);
         }
@@ -106,39 +116,82 @@ impl Hub {
         Ok(self.0.append(&topics, draft))
     }
 
-    /// Opens the stream that answers a request: these topics, from the position that the client asks for.
+    /// Opens the stream that answers a request: these topics, from the position that the client asks for. It
+    /// takes a [`Request`], an authorised one, or what an adapter extracts.
     ///
     /// Whatever the client's `Last-Event-ID` holds, it gets a stream: what can be replayed is, what cannot is
     /// told as a gap. A request of another [`Lifecycle`] than the hub's opens a stream that counts with both, and
     /// ends when either stops.
     ///
     /// # Errors
-    /// A [`Refusal`] for topics that are none, for topics that an authorised request is not granted, and when
+    /// A [`Refusal`] for names that are not topics, for topics that an authorised request is not granted, and when
     /// the server is stopping.
-    pub fn open<T>(&self, request: &Request, topics: T) -> Result<EventStream<Subscription>, Refusal>
+    pub fn open<T>(
+        &self,
+        request: &impl AsRef<Request>,
+        topics: T,
+    ) -> Result<EventStream<Subscription>, Refusal>
     where
-        T: TryInto<Topics>,
-        Refusal: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        let topics = topics.try_into().map_err(|error| request.refuse(error))?;
-        request.admit(&topics)?;
-        let start = Start::from(request.last_event_id());
-        let source = || Subscription::new(&self.0, &topics, start);
-        let settings = &self.0.settings;
-        EventStream::from_source(request, Some(&settings.lifecycle), Some(&topics), source, settings.options)
+        self.open_as(request.as_ref(), topics, &self.0.settings.options)
     }
 
-    /// Subscribes without a request; [`open`](Self::open) is for handlers.
+    /// [`open`](Self::open) with other options than the hub's, which [`stream_options`](Self::stream_options) are a
+    /// start for.
     ///
     /// # Errors
-    /// [`TopicError`] for topics that are none.
+    /// As [`open`](Self::open).
+    pub fn open_with<T>(
+        &self,
+        request: &impl AsRef<Request>,
+        topics: T,
+        options: StreamOptions,
+    ) -> Result<EventStream<Subscription>, Refusal>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        self.open_as(request.as_ref(), topics, &options)
+    }
+
+    fn open_as<T>(
+        &self,
+        request: &Request,
+        topics: T,
+        options: &StreamOptions,
+    ) -> Result<EventStream<Subscription>, Refusal>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        let topics = topics.try_into().map_err(|error| request.refuse(error.into()))?;
+        request.admit(&topics)?;
+        let start = match request.last_event_id() {
+            None => Position::Server(options.start),
+            Some(id) => Position::Client(id.as_client_id()),
+        };
+        let source = || Subscription::new(&self.0, &topics, start, options.policy);
+        EventStream::from_source(request, Some(self.lifecycle()), Some(&topics), source, options)
+    }
+
+    /// How the hub's streams begin, live and end: the builder's
+    /// [`stream_options`](HubBuilder::stream_options).
+    pub fn stream_options(&self) -> StreamOptions {
+        self.0.settings.options.clone()
+    }
+
+    /// Subscribes without a request: for WebSockets, tests, and whatever else reads events on this side. Handlers of
+    /// event streams take [`open`](Self::open).
+    ///
+    /// The hub's [`on_gap`](StreamOptions::on_gap) and caps on replay count here too.
+    ///
+    /// # Errors
+    /// [`TopicError`] for names that are not topics.
     pub fn subscribe<T>(&self, topics: T, start: Start) -> Result<Subscription, TopicError>
     where
-        T: TryInto<Topics>,
-        TopicError: From<T::Error>,
+        T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        let topics = topics.try_into()?;
-        Ok(Subscription::new(&self.0, &topics, start))
+        let topics = topics.try_into().map_err(Into::into)?;
+        Ok(Subscription::new(&self.0, &topics, start.into(), self.0.settings.options.policy))
     }
 
     /// The position right behind the newest event.
@@ -162,19 +215,6 @@ impl Hub {
             bytes: state.log.bytes(),
             topics: state.log.topics(),
             subscribers: state.slots.len(),
-        }
-    }
-}
-
-impl From<Option<&LastEventId>> for Start {
-    fn from(id: Option<&LastEventId>) -> Self {
-        match id {
-            None => Self::Now,
-            Some(id) => match id.as_client_id() {
-                None => Self::Unknown,
-                Some(ClientId { id, owes_values: false }) => Self::After(id),
-                Some(ClientId { id, owes_values: true }) => Self::AfterValues(id),
-            },
         }
     }
 }
@@ -225,8 +265,10 @@ pub enum PublishError {
         /// Bytes that the hub takes.
         limit: usize,
     },
-    /// The topics are none.
+    /// The names are not topics.
     Topic(TopicError),
+    /// The event could not be built.
+    Event(EventError),
 }
 
 impl fmt::Display for PublishError {
@@ -237,6 +279,7 @@ impl fmt::Display for PublishError {
                 write!(f, "the event has {size} bytes, and at most {limit} are allowed")
             }
             Self::Topic(error) => error.fmt(f),
+            Self::Event(error) => error.fmt(f),
         }
     }
 }
@@ -245,6 +288,7 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Topic(error) => Some(error),
+            Self::Event(error) => Some(error),
             Self::OwnId | Self::TooLarge { .. } => None,
         }
     }
@@ -256,9 +300,9 @@ impl From<TopicError> for PublishError {
     }
 }
 
-impl From<Infallible> for PublishError {
-    fn from(never: Infallible) -> Self {
-        match never {}
+impl From<EventError> for PublishError {
+    fn from(error: EventError) -> Self {
+        Self::Event(error)
     }
 }
 
@@ -268,6 +312,7 @@ impl From<PublishError> for Refusal {
             PublishError::OwnId => Self::of(500, "The event could not be published."),
             PublishError::TooLarge { .. } => Self::sentence(413, &error),
             PublishError::Topic(error) => error.into(),
+            PublishError::Event(error) => error.into(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     frame::Draft,
     id::EventId,
     lifecycle::Lifecycle,
-    log::{CatchUps, Log, Policy, Pos},
+    log::{CatchUps, Log, Pos},
     options::StreamOptions,
     topic::{Topic, TopicPattern, Topics},
     wakers::wake_all,
@@ -40,7 +40,6 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) max_event_bytes: usize,
-    pub(super) policy: Policy,
     pub(super) positions: bool,
     pub(super) latest: Vec<TopicPattern>,
     pub(super) linger: Option<Duration>,

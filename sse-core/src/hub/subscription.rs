@@ -7,30 +7,60 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use futures_core::Stream;
 use tokio::time::Instant;
 
 use super::{
+    received::Received,
     shared::{Shared, State},
     wake::Slot,
 };
 use crate::{
     batch::Batch,
     frame::Frame,
-    log::{Cursor, Followed, Member, Pos, Start},
-    source::{Live, Source},
+    lifecycle::{Lifecycle, Seat},
+    log::{Cursor, Followed, Member, Policy, Pos, Position},
+    source::{Feed, Live},
     stream::EventStream,
     topic::Topics,
 };
 
-/// A subscriber to some topics of a [`Hub`](crate::Hub): the source of an [`EventStream`](crate::EventStream).
+/// A subscriber to some topics of a [`Hub`](crate::Hub): the source of an [`EventStream`], and a [`Stream`] of
+/// [`Received`] events for what reads them on this side.
 ///
 /// It holds a position in the hub's log and nothing else; dropping it frees everything.
+///
+/// ```
+/// # use futures_util::StreamExt;
+/// use sse_core::{Hub, Start};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let hub = Hub::new();
+/// hub.publish("chat", "hello").await?;
+/// let mut events = hub.subscribe("chat", Start::Oldest)?;
+/// let event = events.next().await.ok_or("the server stops")?; // to a WebSocket, a log, a test
+/// assert_eq!(event.data(), "hello");
+/// # Ok(()) }
+/// ```
+///
+/// As a stream of events it is one of the open streams of the hub's [`Lifecycle`] from its first poll on, and ends when
+/// the server stops.
 pub struct Subscription {
     shared: Arc<Shared>,
     slot: u32,
     generation: u32,
     /// Where it stood when it last fell asleep at the head.
     asleep_at: Pos,
+    extra: Option<Box<Extra>>,
+}
+
+/// What only some subscriptions have: all of them are counted in bytes.
+#[derive(Default)]
+struct Extra {
+    policy: Policy,
+    /// Its place among the open streams, where it is read on this side; elsewhere the [`EventStream`] has one.
+    seat: Option<Seat>,
+    stopping: bool,
 }
 
 /// No head stands here: it did not fall asleep.
@@ -48,7 +78,7 @@ fn arm(sleeper: &mut Option<Waker>, waker: &mut Option<Waker>) {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Start) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Position, policy: Policy) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
         let State { log, slots, generation, .. } = &mut *guard;
@@ -64,7 +94,13 @@ impl Subscription {
         let freed = log.take_freed();
         drop(guard);
         drop(freed);
-        Self { shared: Arc::clone(shared), slot: slot as u32, generation, asleep_at: NEVER }
+        Self {
+            shared: Arc::clone(shared),
+            slot: slot as u32,
+            generation,
+            asleep_at: NEVER,
+            extra: (policy != Policy::DEFAULT).then(|| Box::new(Extra { policy, ..Extra::default() })),
+        }
     }
 
     /// A handle that changes the topics while the stream is open.
@@ -97,11 +133,32 @@ impl EventStream<Subscription> {
     }
 }
 
-impl Source for Subscription {
-    const OWES: bool = true;
+/// One event of a subscription, taken out of its turn.
+pub(super) struct Taken {
+    pub(super) event: Received,
+    /// The last position that the client had before.
+    sent: Pos,
+}
 
-    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
-        let this = &mut *self;
+impl Subscription {
+    /// The next event by itself. `None` is the end.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        let sent = self.shared.lock().slots[self.slot as usize].cursor.sent();
+        let mut batch = Batch::of_one();
+        if self.poll_due(cx, &mut batch).is_pending() {
+            return Poll::Pending;
+        }
+        let event = batch.into_one().and_then(|(bytes, topics)| Received::new(bytes, Topics::of(topics)));
+        Poll::Ready(event.map(|event| Taken { event, sent }))
+    }
+
+    /// The client is not given this event, and so not its id.
+    pub(super) fn keep_back(&mut self, taken: &Taken) {
+        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.sent);
+    }
+
+    fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        let this = self;
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
         let State { log, slots, catch_ups, newest, lanes, .. } = &mut *guard;
@@ -113,8 +170,12 @@ impl Source for Subscription {
             log.trim(batch.now().into_std());
             freed = Some(log.take_freed());
         }
-        let policy = &this.shared.settings.policy;
-        match slot.cursor.follow(log, policy, catch_ups, batch.limit()) {
+        let policy = this.extra.as_ref().map_or(&Policy::DEFAULT, |extra| &extra.policy);
+        let followed = match batch.is_of_one() {
+            true => None,
+            false => slot.cursor.follow(log, policy, catch_ups, batch.limit()),
+        };
+        match followed {
             None => slot.cursor.take(log, policy, batch.now().into_std(), batch),
             Some(Followed::Nothing) => {}
             Some(Followed::All(bytes)) => batch.push(bytes),
@@ -144,6 +205,43 @@ impl Source for Subscription {
         }
         if due { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// The events as they are published, gaps included, without positions and keep-alives. One whose event has no place in
+/// its client's world is [filtered](Subscription::filter_map) out.
+impl Stream for Subscription {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        let this = &mut *self;
+        let extra = this.extra.get_or_insert_default();
+        if extra.seat.is_none() {
+            extra.seat = this.shared.settings.lifecycle.enter();
+        }
+        if let Some(seat) = &extra.seat {
+            seat.register(cx.waker());
+        }
+        let stops = extra.seat.as_ref().is_none_or(Seat::is_stopping);
+        if stops && !std::mem::replace(&mut extra.stopping, true) {
+            // What is due now is the rest.
+            Pin::new(&mut *this).finish();
+        }
+        this.poll_event(cx).map(|taken| taken.map(|taken| taken.event))
+    }
+}
+
+impl Feed for Subscription {
+    const OWES: bool = true;
+
+    fn origin(&self) -> Option<(Topics, &Lifecycle)> {
+        let guard = self.shared.lock();
+        let members = guard.slots[self.slot as usize].cursor.members();
+        Some((Topics::of(guard.log.names(members)), &self.shared.settings.lifecycle))
+    }
+
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        self.poll_due(cx, batch)
+    }
 
     fn poll_live(
         mut self: Pin<&mut Self>,
@@ -160,7 +258,8 @@ impl Source for Subscription {
             return None;
         }
         let at = *newest;
-        match slot.cursor.follow(log, &this.shared.settings.policy, catch_ups, limit)? {
+        let policy = this.extra.as_ref().map_or(&Policy::DEFAULT, |extra| &extra.policy);
+        match slot.cursor.follow(log, policy, catch_ups, limit)? {
             Followed::Nothing => None,
             Followed::Part(bytes) => {
                 this.asleep_at = NEVER;

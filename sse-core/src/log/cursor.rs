@@ -11,7 +11,7 @@ use super::{
     CatchUps, Log, Mark, Pos, TopicKey,
     gap::{Gap, Reason},
     look::{Ahead, Loss, Member, Place},
-    policy::{OnGap, Policy, ReplayCap, Start},
+    policy::{OnGap, Policy, Position, Start},
 };
 use crate::{
     batch::Batch,
@@ -117,24 +117,29 @@ struct Replay {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: &Log, members: Vec<Member>, start: Start, now: Instant) -> Self {
+    pub(crate) fn new(log: &Log, members: Vec<Member>, start: Position, now: Instant) -> Self {
         let head = log.head();
-        let owes_values = matches!(start, Start::AfterValues(_));
+        let resumed = |at| (at, Opening::Resumed { owes_values: false });
+        // Who asks for what is kept does not ask for what is not.
+        let mut told = 0;
         let (at, opening) = match start {
-            Start::Now => (head, Opening::Fresh),
-            Start::Oldest => (log.epoch_start(), Opening::Resumed { owes_values }),
-            Start::Unknown => (head, Opening::Lost(Reason::Unknown, None)),
-            Start::After(id) | Start::AfterValues(id) => match log.place(id, &members) {
-                Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
-                Place::Ahead if log.fed() => (head, Opening::Ahead(ClientId { id, owes_values }, now)),
-                Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
-                Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
-            },
-        };
-        let told = match start {
-            // Who asks for what is kept does not ask for what is not.
-            Start::Oldest => head.pos,
-            _ => 0,
+            Position::Server(Start::Now) => (head, Opening::Fresh),
+            Position::Server(Start::Oldest) => {
+                told = head.pos;
+                resumed(log.epoch_start())
+            }
+            // The present values are of today, wherever they lie.
+            Position::Server(Start::Last(events)) => {
+                told = head.pos;
+                (log.before_last(&members, events), Opening::Resumed { owes_values: true })
+            }
+            Position::Server(Start::Since(time)) => {
+                told = head.pos;
+                (log.before_time(time, now), Opening::Resumed { owes_values: true })
+            }
+            Position::Server(Start::After(id)) => Self::behind(log, &members, id.into(), now),
+            Position::Client(Some(client)) => Self::behind(log, &members, client, now),
+            Position::Client(None) => (head, Opening::Lost(Reason::Unknown, None)),
         };
         let more = More {
             told,
@@ -143,6 +148,18 @@ impl Cursor {
             ..More::default()
         };
         Self { members: Members::new(members), at, sent: at.pos, more: Some(Box::new(more)) }
+    }
+
+    /// Where one begins that has everything up to an id.
+    fn behind(log: &Log, members: &[Member], client: ClientId, now: Instant) -> (Mark, Opening) {
+        let ClientId { id, owes_values } = client;
+        let head = log.head();
+        match log.place(id, members) {
+            Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
+            Place::Ahead if log.fed() => (head, Opening::Ahead(client, now)),
+            Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
+            Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
+        }
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -178,6 +195,16 @@ impl Cursor {
 
     pub(crate) fn pos(&self) -> Pos {
         self.at.pos
+    }
+
+    /// The last position that the client was given as an id.
+    pub(crate) fn sent(&self) -> Pos {
+        self.sent
+    }
+
+    /// What was given out since `sent` does not reach the client, and its id neither.
+    pub(crate) fn keep_back(&mut self, sent: Pos) {
+        self.sent = sent;
     }
 
     /// Nothing more than what is due now.
@@ -318,6 +345,7 @@ impl Cursor {
                 return;
             }
             self.sent = self.at.pos;
+            batch.note(|| log.topics_at(value.0));
             batch.push(frame.into_bytes());
             if batch.is_full() {
                 return;
@@ -332,7 +360,7 @@ impl Cursor {
                 return;
             }
             let past = kept.at.pos <= more.replay.upto;
-            if past && more.replay.events > 0 && more.replay.is_over(policy.replay, kept.frame.len()) {
+            if past && more.replay.events > 0 && more.replay.is_over(policy, kept.frame.len()) {
                 more.ended = true;
                 return;
             }
@@ -342,6 +370,7 @@ impl Cursor {
             }
             self.at = kept.at;
             self.sent = kept.at.pos;
+            batch.note(|| log.topics_at(kept.at.pos));
             batch.push(kept.frame.as_bytes().clone());
             if batch.is_full() {
                 return;
@@ -425,6 +454,7 @@ impl Cursor {
         let gap = Gap { reason, after, upto, topics: topics.iter().map(Topic::as_str).collect() };
         let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         let id = self.client_id(more);
+        batch.note(|| topics.to_vec());
         batch.force(self.own("sse-gap", data, id).into_bytes());
     }
 
@@ -507,7 +537,7 @@ impl More {
 }
 
 impl Replay {
-    fn is_over(&self, cap: Option<ReplayCap>, next: usize) -> bool {
-        cap.is_some_and(|cap| self.events >= cap.events || self.bytes + next > cap.bytes)
+    fn is_over(&self, policy: &Policy, next: usize) -> bool {
+        policy.replay.forbids(self.events, self.bytes, next)
     }
 }

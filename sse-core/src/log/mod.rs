@@ -32,7 +32,7 @@ pub(crate) use self::{
     cursor::{Cursor, Followed},
     limits::Limits,
     look::Member,
-    policy::{Policy, ReplayCap},
+    policy::{Policy, Position},
     topics::TopicKey,
 };
 use crate::{frame::Frame, id::EventId, topic::Topic};

@@ -9,7 +9,9 @@ use std::{
 
 use proptest::{prelude::*, test_runner::RngSeed};
 
-use super::{CatchUps, Cursor, Followed, Limits, Log, Member, OnGap, Policy, ReplayCap, Start};
+use super::{
+    CatchUps, Cursor, Followed, Limits, Log, Member, OnGap, Policy, Position, Start, policy::ReplayCap,
+};
 use crate::{
     batch::Batch,
     event::Event,
@@ -83,14 +85,17 @@ fn setup() -> impl Strategy<Value = Setup> {
         ],
         prop_oneof![2 => Just(1000usize), 1 => 0usize..3],
     );
-    let replay = proptest::option::of(1usize..4);
+    let replay = proptest::option::of(1u32..4);
     let topics = [1u8..16, 1u8..16, 1u8..16];
     let latest = prop_oneof![1 => Just(0u8), 1 => 1u8..16];
     (any::<bool>(), limits, on_gap, replay, topics, latest).prop_map(
         |(fed, (events, bytes, age, per_topic, idle_topics, frees), on_gap, replay, topics, latest)| Setup {
             fed,
             limits: Limits { events, bytes, age: Duration::from_secs(age), per_topic, idle_topics, frees },
-            policy: Policy { on_gap, replay: replay.map(|events| ReplayCap { events, bytes: 10_000 }) },
+            policy: Policy {
+                on_gap,
+                replay: replay.map_or(Policy::DEFAULT.replay, |events| ReplayCap { events, bytes: 10_000 }),
+            },
             topics,
             latest,
         },
@@ -299,9 +304,8 @@ impl World {
             .map(|topic| Member { key: log.join(topic, is_in(self.setup.latest)), since: 0 })
             .collect();
         let start = match client.id {
-            None => Start::Now,
-            Some(ClientId { id, owes_values: false }) => Start::After(id),
-            Some(ClientId { id, owes_values: true }) => Start::AfterValues(id),
+            None => Start::Now.into(),
+            Some(id) => Position::Client(Some(id)),
         };
         client.given = None;
         if client.id.is_none() {
@@ -560,7 +564,7 @@ fn run(setup: Setup, ops: &[Op]) {
 /// A world in which nothing is lost, with clients of these topics.
 fn calm(topics: [u8; CLIENTS]) -> Setup {
     let limits = Limits { bytes: 100_000, age: Duration::from_secs(1000), ..Limits::default() };
-    Setup { fed: false, limits, policy: Policy { on_gap: OnGap::Continue, replay: None }, topics, latest: 0 }
+    Setup { fed: false, limits, policy: Policy::default(), topics, latest: 0 }
 }
 
 #[test]

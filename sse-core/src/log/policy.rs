@@ -1,22 +1,39 @@
-//! [`Policy`]: how subscribers are treated, and [`Start`]: where one of them begins.
+//! [`Start`]: where a subscription begins, and [`Policy`]: how it is treated.
 
-use crate::id::EventId;
+use std::time::SystemTime;
 
-/// What a subscription begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::id::{ClientId, EventId};
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// What is published from now on.
+    /// With what is published from now on. The default.
+    #[default]
     Now,
-    /// Everything that is still kept, without a word about what is not.
+    /// With everything that is still kept, without a word about what is not.
     Oldest,
-    /// What lies behind the event with this id, with a gap told where something of it is lost.
+    /// With as many of the newest events of its topics as are still kept.
+    Last(usize),
+    /// With what was published at this time or later, by this machine's clock, as far as it is still kept. A clock
+    /// that was set meanwhile shifts it.
+    Since(SystemTime),
+    /// Behind the event with this id, with a gap told where something of it is lost.
     After(EventId),
-    /// As [`After`](Self::After), for a client that was cut while it was given the present values of *latest
-    /// value* topics: it gets all of them again first.
-    AfterValues(EventId),
-    /// A position that cannot be read: told as a gap, then from now.
-    Unknown,
+}
+
+/// Who says where a subscription begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Position {
+    Server(Start),
+    /// The client, by its id; `None` where it cannot be read.
+    Client(Option<ClientId>),
+}
+
+impl From<Start> for Position {
+    fn from(start: Start) -> Self {
+        Self::Server(start)
+    }
 }
 
 /// What follows a gap.
@@ -34,16 +51,40 @@ pub enum OnGap {
     Now,
 }
 
-/// Caps on what one connection is sent of the past.
-#[derive(Clone, Copy, Debug)]
+/// Caps on what one connection is sent of the past. Small: every subscription has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReplayCap {
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
+    pub(crate) events: u32,
+    pub(crate) bytes: u32,
 }
 
-/// What the hub's builder decided about subscriptions.
-#[derive(Clone, Copy, Debug)]
+impl ReplayCap {
+    const NONE: Self = Self { events: u32::MAX, bytes: u32::MAX };
+
+    pub(super) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// Whether another event of `next` bytes is too much, after as many events and bytes.
+    pub(super) fn forbids(self, events: usize, bytes: usize, next: usize) -> bool {
+        let over = |limit: u32, value: usize| limit != u32::MAX && value > limit as usize;
+        over(self.events, events + 1) || over(self.bytes, bytes + next)
+    }
+}
+
+/// How a subscription is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) on_gap: OnGap,
-    pub(crate) replay: Option<ReplayCap>,
+    pub(crate) replay: ReplayCap,
+}
+
+impl Policy {
+    pub(crate) const DEFAULT: Self = Self { on_gap: OnGap::Continue, replay: ReplayCap::NONE };
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }

@@ -99,7 +99,8 @@ async fn records_and_debug_show_no_secret() {
     // One that bears the cookie all the same.
     let refused = hub.open(&by_ticket, "user/eve").unwrap_err();
     assert!(refused.headers().any(|(name, value)| name == "set-cookie" && !value.is_empty()));
-    let cookie = by_ticket.response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
+    let cookie =
+        by_ticket.request().response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
     hub.publish("news", Event::new("x")).await.unwrap();
     auth.revocations().revoke_token(client.claims());
     let keys = Keys::jwks(DATA["sets"]["secret"].to_string()).unwrap();

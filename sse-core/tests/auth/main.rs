@@ -73,8 +73,8 @@ impl RequestHead for Head {
         self.method
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| value.as_slice()).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_slice())
     }
 
     fn path(&self) -> &str {

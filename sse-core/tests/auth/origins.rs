@@ -93,7 +93,7 @@ async fn only_listed_origins_read_the_answers() {
         let answered = authorize(&auth(), &Head::bearer(&token).header("origin", origin)).await;
         let pairs: Vec<(String, String)> = match &answered {
             Ok(client) => {
-                client.response_headers().map(|(name, value)| (name.into(), value.into())).collect()
+                client.request().response_headers().map(|(name, value)| (name.into(), value.into())).collect()
             }
             Err(refusal) => refusal.headers().map(|(name, value)| (name.into(), value.into())).collect(),
         };

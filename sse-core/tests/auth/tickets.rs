@@ -27,7 +27,7 @@ fn with(ticket: &str) -> Head {
 
 /// The cookie that an answer sets, as the browser sends it back.
 fn cookie(client: &Authorized) -> Option<String> {
-    let set = client.response_headers().find(|(name, _)| *name == "set-cookie")?.1;
+    let set = client.request().response_headers().find(|(name, _)| *name == "set-cookie")?.1;
     for part in ["; Path=/events;", "; HttpOnly", "; SameSite=Strict"] {
         assert!(set.contains(part), "{set}");
     }
@@ -191,7 +191,8 @@ async fn a_ticket_can_be_for_another_stream() {
         );
     }
     let opened = authorize(&auth, &with(ticket.as_str()).at("GET", "/jobs/7")).await.unwrap();
-    let set = opened.response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
+    let set =
+        opened.request().response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
     assert!(set.starts_with("__Secure-sse_ticket_") && set.contains("; Path=/api/jobs/7;"), "{set}");
     for path in ["jobs", "", "/a;b", "/a b", "/a?b"] {
         assert_eq!(
@@ -208,7 +209,7 @@ async fn a_head_request_leaves_a_ticket_alone() {
     let ticket = ticket(&auth, "news").await;
     for _ in 0..3 {
         let client = authorize(&auth, &with(&ticket).at("HEAD", "/events")).await.unwrap();
-        assert!(client.response_headers().all(|(name, _)| name != "set-cookie"));
+        assert!(client.request().response_headers().all(|(name, _)| name != "set-cookie"));
         assert!(hub.open(&client, "news").is_ok());
     }
     assert!(open(&hub, &auth, with(&ticket)).await.is_ok());
@@ -315,7 +316,7 @@ impl Jar {
         let cookies: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let head = with(&ticket(auth, "news").await).header("cookie", cookies.join("; "));
         let client = authorize(auth, &head).await.unwrap();
-        for (_, set) in client.response_headers().filter(|(name, _)| *name == "set-cookie") {
+        for (_, set) in client.request().response_headers().filter(|(name, _)| *name == "set-cookie") {
             let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
             if set.contains("Max-Age=0;") {
                 assert!(value.is_empty() && set.contains("; Path=/events;"), "{set}");

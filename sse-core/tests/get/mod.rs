@@ -16,8 +16,8 @@ impl RequestHead for Get {
         "GET"
     }
 
-    fn headers(&self, _: &str) -> Vec<&[u8]> {
-        Vec::new()
+    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
     }
 
     fn query(&self) -> Option<&str> {
@@ -34,8 +34,8 @@ impl RequestHead for Resume {
         Get.method()
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter()
     }
 
     fn query(&self) -> Option<&str> {

@@ -4,7 +4,7 @@ use super::*;
 
 /// Two kept, two lost, and a client from before.
 fn with_a_gap(on_gap: OnGap) -> (Hub, Client) {
-    let hub = builder().max_events(2).on_gap(on_gap).build();
+    let hub = builder().max_events(2).stream_options(options().on_gap(on_gap)).build();
     let start = hub.position();
     for n in 1..5 {
         publish(&hub, &["a"], format!("a{n}"));

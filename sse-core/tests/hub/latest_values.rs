@@ -82,7 +82,7 @@ async fn after_a_restart_the_present_value_comes() {
         let mut client = Client::open(&hub, &topics, None);
         client.drain();
 
-        let hub = latest().on_gap(on_gap).build();
+        let hub = latest().stream_options(options().on_gap(on_gap)).build();
         publish(&hub, &["price/x"], "x1");
         publish(&hub, &["news"], "n1");
         publish(&hub, &["price/x"], "x2");
@@ -145,7 +145,7 @@ async fn values_from_before_a_topic_was_added_are_not_sent() {
     client.handle().add(&Topics::new(["price/a"]).unwrap());
     assert_eq!(client.said(), NOTHING);
 
-    let hub = latest().on_gap(OnGap::Now).max_events_per_topic(1).build();
+    let hub = latest().stream_options(options().on_gap(OnGap::Now)).max_events_per_topic(1).build();
     let mut client = Client::open(&hub, &["news"], None);
     client.drain();
     publish(&hub, &["news"], "n1");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod begins;
 mod caps;
 mod concurrency;
 mod gaps;
@@ -9,7 +10,9 @@ mod gaps;
 mod get;
 mod going;
 mod latest_values;
+mod options;
 mod positions;
+mod received;
 mod runtimes;
 #[path = "../spec/mod.rs"]
 mod spec;
@@ -24,7 +27,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_core::Stream;
@@ -33,8 +36,8 @@ use get::Resume;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    Event, EventId, EventStream, Hub, HubBuilder, OnGap, Request, Start, StreamOptions, Subscription,
-    SubscriptionHandle, TopicPattern, Topics,
+    Event, EventId, EventName, EventStream, Hub, HubBuilder, OnGap, Received, Request, Source, Start,
+    StreamOptions, Subscription, SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{
     runtime,
@@ -47,7 +50,11 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A hub whose streams are never polled but for events.
 fn builder() -> HubBuilder {
-    Hub::builder().stream_options(StreamOptions::new().keep_alive(Duration::from_secs(600)))
+    Hub::builder().stream_options(options())
+}
+
+fn options() -> StreamOptions {
+    StreamOptions::new().keep_alive(Duration::from_secs(600))
 }
 
 fn latest() -> HubBuilder {
@@ -65,8 +72,8 @@ impl Wake for Flag {
 }
 
 /// One connection of a client.
-struct Client {
-    stream: Pin<Box<EventStream<Subscription>>>,
+struct Client<S = Subscription> {
+    stream: Pin<Box<EventStream<S>>>,
     parser: Parser,
     raw: String,
     ended: bool,
@@ -75,14 +82,12 @@ struct Client {
 
 impl Client {
     fn open(hub: &Hub, topics: &[&str], last: Option<&str>) -> Self {
+        Self::open_with(hub, topics, last, hub.stream_options())
+    }
+
+    fn open_with(hub: &Hub, topics: &[&str], last: Option<&str>, options: StreamOptions) -> Self {
         let request = Request::new(&Resume(last.map(str::to_owned)), hub.lifecycle());
-        Self {
-            stream: Box::pin(hub.open(&request, topics).unwrap()),
-            parser: Parser::resuming(last.unwrap_or_default()),
-            raw: String::new(),
-            ended: false,
-            woken: Arc::default(),
-        }
+        Self::reading(hub.open_with(&request, topics, options).unwrap(), last)
     }
 
     /// From the start of the hub's log.
@@ -92,6 +97,23 @@ impl Client {
 
     fn handle(&self) -> SubscriptionHandle {
         self.stream.handle()
+    }
+
+    /// Cut and come back.
+    fn again(self, hub: &Hub, topics: &[&str]) -> Self {
+        Self::open(hub, topics, Some(self.id()))
+    }
+}
+
+impl<S: Source> Client<S> {
+    fn reading(stream: EventStream<S>, last: Option<&str>) -> Self {
+        Self {
+            stream: Box::pin(stream),
+            parser: Parser::resuming(last.unwrap_or_default()),
+            raw: String::new(),
+            ended: false,
+            woken: Arc::default(),
+        }
     }
 
     /// One chunk, behind the pause that a full one is followed by.
@@ -140,11 +162,6 @@ impl Client {
 
     fn id(&self) -> &str {
         self.parser.last_event_id()
-    }
-
-    /// Cut and come back.
-    fn again(self, hub: &Hub, topics: &[&str]) -> Self {
-        Self::open(hub, topics, Some(self.id()))
     }
 }
 

@@ -51,7 +51,7 @@ async fn positions_can_be_turned_off() {
 
 #[tokio::test]
 async fn a_cap_on_replay_ends_the_stream_and_the_next_goes_on() {
-    let hub = builder().max_replay(3, 1 << 20).build();
+    let hub = builder().stream_options(options().max_replay_events(3)).build();
     let start = hub.position();
     let all: Vec<String> = (0..10).map(|n| n.to_string()).collect();
     for n in &all {

@@ -24,7 +24,7 @@ async fn main() {
     let framework = Framework::ALL.into_iter().find(|framework| framework.name() == name);
     // Some servers notice by nothing else that a client has left.
     let options = StreamOptions::new().keep_alive(Duration::from_secs(1));
-    let hub = Hub::builder().max_events(1 << 20).max_bytes(256 << 20).stream_options(options).build();
+    let hub = Hub::builder().max_events(1 << 20).max_bytes(256 << 20).stream_options(options.clone()).build();
     let app = App { options, own: traffic::own, ..App::new(hub.clone()) };
     let server = framework.expect("a framework").serve(app).await;
     println!("{}", server.addr);

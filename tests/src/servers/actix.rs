@@ -23,7 +23,7 @@ async fn own(
     app: web::Data<App>,
     name: web::Path<String>,
 ) -> Result<impl Responder, Error> {
-    Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
+    Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options.clone())?))
 }
 
 async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder, Error> {
@@ -31,7 +31,7 @@ async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder
 }
 
 async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.request().any_topics("news")?)?))
 }
 
 async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responder, Error> {

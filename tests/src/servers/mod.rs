@@ -58,7 +58,7 @@ impl App {
             return Err(request.refuse(Refusal::stop_reconnecting()));
         }
         let one = stream::iter([Event::new("all").id("1").map_err(|error| error.to_string())]);
-        EventStream::open_with(request, Box::pin(one), self.options)
+        EventStream::open_with(request, Box::pin(one), self.options.clone())
     }
 }
 

@@ -21,7 +21,7 @@ fn own(
     app: &State<App>,
     name: &str,
 ) -> Result<Sse<impl Stream<Item = Result<Event, String>> + use<>>, Error> {
-    Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options)?))
+    Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options.clone())?))
 }
 
 #[get("/once")]
@@ -31,7 +31,7 @@ fn once(request: SseRequest, app: &State<App>) -> Result<Sse<OwnStream>, Error> 
 
 #[get("/private")]
 fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.request().any_topics("news")?)?))
 }
 
 #[post("/ticket")]

@@ -21,7 +21,7 @@ fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
 }
 
 fn private(client: Authorized, hub: Hub) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&client, client.any_topics("news")?)?))
+    Ok(Sse(hub.open(&client, client.request().any_topics("news")?)?))
 }
 
 fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {

@@ -271,8 +271,8 @@ impl RequestHead for Bearer {
         "GET"
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        (name == "authorization").then_some(self.0.as_bytes()).into_iter().collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        (name == "authorization").then_some(self.0.as_bytes()).into_iter()
     }
 
     fn query(&self) -> Option<&str> {

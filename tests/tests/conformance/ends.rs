@@ -36,8 +36,8 @@ impl RequestHead for Get {
         "GET"
     }
 
-    fn headers(&self, _: &str) -> Vec<&[u8]> {
-        Vec::new()
+    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
     }
 
     fn query(&self) -> Option<&str> {
@@ -102,7 +102,7 @@ pub(crate) async fn while_stopping_clients_are_told_to_come_back(framework: Fram
 
 pub(crate) async fn a_client_that_leaves_frees_its_place(framework: Framework) {
     let options = StreamOptions::new().keep_alive(Duration::from_millis(100));
-    let hub = Hub::builder().stream_options(options).build();
+    let hub = Hub::builder().stream_options(options.clone()).build();
     let server = framework.serve(App { options, ..app(hub) }).await;
     let mut clients = Vec::new();
     for path in ["/events", "/own/silent", "/events?topic=other"] {
@@ -126,7 +126,7 @@ pub(crate) async fn a_client_that_leaves_frees_its_place(framework: Framework) {
 
 pub(crate) async fn an_old_stream_ends_and_says_when_to_return(framework: Framework) {
     let options = StreamOptions::new().max_age(Duration::from_secs(1));
-    let hub = Hub::builder().stream_options(options).build();
+    let hub = Hub::builder().stream_options(options.clone()).build();
     let server = framework.serve(App { options, ..app(hub) }).await;
     for path in ["/own/silent", "/own/endless", "/events"] {
         let mut answer = http::get(server.addr, path).await;

@@ -223,7 +223,7 @@ pub(crate) async fn a_quiet_client_is_told_its_position(framework: Framework) {
 }
 
 pub(crate) async fn a_capped_replay_goes_on_after_reconnects(framework: Framework) {
-    let hub = Hub::builder().max_replay(4, 1 << 20).build();
+    let hub = Hub::builder().stream_options(StreamOptions::new().max_replay_events(4)).build();
     let server = framework.serve(App::new(hub)).await;
     let mut id = server.hub.position().to_string();
     publish(&server.hub, 0..10).await;

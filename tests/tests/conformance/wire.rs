@@ -140,7 +140,7 @@ pub(crate) async fn chunks_hold_whole_events(framework: Framework) {
 
 pub(crate) async fn silence_is_kept_alive_and_traffic_is_not(framework: Framework) {
     let options = StreamOptions::new().keep_alive(Duration::from_millis(500));
-    let hub = Hub::builder().stream_options(options).build();
+    let hub = Hub::builder().stream_options(options.clone()).build();
     let server = framework.serve(App { options, ..app(hub) }).await;
     for path in ["/own/silent", "/events"] {
         let mut answer = http::get(server.addr, path).await;

@@ -208,8 +208,8 @@ impl RequestHead for Head<'_> {
         self.method
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.id.filter(|_| name == "last-event-id").map(str::as_bytes).into_iter().collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.id.filter(|_| name == "last-event-id").map(str::as_bytes).into_iter()
     }
 
     fn query(&self) -> Option<&str> {

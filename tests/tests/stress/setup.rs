@@ -108,12 +108,14 @@ impl Setup {
 
     /// The hub. Its streams are never polled but for events: a keep-alive would hide a lost wake-up.
     pub(crate) fn hub(&self) -> Hub {
-        let options = StreamOptions::new().keep_alive(Duration::from_secs(600));
+        let mut options = StreamOptions::new().keep_alive(Duration::from_secs(600)).on_gap(self.on_gap);
+        if let Some((events, bytes)) = self.replay {
+            options = options.max_replay_events(events).max_replay_bytes(bytes);
+        }
         let mut builder = Hub::builder()
             .stream_options(options)
             .max_events(self.events)
             .max_bytes(self.bytes)
-            .on_gap(self.on_gap)
             .positions(self.positions);
         if let Some(age) = self.age {
             builder = builder.max_age(age);
@@ -123,9 +125,6 @@ impl Setup {
         }
         if self.latest {
             builder = builder.latest(TopicPattern::new("value/*").expect("a pattern"));
-        }
-        if let Some((events, bytes)) = self.replay {
-            builder = builder.max_replay(events, bytes);
         }
         if let Some(linger) = self.linger {
             builder = builder.linger(linger);

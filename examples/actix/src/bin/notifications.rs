@@ -37,8 +37,8 @@ async fn login(
 }
 
 #[route("/events", method = "GET", method = "HEAD")]
-async fn events(client: Authorized, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&client, client.granted_topics()?)?))
+async fn events(client: Authorized, hub: web::Data<Hub>) -> Result<Sse, Error> {
+    client.subscribe(&hub, client.granted_topics()?)
 }
 
 #[post("/notify")]

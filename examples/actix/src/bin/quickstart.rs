@@ -7,8 +7,8 @@ use sse_actix::{Error, Hub, Sse, SseRequest};
 const OPEN: [&str; 2] = ["news", "public/*"];
 
 #[get("/events")]
-async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
+async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<Sse, Error> {
+    request.subscribe(&hub, request.topics("news", OPEN)?)
 }
 
 #[post("/publish")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer, Responder, get, rt::time::sleep, web};
 use async_stream::stream;
-use sse_actix::{Error, Event, EventStream, Lifecycle, Sse, SseRequest};
+use sse_actix::{Error, Event, Lifecycle, SseRequest};
 
 /// Stands for the model: its words as it would give them, with their leading spaces and line breaks.
 const ANSWER: &str = include_str!("../../../answer.txt");
@@ -20,7 +20,7 @@ async fn answer(request: SseRequest) -> Result<impl Responder, Error> {
         }
         yield Event::new("").name("end");
     };
-    Ok(Sse(EventStream::open(&request, words)?))
+    request.stream(words)
 }
 
 #[get("/")]

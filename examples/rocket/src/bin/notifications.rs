@@ -55,7 +55,7 @@ fn login(_page: TrustedOrigin, rules: &State<Rules>, login: Json<Login>) -> Resu
 
 #[get("/events")]
 fn events(client: Authorized, hub: &State<Hub>) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&client, client.granted_topics()?)?))
+    client.subscribe(hub, client.granted_topics()?)
 }
 
 #[post("/notify", data = "<note>")]

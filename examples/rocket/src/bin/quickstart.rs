@@ -9,7 +9,7 @@ const OPEN: [&str; 2] = ["news", "public/*"];
 
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
+    request.subscribe(hub, request.topics("news", OPEN)?)
 }
 
 #[post("/publish", data = "<body>")]

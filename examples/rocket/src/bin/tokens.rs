@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use async_stream::stream;
-use futures_core::Stream;
 use rocket::{get, response::content::RawHtml, routes, tokio::time::sleep};
-use sse_rocket::{Error, Event, EventError, EventStream, Lifecycle, Sse, SseRequest};
+use sse_rocket::{Error, Event, Lifecycle, Source, Sse, SseRequest};
 
 /// Stands for the model: its words as it would give them, with their leading spaces and line breaks.
 const ANSWER: &str = include_str!("../../../answer.txt");
 
 #[get("/events")]
-fn answer(request: SseRequest) -> Result<Sse<impl Stream<Item = Result<Event, EventError>>>, Error> {
+fn answer(request: SseRequest) -> Result<Sse<impl Source>, Error> {
     // A client that was cut comes back with the id of the last word it has.
     let has = request.last_event_id().and_then(|id| id.as_str()?.parse().ok()).unwrap_or(0);
     let words = stream! {
@@ -21,7 +20,7 @@ fn answer(request: SseRequest) -> Result<Sse<impl Stream<Item = Result<Event, Ev
         }
         yield Event::new("").name("end");
     };
-    Ok(Sse(EventStream::open(&request, words)?))
+    request.stream(words)
 }
 
 #[get("/")]

@@ -37,7 +37,7 @@ fn login(rules: Rules, login: Login) -> Result<impl Reply, Error> {
 }
 
 fn events(client: Authorized, hub: Hub) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&client, client.granted_topics()?)?))
+    client.subscribe(&hub, client.granted_topics()?)
 }
 
 async fn notify(client: Authorized, hub: Hub, note: Note) -> Result<impl Reply, Error> {

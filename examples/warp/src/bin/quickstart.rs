@@ -9,7 +9,7 @@ use warp::{Filter, Reply, http::StatusCode, reply};
 const OPEN: [&str; 2] = ["news", "public/*"];
 
 fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
-    Ok(Sse(hub.open(&request, request.topics("news", OPEN)?)?))
+    request.subscribe(&hub, request.topics("news", OPEN)?)
 }
 
 async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Reply, Error> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_stream::stream;
-use sse_warp::{Error, Event, EventStream, Lifecycle, Sse, SseRequest};
+use sse_warp::{Error, Event, Lifecycle, SseRequest};
 use tokio::{net::TcpSocket, time::sleep};
 use warp::{Filter, Reply, reply};
 
@@ -20,7 +20,7 @@ fn answer(request: SseRequest) -> Result<impl Reply, Error> {
         }
         yield Event::new("").name("end");
     };
-    Ok(Sse(EventStream::open(&request, words)?))
+    request.stream(words)
 }
 
 #[tokio::main]

@@ -1,0 +1,123 @@
+//! What one endpoint has otherwise than the hub.
+
+use super::*;
+
+const PING: EventName = EventName::from_static("ping");
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_is_followed_as_the_endpoint_says() {
+    let hub = builder().max_events(2).build();
+    let start = hub.position().to_string();
+    for n in 0..5 {
+        publish(&hub, &["a"], n.to_string());
+    }
+    for (on_gap, expected, ended) in [
+        (OnGap::Continue, &["trimmed:a", "3", "4"][..], false),
+        (OnGap::Now, &["trimmed:a"], false),
+        (OnGap::Close, &["trimmed:a"], true),
+    ] {
+        let mut client = Client::open_with(&hub, &["a"], Some(&start), options().on_gap(on_gap));
+        assert_eq!(client.said(), expected, "{on_gap:?}");
+        assert_eq!(client.ended, ended, "{on_gap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_is_capped_as_the_endpoint_says() {
+    let hub = builder().build();
+    let start = hub.position().to_string();
+    for n in 0..10 {
+        publish(&hub, &["a"], format!("{n}{}", "x".repeat(99)));
+    }
+    let read = |options| {
+        let mut client = Client::open_with(&hub, &["a"], Some(&start), options);
+        (client.said().len(), client.ended)
+    };
+    assert_eq!(read(options().max_replay_events(3)), (3, true));
+    assert_eq!(read(options().max_replay_events(0)), (1, true));
+    assert_eq!(read(options().max_replay_bytes(500)), (3, true));
+    assert_eq!(read(options().max_replay_bytes(0)), (1, true));
+    assert_eq!(read(options().max_replay_events(5).max_replay_bytes(300)), (2, true));
+    assert_eq!(read(options().max_replay_events(10)), (10, false));
+    assert_eq!(read(options().max_replay_events(usize::MAX).max_replay_bytes(usize::MAX)), (10, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_kept_alive_by_an_event() {
+    let hub = Hub::builder().max_events(2).build();
+    let options = StreamOptions::new().keep_alive_event(Event::new("{}").named(PING));
+    let mut client = Client::open_with(&hub, &["a"], None, options);
+    client.drain();
+    for _ in 0..3 {
+        advance(Duration::from_secs(15)).await;
+        let messages = client.drain();
+        assert_eq!(messages.len(), 1);
+        assert_eq!((messages[0].name.as_str(), messages[0].data.as_str()), ("ping", "{}"));
+    }
+    // Where a position is due, both.
+    for _ in 0..5 {
+        publish(&hub, &["b"], "b");
+    }
+    client.drain();
+    advance(Duration::from_secs(15)).await;
+    let names: Vec<String> = client.drain().into_iter().map(|message| message.name).collect();
+    assert_eq!(names, ["sse-position", "ping"]);
+    assert_eq!(client.id(), hub.position().to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_kept_alive() {
+    let hub = Hub::builder().max_events(2).build();
+    let mut client = Client::open_with(&hub, &["a"], None, StreamOptions::new().no_keep_alive());
+    client.drain();
+    let before = client.raw.len();
+    for _ in 0..10 {
+        advance(Duration::from_secs(15)).await;
+        client.drain();
+    }
+    assert_eq!(client.raw.len(), before);
+    // But for the position without which it would lose something.
+    for _ in 0..5 {
+        publish(&hub, &["b"], "b");
+    }
+    client.drain();
+    advance(Duration::from_secs(15)).await;
+    assert_eq!(client.drain().len(), 1);
+    assert_eq!(client.id(), hub.position().to_string());
+    publish(&hub, &["a"], "a");
+    assert_eq!(client.said(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_before_there_is_something_to_say() {
+    let hub = Hub::builder().positions(false).build();
+    let options = StreamOptions::new().opening_comment(false).no_retry();
+    let mut client = Client::open_with(&hub, &["a"], None, options.clone());
+    assert_eq!((client.drain(), client.raw.as_str()), (vec![], ""));
+    publish(&hub, &["a"], "a");
+    client.drain();
+    assert!(client.raw.starts_with("data: a\nid: "), "{}", client.raw);
+    // It is kept alive all the same, and ends without a word.
+    let mut quiet = Client::open_with(&hub, &["a"], None, options);
+    quiet.drain();
+    advance(Duration::from_secs(15)).await;
+    quiet.drain();
+    assert_eq!(quiet.raw, ":\n");
+    hub.lifecycle().stop();
+    quiet.drain();
+    assert_eq!((quiet.raw.as_str(), quiet.ended), (":\n", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_has_what_is_asked_for() {
+    let hub = Hub::builder().positions(false).build();
+    let opening = |options| {
+        let mut client = Client::open_with(&hub, &["a"], None, options);
+        client.drain();
+        client.raw
+    };
+    assert_eq!(opening(StreamOptions::new().no_retry()), ":\n");
+    let retry = opening(StreamOptions::new().opening_comment(false));
+    assert!(retry.starts_with("retry: "), "{retry}");
+    assert_eq!(retry.lines().count(), 1);
+}

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::response::Refusal;
+use crate::refusal::Refusal;
 
 /// Names that begin so are the library's own: `sse-position`, `sse-gap`, `sse-auth`.
 const RESERVED_PREFIX: &str = "sse-";

@@ -1,4 +1,4 @@
-//! [`Lease`]: until when an authorised stream may be open, and [`Terms`]: what a stream asks of whoever
+//! [`Lease`]: until when an authorised stream may be open, and [`Access`]: what a stream asks of whoever
 //! authorised it.
 //!
 //! The stream stands below authorisation and knows nothing of tokens: it has this, or nothing.
@@ -21,12 +21,12 @@ use crate::{
     clock::Clock,
     event::Event,
     frame::Frame,
-    response::{Field, Refusal},
+    refusal::{Field, Refusal},
     topic::Topics,
 };
 
 /// What an authorised request brings to the opening of a stream.
-pub(crate) trait Terms: fmt::Debug + Send + Sync {
+pub(crate) trait Access: fmt::Debug + Send + Sync {
     /// Refuses topics that are not granted.
     fn admit(&self, topics: &Topics) -> Result<(), Refusal>;
 

@@ -4,10 +4,10 @@ use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     last_event_id::LastEventId,
-    lease::{Lease, Terms},
-    lifecycle::{Lifecycle, Seat},
+    lease::{Access, Lease},
+    lifecycle::{Lifecycle, Permit},
     options::Rhythm,
-    response::{Field, Refusal},
+    refusal::{Field, Refusal},
     topic::{TopicError, TopicPattern, Topics},
 };
 
@@ -58,7 +58,7 @@ pub struct Request {
     is_head: bool,
     is_browser: bool,
     // What authorisation allows; without it everything is.
-    terms: Option<Arc<dyn Terms>>,
+    access: Option<Arc<dyn Access>>,
 }
 
 impl Request {
@@ -79,14 +79,14 @@ impl Request {
             peer: head.peer(),
             is_head: head.method() == "HEAD",
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
-            terms: None,
+            access: None,
         }
     }
 
     /// The same request, authorised.
     #[cfg(feature = "jwt")]
-    pub(crate) fn with_terms(mut self, terms: Arc<dyn Terms>) -> Self {
-        self.terms = Some(terms);
+    pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -150,7 +150,7 @@ impl Request {
     }
 
     pub(crate) fn fields(&self) -> &[Field] {
-        self.terms.as_ref().map_or(&[], |terms| terms.headers())
+        self.access.as_ref().map_or(&[], |access| access.headers())
     }
 
     /// A refusal that a page of another origin can read too, if that origin is allowed.
@@ -177,15 +177,15 @@ impl Request {
 
     /// Whether these topics are granted to the one who asks.
     pub(crate) fn admit(&self, topics: &Topics) -> Result<(), Refusal> {
-        match &self.terms {
-            Some(terms) => terms.admit(topics).map_err(|refusal| self.refuse(refusal)),
+        match &self.access {
+            Some(access) => access.admit(topics).map_err(|refusal| self.refuse(refusal)),
             None => Ok(()),
         }
     }
 
     /// How long a stream of these topics may be open; nothing where there is no authorisation.
     pub(crate) fn lease(&self, topics: Option<&Topics>) -> Result<Option<Lease>, Refusal> {
-        let lease = self.terms.as_ref().map(|terms| terms.lease(topics)).transpose();
+        let lease = self.access.as_ref().map(|access| access.lease(topics)).transpose();
         lease.map_err(|refusal| self.refuse(refusal))
     }
 
@@ -193,16 +193,19 @@ impl Request {
     ///
     /// While either stops, a browser's `EventSource` is told to come back in the one form that it obeys; other
     /// clients get a 503.
-    pub(crate) fn seats(
+    pub(crate) fn permits(
         &self,
         other: Option<&Lifecycle>,
         rhythm: Rhythm,
-    ) -> Result<(Seat, Option<Seat>), Refusal> {
+    ) -> Result<(Permit, Option<Permit>), Refusal> {
         let other = other.filter(|other| !other.is(&self.lifecycle));
-        Ok((self.seat(&self.lifecycle, rhythm)?, other.map(|other| self.seat(other, rhythm)).transpose()?))
+        Ok((
+            self.permit(&self.lifecycle, rhythm)?,
+            other.map(|other| self.permit(other, rhythm)).transpose()?,
+        ))
     }
 
-    fn seat(&self, lifecycle: &Lifecycle, rhythm: Rhythm) -> Result<Seat, Refusal> {
+    fn permit(&self, lifecycle: &Lifecycle, rhythm: Rhythm) -> Result<Permit, Refusal> {
         lifecycle.enter().ok_or_else(|| {
             let retry = rhythm.retry();
             self.refuse(if self.is_browser {

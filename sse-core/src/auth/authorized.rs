@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    lease::{Lease, Signal, Terms},
+    lease::{Access, Lease, Signal},
+    refusal::{Field, Refusal},
     request::Request,
-    response::{Field, Refusal},
     topic::{Topic, TopicError, Topics},
 };
 
@@ -35,12 +35,12 @@ use crate::{
 #[derive(Clone)]
 pub struct Authorized {
     request: Request,
-    pass: Arc<Pass>,
+    admission: Arc<Admission>,
 }
 
 impl Authorized {
-    pub(super) fn new(request: Request, pass: Arc<Pass>) -> Self {
-        Self { request: request.with_terms(Arc::clone(&pass) as Arc<dyn Terms>), pass }
+    pub(super) fn new(request: Request, admission: Arc<Admission>) -> Self {
+        Self { request: request.with_access(Arc::clone(&admission) as Arc<dyn Access>), admission }
     }
 
     /// What was asked: its query, its address, the client's position.
@@ -50,17 +50,17 @@ impl Authorized {
 
     /// Who asks (`sub`).
     pub fn subject(&self) -> &str {
-        self.pass.claims.subject()
+        self.admission.claims.subject()
     }
 
     /// What the token says.
     pub fn claims(&self) -> &Claims {
-        &self.pass.claims
+        &self.admission.claims
     }
 
     /// Whether the token grants this topic, and it was not revoked.
     pub fn allows(&self, topic: &Topic) -> bool {
-        self.pass.check(&topic.clone().into()).is_ok()
+        self.admission.check(&topic.clone().into()).is_ok()
     }
 
     /// The topics themselves, if all of them are granted.
@@ -72,7 +72,7 @@ impl Authorized {
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
         let topics = topics.try_into().map_err(|error| self.request.refuse(error.into()))?;
-        self.pass.check(&topics).map_err(|denial| self.request.refuse(denial))?;
+        self.admission.check(&topics).map_err(|denial| self.request.refuse(denial))?;
         Ok(topics)
     }
 
@@ -85,7 +85,7 @@ impl Authorized {
     /// A [`Refusal`] with 403 for the whole request where one topic is not granted or there is none, and with 400
     /// for what [`Topics::from_query`] refuses.
     pub fn granted_topics(&self) -> Result<Topics, Refusal> {
-        let own: Vec<_> = self.pass.granted.exact().collect();
+        let own: Vec<_> = self.admission.granted.exact().collect();
         match Topics::from_query(self.request.query(), own) {
             Ok(topics) => self.granted(topics),
             Err(TopicError::None) => Err(self.request.refuse(Denial::Scope("the token names no topic"))),
@@ -93,8 +93,8 @@ impl Authorized {
         }
     }
 
-    pub(super) fn pass(&self) -> &Pass {
-        &self.pass
+    pub(super) fn admission(&self) -> &Admission {
+        &self.admission
     }
 }
 
@@ -118,7 +118,7 @@ impl fmt::Debug for Authorized {
 }
 
 /// What a request was let in with.
-pub(super) struct Pass {
+pub(super) struct Admission {
     pub(super) claims: Claims,
     pub(super) granted: Granted,
     /// By the header `Authorization`, which no browser sends by itself.
@@ -131,7 +131,7 @@ pub(super) struct Pass {
     pub(super) notice: Option<Duration>,
 }
 
-impl Pass {
+impl Admission {
     pub(super) fn check(&self, topics: &Topics) -> Result<(), Denial> {
         if !self.granted.allows_all(topics) {
             return Err(Denial::Scope("a topic is not granted"));
@@ -140,7 +140,7 @@ impl Pass {
     }
 }
 
-impl Terms for Pass {
+impl Access for Admission {
     fn admit(&self, topics: &Topics) -> Result<(), Refusal> {
         Ok(self.check(topics)?)
     }
@@ -158,8 +158,8 @@ impl Terms for Pass {
     }
 }
 
-impl fmt::Debug for Pass {
+impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pass")
+        f.write_str("Admission")
     }
 }

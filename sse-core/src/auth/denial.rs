@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::claims::ClaimsError;
-use crate::response::{Field, Refusal};
+use crate::refusal::{Field, Refusal};
 
 /// Why a request was not let in.
 ///

@@ -10,7 +10,6 @@ mod credential;
 mod denial;
 mod digest;
 mod grant;
-mod jose;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod key;
@@ -28,6 +27,7 @@ mod shelf;
 mod template;
 mod ticket;
 mod ticket_store;
+mod token_header;
 mod verifier;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -49,7 +49,7 @@ pub use self::{
     verifier::{Verifier, VerifierBuilder},
 };
 use self::{
-    authorized::Pass,
+    authorized::Admission,
     cookie::CookieKind,
     credential::{Credential, Sources, redacted},
     denial::{Denial, refuse},
@@ -59,8 +59,8 @@ use self::{
 };
 use crate::{
     lifecycle::Lifecycle,
+    refusal::{Field, Refusal},
     request::{Request, RequestHead},
-    response::{Field, Refusal},
     topic::{TopicError, Topics},
 };
 
@@ -153,7 +153,7 @@ impl Auth {
                 Err(denial) => Err(denial),
             };
             match admitted {
-                Ok(pass) => Ok(Authorized::new(request, Arc::new(pass))),
+                Ok(admission) => Ok(Authorized::new(request, Arc::new(admission))),
                 Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
             }
         })
@@ -197,7 +197,7 @@ impl Auth {
                 .refuse(Refusal::of(500, "The server is not configured for tickets.")));
         };
         // A cookie needs no ticket, and a ticket must not beget others.
-        if !client.pass().by_header {
+        if !client.admission().by_header {
             return Err(client.request().refuse(Denial::Missing));
         }
         tickets.issue(client.claims(), path, &topics).map_err(|denial| client.request().refuse(denial))
@@ -252,7 +252,7 @@ impl Auth {
         Ok(credential)
     }
 
-    async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Pass, Denial> {
+    async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Admission, Denial> {
         let by_header = matches!(credential, Credential::Header(_));
         let mut session = None;
         let (claims, granted) = match credential {
@@ -267,7 +267,7 @@ impl Auth {
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
-        Ok(Pass {
+        Ok(Admission {
             claims,
             granted,
             by_header,

@@ -5,8 +5,8 @@ use super::{
     denial::{Denial, refuse},
 };
 use crate::{
+    refusal::{Field, Refusal},
     request::RequestHead,
-    response::{Field, Refusal},
 };
 
 /// What an answer to a preflight allows.

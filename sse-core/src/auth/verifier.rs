@@ -17,12 +17,12 @@ use super::{
     config_error::ConfigError,
     denial::Denial,
     digest::Digest,
-    jose::Header,
     key::Key,
     key_set::Found,
     keys::{Keys, Source},
+    token_header::TokenHeader,
 };
-use crate::{clock::Clock, response::Refusal};
+use crate::{clock::Clock, refusal::Refusal};
 
 /// How far the clocks of issuer and server may differ. The same when a token is accepted and when its stream
 /// is closed: were it shorter for the latter, a client could come back in a loop.
@@ -102,7 +102,7 @@ impl Verifier {
         }
         let (message, signature) = token.rsplit_once('.').ok_or(NOT_JWT)?;
         let (header, payload) = message.split_once('.').ok_or(NOT_JWT)?;
-        let header = Header::read(header)?;
+        let header = TokenHeader::read(header)?;
         if !rules.algorithms.contains(&header.algorithm) {
             return Err(Denial::Invalid("the algorithm is not on the list"));
         }
@@ -118,7 +118,7 @@ impl Verifier {
         Ok(Claims::new(stamp, payload))
     }
 
-    async fn is_signed(&self, header: &Header, message: &str, signature: &str) -> Result<bool, Denial> {
+    async fn is_signed(&self, header: &TokenHeader, message: &str, signature: &str) -> Result<bool, Denial> {
         let id = header.key_id.as_deref();
         let algorithm = header.algorithm;
         let verify = |found: Found<'_>| match found {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Hub,
-    shared::{Settings, Shared},
+    inner::{Inner, Settings},
 };
 use crate::{
     id::EventId,
@@ -134,6 +134,6 @@ impl HubBuilder {
     /// The hub. Its log is empty and in a new epoch.
     pub fn build(self) -> Hub {
         let log = Log::new(self.limits, EventId::start(), false, true);
-        Hub(Arc::new(Shared::new(log, self.settings)))
+        Hub(Arc::new(Inner::new(log, self.settings)))
     }
 }

@@ -2,19 +2,18 @@
 
 mod builder;
 mod filter_map;
+mod handle;
+mod inner;
 mod received;
-mod shared;
 mod subscription;
 mod wake;
 
 use std::{fmt, sync::Arc};
 
-use self::shared::Shared;
+use self::inner::Inner;
 pub use self::{
-    builder::HubBuilder,
-    filter_map::FilterMap,
-    received::Received,
-    subscription::{Subscription, SubscriptionHandle},
+    builder::HubBuilder, filter_map::FilterMap, handle::SubscriptionHandle, received::Received,
+    subscription::Subscription,
 };
 use crate::{
     event::{Event, EventError},
@@ -23,8 +22,8 @@ use crate::{
     lifecycle::Lifecycle,
     log::{Position, Start},
     options::StreamOptions,
+    refusal::Refusal,
     request::Request,
-    response::Refusal,
     stream::EventStream,
     topic::{TopicError, Topics},
 };
@@ -50,7 +49,7 @@ use crate::{
 /// framework has buffered for its socket; publishers never wait for it.
 // One pointer: servers keep a copy of their handlers, and so of this, for every connection.
 #[derive(Clone)]
-pub struct Hub(Arc<Shared>);
+pub struct Hub(Arc<Inner>);
 
 impl Hub {
     /// A hub in memory with the default limits.

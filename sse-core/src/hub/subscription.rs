@@ -11,14 +11,15 @@ use futures_core::Stream;
 use tokio::time::Instant;
 
 use super::{
+    handle::SubscriptionHandle,
+    inner::{HubState, Inner},
     received::Received,
-    shared::{Shared, State},
     wake::Slot,
 };
 use crate::{
     batch::Batch,
     frame::Frame,
-    lifecycle::{Lifecycle, Seat},
+    lifecycle::{Lifecycle, Permit},
     log::{Cursor, Followed, Member, Policy, Pos, Position},
     source::{Feed, Live},
     stream::EventStream,
@@ -46,7 +47,7 @@ use crate::{
 /// As a stream of events it is one of the open streams of the hub's [`Lifecycle`] from its first poll on, and ends when
 /// the server stops.
 pub struct Subscription {
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
     slot: u32,
     generation: u32,
     /// Where it stood when it last fell asleep at the head.
@@ -59,7 +60,7 @@ pub struct Subscription {
 struct Extra {
     policy: Policy,
     /// Its place among the open streams, where it is read on this side; elsewhere the [`EventStream`] has one.
-    seat: Option<Seat>,
+    permit: Option<Permit>,
     stopping: bool,
 }
 
@@ -78,10 +79,10 @@ fn arm(sleeper: &mut Option<Waker>, waker: &mut Option<Waker>) {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: &Arc<Shared>, topics: &Topics, start: Position, policy: Policy) -> Self {
+    pub(super) fn new(shared: &Arc<Inner>, topics: &Topics, start: Position, policy: Policy) -> Self {
         let now = Instant::now().into_std();
         let mut guard = shared.lock();
-        let State { log, slots, generation, .. } = &mut *guard;
+        let HubState { log, slots, generation, .. } = &mut *guard;
         log.trim(now);
         let members: Vec<Member> = topics
             .iter()
@@ -90,7 +91,7 @@ impl Subscription {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let cursor = Cursor::new(log, members, start, now);
-        let slot = slots.insert(Slot { cursor, waker: None, generation, lane: None });
+        let slot = slots.insert(Slot { cursor, waker: None, generation, group: None });
         let freed = log.take_freed();
         drop(guard);
         drop(freed);
@@ -117,7 +118,7 @@ impl Subscription {
             return None;
         }
         let mut guard = self.shared.lock();
-        let State { log, slots, .. } = &mut *guard;
+        let HubState { log, slots, .. } = &mut *guard;
         slots[self.slot as usize].cursor.position(log, opening)
     }
 }
@@ -161,7 +162,7 @@ impl Subscription {
         let this = self;
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
-        let State { log, slots, catch_ups, newest, lanes, .. } = &mut *guard;
+        let HubState { log, slots, catch_ups, newest, sleepers, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
         // The clock is read only where something of its own may have expired.
         let pos = slot.cursor.pos();
@@ -192,7 +193,7 @@ impl Subscription {
         let mut start = None;
         if (slot.cursor.pos() == log.head().pos || !due) && !batch.is_ended() {
             arm(&mut slot.waker, &mut waker);
-            start = this.shared.board(lanes, slot, this.slot as usize);
+            start = this.shared.board(sleepers, slot, this.slot as usize);
             this.asleep_at = match slot.cursor.wake_at() {
                 Some(_) => WAITS,
                 None => slot.cursor.pos(),
@@ -215,13 +216,13 @@ impl Stream for Subscription {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
-        if extra.seat.is_none() {
-            extra.seat = this.shared.settings.lifecycle.enter();
+        if extra.permit.is_none() {
+            extra.permit = this.shared.settings.lifecycle.enter();
         }
-        if let Some(seat) = &extra.seat {
-            seat.register(cx.waker());
+        if let Some(permit) = &extra.permit {
+            permit.register(cx.waker());
         }
-        let stops = extra.seat.as_ref().is_none_or(Seat::is_stopping);
+        let stops = extra.permit.as_ref().is_none_or(Permit::is_stopping);
         if stops && !std::mem::replace(&mut extra.stopping, true) {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();
@@ -252,7 +253,7 @@ impl Feed for Subscription {
         let this = &mut *self;
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
-        let State { log, slots, catch_ups, newest, .. } = &mut *guard;
+        let HubState { log, slots, catch_ups, newest, .. } = &mut *guard;
         let slot = &mut slots[this.slot as usize];
         if log.expires_behind(slot.cursor.pos(), before.into_std()) {
             return None;
@@ -276,10 +277,10 @@ impl Feed for Subscription {
 
     fn moved(self: Pin<&mut Self>) {
         let mut guard = self.shared.lock();
-        let State { lanes, slots, .. } = &mut *guard;
+        let HubState { sleepers, slots, .. } = &mut *guard;
         let slot = &mut slots[self.slot as usize];
-        // One that has never slept finds its lane when it does.
-        let start = slot.lane.and_then(|_| self.shared.change_lane(lanes, slot, self.slot as usize));
+        // One that has never slept finds its group when it does.
+        let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
         drop(guard);
         if let Some(start) = start {
             start.run();
@@ -309,7 +310,7 @@ impl Feed for Subscription {
 
     fn finish(self: Pin<&mut Self>) {
         let mut guard = self.shared.lock();
-        let State { log, slots, .. } = &mut *guard;
+        let HubState { log, slots, .. } = &mut *guard;
         slots[self.slot as usize].cursor.finish(log);
     }
 }
@@ -317,12 +318,12 @@ impl Feed for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut guard = self.shared.lock();
-        let State { log, lanes, slots, .. } = &mut *guard;
+        let HubState { log, sleepers, slots, .. } = &mut *guard;
         let slot = slots.remove(self.slot as usize);
         let topics = || slot.cursor.members().iter().map(|member| member.key);
-        if let Some(lane) = slot.lane {
-            lanes.leave(lane, topics(), slots);
-            self.shared.count_orphans(lanes);
+        if let Some(group) = slot.group {
+            sleepers.leave(group, topics(), slots);
+            self.shared.count_orphans(sleepers);
         }
         topics().for_each(|key| log.leave(key));
         // What it holds may run other people's code when it goes.
@@ -334,77 +335,5 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription").finish_non_exhaustive()
-    }
-}
-
-/// Changes the topics of an open [`Subscription`], from anywhere. Does not keep it open.
-#[derive(Clone)]
-pub struct SubscriptionHandle {
-    shared: Weak<Shared>,
-    slot: usize,
-    generation: u32,
-}
-
-impl SubscriptionHandle {
-    /// Adds topics, from now on: what was published to them before is not sent.
-    ///
-    /// A client's id is a position, not a set of topics: after a reconnect it gets what it asks for then.
-    /// Adding is the application's word: it is not held against the grants of the one who is connected.
-    /// Returns whether the subscription is still open.
-    pub fn add(&self, topics: &Topics) -> bool {
-        self.change(|shared, state, slot, generation| {
-            let State { log, lanes, slots, .. } = state;
-            let since = log.head().pos;
-            for topic in topics {
-                let key = log.join(topic, |topic| shared.is_latest(topic));
-                if slots[slot].cursor.members().iter().any(|member| member.key == key) {
-                    log.leave(key);
-                    continue;
-                }
-                slots[slot].cursor.add(Member { key, since });
-                if let Some(lane) = slots[slot].lane {
-                    lanes.join(lane, key, slot, generation);
-                }
-            }
-        })
-    }
-
-    /// Takes topics away: nothing more of them is sent. Returns whether the subscription is still open.
-    pub fn remove(&self, topics: &Topics) -> bool {
-        self.change(|_, state, slot, generation| {
-            let State { log, lanes, slots, .. } = state;
-            for topic in topics {
-                let Some(key) = log.key(topic) else {
-                    continue;
-                };
-                let Slot { cursor, lane, .. } = &mut slots[slot];
-                if !cursor.members().iter().any(|member| member.key == key) {
-                    continue;
-                }
-                cursor.remove(log, key);
-                if let Some(lane) = *lane {
-                    lanes.leave_one(lane, key, slot, generation);
-                }
-                log.leave(key);
-            }
-        })
-    }
-
-    fn change(&self, change: impl FnOnce(&Shared, &mut State, usize, u32)) -> bool {
-        let Some(shared) = self.shared.upgrade() else {
-            return false;
-        };
-        let mut state = shared.lock();
-        let open = state.slots.get(self.slot).is_some_and(|slot| slot.generation == self.generation);
-        if open {
-            change(&shared, &mut state, self.slot, self.generation);
-        }
-        open
-    }
-}
-
-impl fmt::Debug for SubscriptionHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SubscriptionHandle").finish_non_exhaustive()
     }
 }

@@ -1,9 +1,6 @@
 //! What a subscriber asks of a [`Log`]: where its client stands, what it has lost, and what lies ahead.
 
-use std::{
-    collections::BinaryHeap,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BinaryHeap, time::Instant};
 
 use super::{
     Entry, Log, Mark, Pos,
@@ -134,57 +131,6 @@ impl Log {
         let entry = slot.filter(|slot| slot.at.pos == pos).and_then(|slot| slot.entry.as_ref());
         let names = |entry: &Entry| entry.topics.iter().map(|&key| self.topics[key].name.clone()).collect();
         entry.map(names).unwrap_or_default()
-    }
-
-    /// The position behind which there are as many events of these topics, or as many as are kept.
-    pub(super) fn before_last(&self, members: &[Member], events: usize) -> Mark {
-        let mut first = self.head.pos + 1;
-        // From each topic's newest backwards, the newest of all first; one of several topics counts once.
-        let kept = |member: &Member| &self.topics[member.key].kept;
-        let mut next: BinaryHeap<(Pos, usize, usize)> = members
-            .iter()
-            .enumerate()
-            .filter_map(|(index, member)| {
-                kept(member).back().map(|last| (last.at.pos, index, kept(member).len() - 1))
-            })
-            .collect();
-        let mut found = 0;
-        while let Some((pos, index, at)) = next.pop() {
-            if pos <= self.horizon || (pos < first && found == events) {
-                break;
-            }
-            if pos < first {
-                found += 1;
-                first = pos;
-            }
-            if let Some(before) = at.checked_sub(1) {
-                next.push((kept(&members[index])[before].at.pos, index, before));
-            }
-        }
-        self.before(first)
-    }
-
-    /// The position behind which there is what was published at this time or later.
-    pub(super) fn before_time(&self, time: SystemTime, now: Instant) -> Mark {
-        let ago = SystemTime::now().duration_since(time).unwrap_or_default();
-        let Some(then) = now.checked_sub(ago) else {
-            return self.epoch_start();
-        };
-        let first = self.order.partition_point(|slot| slot.since < then);
-        self.before(self.order.get(first).map_or(self.head.pos + 1, |slot| slot.at.pos))
-    }
-
-    /// The position in front of the event at `pos`, or behind all.
-    fn before(&self, pos: Pos) -> Mark {
-        if pos > self.head.pos {
-            return self.head;
-        }
-        let start = self.epoch_start();
-        let index = self.order.partition_point(|slot| slot.at.pos < pos);
-        match index.checked_sub(1).and_then(|index| self.order.get(index)) {
-            Some(slot) if slot.at.pos > start.pos => slot.at,
-            _ => start,
-        }
     }
 
     /// The names of these topics.

@@ -12,29 +12,33 @@
 //!   too many, those with the oldest marks first; their marks fold into the *floor*, where a topic starts that
 //!   comes into being.
 
+mod backlog;
 mod catch_up;
 mod cursor;
 mod gap;
 mod limits;
 mod look;
+mod members;
 mod merged;
 #[cfg(test)]
 mod model;
 mod policy;
+mod start;
 mod topics;
 
 use std::{collections::VecDeque, mem, time::Instant};
 
-pub use self::policy::{OnGap, Start};
 use self::topics::{Kept, TopicTable};
 pub(crate) use self::{
     catch_up::CatchUps,
     cursor::{Cursor, Followed},
     limits::Limits,
     look::Member,
-    policy::{Policy, Position},
+    policy::Policy,
+    start::Position,
     topics::TopicKey,
 };
+pub use self::{policy::OnGap, start::Start};
 use crate::{frame::Frame, id::EventId, topic::Topic};
 
 /// A local position. Everything up to it is behind a cursor that stands on it.

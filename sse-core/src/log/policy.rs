@@ -1,40 +1,4 @@
-//! [`Start`]: where a subscription begins, and [`Policy`]: how it is treated.
-
-use std::time::SystemTime;
-
-use crate::id::{ClientId, EventId};
-
-/// Where a subscription begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Start {
-    /// With what is published from now on. The default.
-    #[default]
-    Now,
-    /// With everything that is still kept, without a word about what is not.
-    Oldest,
-    /// With as many of the newest events of its topics as are still kept.
-    Last(usize),
-    /// With what was published at this time or later, by this machine's clock, as far as it is still kept. A clock
-    /// that was set meanwhile shifts it.
-    Since(SystemTime),
-    /// Behind the event with this id, with a gap told where something of it is lost.
-    After(EventId),
-}
-
-/// Who says where a subscription begins.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Position {
-    Server(Start),
-    /// The client, by its id; `None` where it cannot be read.
-    Client(Option<ClientId>),
-}
-
-impl From<Start> for Position {
-    fn from(start: Start) -> Self {
-        Self::Server(start)
-    }
-}
+//! [`Policy`]: how a subscription is treated.
 
 /// What follows a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,13 +4,13 @@
 //! publisher nor a runtime thread stands still for a crowd; those that come late find several events to send at
 //! once.
 
-mod lanes;
+mod sleepers;
 mod slot;
 mod task;
 mod topics;
 
 pub(super) use self::{
-    lanes::{Lanes, Next},
-    slot::{Lane, Slot},
+    sleepers::{Next, Sleepers},
+    slot::{GroupId, Slot},
     task::{News, Spawn, TASKS, Wakes},
 };

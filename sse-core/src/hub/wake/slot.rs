@@ -14,14 +14,14 @@ pub(in crate::hub) struct Slot {
     /// Tells this subscriber from an earlier one in the same place.
     pub(in crate::hub) generation: u32,
     /// Who wakes it: known from its first poll on.
-    pub(in crate::hub) lane: Option<Lane>,
+    pub(in crate::hub) group: Option<GroupId>,
 }
 
-/// One of the lanes.
+/// One of the sleepers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::hub) struct Lane(pub(super) u8);
+pub(in crate::hub) struct GroupId(pub(super) u8);
 
-impl Lane {
+impl GroupId {
     pub(in crate::hub) fn index(self) -> usize {
         self.0.into()
     }

@@ -20,24 +20,24 @@ use tokio::{
 };
 
 use super::{
-    lanes::{LANES, Next},
-    slot::Lane,
+    sleepers::{MAX_GROUPS, Next},
+    slot::GroupId,
 };
 
 /// Where the hub are: the hub's state, which stands above this.
 pub(in crate::hub) trait Wakes: Send + Sync {
-    /// Wakes a few of a lane, and says what its task does then. `passing` tells whether it said to go on.
-    fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next;
+    /// Wakes a few of a group, and says what its task does then. `passing` tells whether it said to go on.
+    fn wake_some(&self, group: GroupId, passing: bool, wakers: &mut Vec<Waker>) -> Next;
 
-    /// A task of the lane is gone, perhaps in the middle of a pass.
-    fn retire(&self, lane: Lane, passing: bool);
+    /// A task of the group is gone, perhaps in the middle of a pass.
+    fn retire(&self, group: GroupId, passing: bool);
 }
 
-/// The most tasks of one lane.
+/// The most tasks of one group.
 pub(in crate::hub) const TASKS: usize = 2;
 
-/// What the tasks wait for, by lane.
-pub(in crate::hub) type News = [[Notify; TASKS]; LANES];
+/// What the tasks wait for, by group.
+pub(in crate::hub) type News = [[Notify; TASKS]; MAX_GROUPS];
 
 /// Wake tasks that are to be started.
 pub(in crate::hub) struct Spawn {
@@ -47,12 +47,17 @@ pub(in crate::hub) struct Spawn {
 }
 
 impl Spawn {
-    pub(in crate::hub) fn new(runtime: Handle, hub: Weak<dyn Wakes>, lane: Lane, news: &Arc<News>) -> Self {
+    pub(in crate::hub) fn new(
+        runtime: Handle,
+        hub: Weak<dyn Wakes>,
+        group: GroupId,
+        news: &Arc<News>,
+    ) -> Self {
         let threads = match runtime.runtime_flavor() {
             RuntimeFlavor::CurrentThread => 1,
             _ => runtime.metrics().num_workers(),
         };
-        let task = |index| WakeTask { hub: Weak::clone(&hub), lane, index, passing: false };
+        let task = |index| WakeTask { hub: Weak::clone(&hub), group, index, passing: false };
         let tasks = (0..threads.clamp(1, TASKS)).map(task).collect();
         Self { runtime, tasks, news: Arc::clone(news) }
     }
@@ -71,7 +76,7 @@ impl Spawn {
 
 struct WakeTask {
     hub: Weak<dyn Wakes>,
-    lane: Lane,
+    group: GroupId,
     index: usize,
     /// Whether it is in the middle of a pass.
     passing: bool,
@@ -79,7 +84,7 @@ struct WakeTask {
 
 impl WakeTask {
     async fn run(mut self, news: Arc<News>, is_alone: bool) {
-        let news = &news[self.lane.index()][self.index];
+        let news = &news[self.group.index()][self.index];
         let mut wakers = Vec::new();
         loop {
             let Some(hub) = self.hub.upgrade() else {
@@ -87,7 +92,7 @@ impl WakeTask {
             };
             // Whatever happens in there, this task keeps no other from the rest.
             let passing = std::mem::replace(&mut self.passing, true);
-            let next = hub.wake_some(self.lane, passing, &mut wakers);
+            let next = hub.wake_some(self.group, passing, &mut wakers);
             drop(hub);
             self.passing = next == Next::Pass;
             match next {
@@ -118,7 +123,7 @@ async fn requeue() {
 impl Drop for WakeTask {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.retire(self.lane, self.passing);
+            hub.retire(self.group, self.passing);
         }
     }
 }

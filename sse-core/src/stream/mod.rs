@@ -1,30 +1,26 @@
 //! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
 
+mod extra;
+mod parts;
+
 use std::{
     borrow::Cow,
     fmt,
-    future::Future,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use tokio::{
-    runtime::Handle,
-    task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep};
 
+use self::extra::Extra;
 use crate::{
-    batch::Batch,
-    frame::Frame,
-    lease::Lease,
-    lifecycle::{Lifecycle, Seat},
+    lifecycle::{Lifecycle, Permit},
     options::{Rhythm, StreamOptions},
+    refusal::{Refusal, STREAM_HEADERS},
     request::Request,
-    response::{Field, Refusal, STREAM_HEADERS},
     source::Source,
     topic::Topics,
 };
@@ -57,7 +53,7 @@ pin_project! {
     pub struct EventStream<S> {
         #[pin]
         source: Option<S>,
-        seat: Option<Seat>,
+        permit: Option<Permit>,
         // Who polls: registered with everything that may wake the stream.
         waker: Option<Waker>,
         // Made once the stream has opened: only in a poll a runtime is certain.
@@ -69,7 +65,7 @@ pin_project! {
         opened: bool,
         stopping: bool,
         paused: bool,
-        rare: Option<Box<Rare>>,
+        extra: Option<Box<Extra>>,
     }
 }
 
@@ -128,16 +124,16 @@ impl<S: Source> EventStream<S> {
         options: &StreamOptions,
     ) -> Result<Self, Refusal> {
         // A HEAD gets the head of the answer, and holds nothing.
-        let (source, seat, other, lease) = if request.is_head() {
+        let (source, permit, other, lease) = if request.is_head() {
             (None, None, None, None)
         } else {
-            let (seat, other) = request.seats(lifecycle, options.rhythm)?;
+            let (permit, other) = request.permits(lifecycle, options.rhythm)?;
             let lease = request.lease(topics)?;
-            (Some(source()), Some(seat), other, lease)
+            (Some(source()), Some(permit), other, lease)
         };
-        let rare = Rare {
+        let extra = Extra {
             lease,
-            seat: other,
+            permit: other,
             held: None,
             headers: request.fields().into(),
             keep_alive: options.keep_alive_event.as_ref().map(|frame| frame.as_bytes().clone()),
@@ -145,7 +141,7 @@ impl<S: Source> EventStream<S> {
         let now = Instant::now();
         Ok(Self {
             source,
-            seat,
+            permit,
             waker: None,
             timer: None,
             last_traffic: now,
@@ -154,7 +150,7 @@ impl<S: Source> EventStream<S> {
             opened: false,
             stopping: false,
             paused: false,
-            rare: rare.boxed(),
+            extra: extra.boxed(),
         })
     }
 
@@ -162,7 +158,7 @@ impl<S: Source> EventStream<S> {
     pub(crate) fn map_source<T>(self, map: impl FnOnce(S) -> T) -> EventStream<T> {
         let Self {
             source,
-            seat,
+            permit,
             waker,
             timer,
             last_traffic,
@@ -171,12 +167,12 @@ impl<S: Source> EventStream<S> {
             opened,
             stopping,
             paused,
-            rare,
+            extra,
         } = self;
         let source = source.map(map);
         EventStream {
             source,
-            seat,
+            permit,
             waker,
             timer,
             last_traffic,
@@ -185,7 +181,7 @@ impl<S: Source> EventStream<S> {
             opened,
             stopping,
             paused,
-            rare,
+            extra,
         }
     }
 
@@ -197,7 +193,7 @@ impl<S: Source> EventStream<S> {
     /// The header fields of the `200` that sends it: [`STREAM_HEADERS`], and what authorisation adds (CORS, a
     /// cookie).
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
-        let own = self.rare.iter().flat_map(|rare| rare.headers.iter().cloned());
+        let own = self.extra.iter().flat_map(|extra| extra.headers.iter().cloned());
         STREAM_HEADERS.into_iter().map(|(name, value)| (name, value.into())).chain(own)
     }
 
@@ -211,15 +207,15 @@ impl<S: Source> EventStream<S> {
         if let Some(timer) = this.timer.as_ref().as_pin_ref()
             && !timer.is_elapsed()
             && this.is_registered(cx)
-            && !this.seat.as_ref().is_some_and(Seat::is_stopping)
-            && this.rare.as_ref().is_none_or(|rare| rare.is_calm())
+            && !this.permit.as_ref().is_some_and(Permit::is_stopping)
+            && this.extra.as_ref().is_none_or(|extra| extra.is_calm())
             && let Some(mut source) = this.source.as_pin_mut()
         {
             if source.is_asleep() {
                 return Poll::Pending;
             }
             // The wall clock decides over a token, and is looked at before anything is taken.
-            let over = this.rare.as_ref().is_some_and(|rare| rare.is_over());
+            let over = this.extra.as_ref().is_some_and(|extra| extra.is_over());
             if !over && let Some(live) = source.as_mut().poll_live(cx, limit, timer.deadline()) {
                 *this.paused = live.more;
                 *this.last_traffic = live.at;
@@ -278,208 +274,11 @@ impl<S: Source> EventStream<S> {
     }
 }
 
-impl<S: Source> Parts<'_, S> {
-    /// Whether this task is the one that is woken.
-    #[inline]
-    fn is_registered(&self, cx: &Context<'_>) -> bool {
-        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-    }
-
-    /// Has this task woken by whatever may wake the stream. Whether it was registered already.
-    fn register(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.is_registered(cx) {
-            return true;
-        }
-        let before = self.waker.replace(cx.waker().clone());
-        self.seats().for_each(|seat| seat.register(cx.waker()));
-        if let Some(lease) = self.lease() {
-            lease.register(cx.waker());
-        }
-        if before.is_some() {
-            // It may be in another runtime by now, and the first stand still or be gone, its timers with it.
-            self.timer.set(None);
-            if let Some(source) = self.source.as_mut().as_pin_mut() {
-                source.moved();
-            }
-        }
-        false
-    }
-
-    /// Its places among the open streams.
-    fn seats(&self) -> impl Iterator<Item = &Seat> {
-        let other = self.rare.as_ref().and_then(|rare| rare.seat.as_ref());
-        self.seat.iter().chain(other)
-    }
-
-    /// What is due, and whether the stream is over: then nothing more is sent, even if the source has more.
-    fn gather(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: usize,
-        calm: Option<Instant>,
-        expired: Option<bool>,
-    ) -> (Batch, bool) {
-        let expired = expired.unwrap_or_else(|| self.rare.as_ref().is_some_and(|rare| rare.is_over()));
-        let mut over = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
-        let held = self.rare.as_mut().and_then(|rare| rare.held.take()).filter(|_| !over);
-        let mut batch = Batch::earlier_than(calm, limit, held);
-        let stops = self.seats().any(Seat::is_stopping);
-        if let Some(mut source) = self.source.as_mut().as_pin_mut() {
-            if stops && !std::mem::replace(self.stopping, true) {
-                source.as_mut().finish();
-            }
-            if !over && !batch.is_full() {
-                let idle = source.poll_batch(cx, &mut batch).is_pending();
-                over = stops && idle;
-            }
-        }
-        over |= stops && !S::OWES;
-        if *self.opened
-            && !over
-            && !batch.is_ended()
-            && let Some(notice) = self.lease().and_then(Lease::notice)
-        {
-            batch.force(notice.into_bytes());
-        }
-        (batch, over)
-    }
-
-    /// What is sent where no event is due: at the opening, and after a silence. Whether anything is.
-    fn tick(&mut self, now: Instant, batch: &mut Batch) -> bool {
-        let Some(mut source) = self.source.as_mut().as_pin_mut() else {
-            return false;
-        };
-        if !*self.opened {
-            if let Some(frame) = source.as_mut().greeting() {
-                batch.push(frame.into_bytes());
-                return true;
-            }
-            if self.rhythm.says_hello() {
-                return true;
-            }
-            *self.opened = true;
-        }
-        if now < *self.last_traffic + self.rhythm.keep_alive() {
-            return false;
-        }
-        let event = self.rare.as_ref().and_then(|rare| rare.keep_alive.clone());
-        let position = source.heartbeat().map(Frame::into_bytes);
-        match (position, event) {
-            (position, Some(event)) if self.rhythm.keeps_alive => {
-                position.into_iter().chain([event]).for_each(|frame| batch.force(frame));
-            }
-            (Some(position), _) => batch.force(position),
-            (None, _) if self.rhythm.keeps_alive => batch.force(Bytes::from_static(COMMENT)),
-            // As if it had been: the next look is as far away.
-            (None, _) => *self.last_traffic = now,
-        }
-        !batch.is_empty()
-    }
-
-    /// Sets the timer to when the stream must look again.
-    fn sleep(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let target = [
-            Some(*self.last_traffic + self.rhythm.keep_alive()),
-            Some(*self.ends_at),
-            self.source_wakes_at(),
-            self.lease().map(|lease| lease.wake_at(now)),
-        ];
-        let target = target.into_iter().flatten().min().unwrap_or(*self.ends_at);
-        // It stays where it was while events flow: one that fires early is set anew then.
-        if let Some(timer) = self.timer.as_ref().as_pin_ref()
-            && !timer.is_elapsed()
-            && timer.deadline() <= target
-        {
-            return;
-        }
-        // Never the old one: with its runtime gone it has elapsed, and cannot be set again.
-        self.timer.set(Handle::try_current().is_ok().then(|| sleep_until(target)));
-        if let Some(timer) = self.timer.as_mut().as_pin_mut() {
-            // However much the task has done in this turn: a timer that is not polled never fires.
-            if pin!(unconstrained(timer)).poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
-        }
-    }
-
-    /// The chunk, with what belongs to the opening and to the end; `None` where the stream has ended without.
-    fn seal(&mut self, mut batch: Batch, over: bool) -> Option<Bytes> {
-        let ended = over || batch.is_ended();
-        *self.paused = batch.is_full() && !ended;
-        *self.last_traffic = batch.now();
-        let (mut chunk, held) = batch.into_parts();
-        if held.is_some() {
-            self.rare.get_or_insert_default().held = held;
-        }
-        // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
-        // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
-        if !std::mem::replace(self.opened, true) {
-            let comment = if self.rhythm.opening_comment { COMMENT } else { b"" };
-            chunk.prepend(&[comment, self.rhythm.retry_line().as_bytes()].concat());
-        }
-        if over || (*self.stopping && ended) {
-            chunk.append(self.rhythm.retry_line().into());
-        }
-        if ended {
-            self.source.set(None);
-            *self.seat = None;
-            *self.rare = None;
-            self.timer.set(None);
-        }
-        (chunk.len() > 0).then(|| chunk.into_bytes())
-    }
-
-    fn lease(&mut self) -> Option<&mut Lease> {
-        self.rare.as_mut()?.lease.as_mut()
-    }
-
-    fn source_wakes_at(&self) -> Option<Instant> {
-        self.source.as_ref().as_pin_ref()?.wake_at()
-    }
-}
-
 impl<S: Source> Stream for EventStream<S> {
     type Item = Bytes;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.poll_turn(cx, CHUNK)
-    }
-}
-
-/// What only some streams have: all of them are counted in bytes.
-#[derive(Default)]
-struct Rare {
-    /// Of an authorised request: until when, and who may end it.
-    lease: Option<Lease>,
-    /// Of a hub that another server than the request's ends.
-    seat: Option<Seat>,
-    /// An event that did not fit into the last chunk.
-    held: Option<Bytes>,
-    /// Header fields beyond those of every stream.
-    headers: Box<[Field]>,
-    /// What is sent in place of the comment that keeps the connection alive.
-    keep_alive: Option<Bytes>,
-}
-
-impl Rare {
-    fn boxed(self) -> Option<Box<Self>> {
-        let is_used = self.lease.is_some()
-            || self.seat.is_some()
-            || !self.headers.is_empty()
-            || self.keep_alive.is_some();
-        is_used.then(|| Box::new(self))
-    }
-
-    /// Whether nothing in it is due, but for what the wall clock says.
-    fn is_calm(&self) -> bool {
-        self.held.is_none()
-            && !self.lease.as_ref().is_some_and(Lease::is_revoked)
-            && !self.seat.as_ref().is_some_and(Seat::is_stopping)
-    }
-
-    /// Whether nothing more may be sent.
-    fn is_over(&self) -> bool {
-        self.lease.as_ref().is_some_and(Lease::is_over)
     }
 }
 

@@ -1,5 +1,8 @@
 //! [`Lifecycle`]: every open stream of a server, and their end when the server stops.
 
+mod permit;
+mod signal;
+
 use std::{
     fmt,
     future::Future,
@@ -14,6 +17,7 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, time::timeout};
 
+pub(crate) use self::permit::Permit;
 use crate::wakers::wake_all;
 
 /// How long [`Lifecycle::stopped`] waits for the streams to end.
@@ -95,7 +99,7 @@ impl Lifecycle {
             let stopped = lifecycle.stopped();
             tokio::pin!(stopped);
             tokio::select! {
-                () = signal() => lifecycle.stop(),
+                () = signal::received() => lifecycle.stop(),
                 () = &mut stopped => return,
             }
             stopped.await;
@@ -123,15 +127,15 @@ impl Lifecycle {
     }
 
     /// A place among the open streams, or nothing when the server is stopping.
-    pub(crate) fn enter(&self) -> Option<Seat> {
-        // Looked at under the lock that `stop` takes after it has set the flag: a stream that gets a seat is
+    pub(crate) fn enter(&self) -> Option<Permit> {
+        // Looked at under the lock that `stop` takes after it has set the flag: a stream that gets a permit is
         // seen by `stop` or sees the flag.
         let mut streams = self.0.lock();
         if self.is_stopping() {
             return None;
         }
         let key = streams.insert(Waker::noop().clone());
-        Some(Seat { lifecycle: self.clone(), key })
+        Some(Permit::new(self, key))
     }
 }
 
@@ -168,72 +172,6 @@ impl fmt::Debug for Lifecycle {
     }
 }
 
-/// One open stream's place; free again when dropped.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    lifecycle: Lifecycle,
-    key: usize,
-}
-
-impl Seat {
-    #[inline]
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.lifecycle.is_stopping()
-    }
-
-    /// Wakes this task when the server stops.
-    pub(crate) fn register(&self, waker: &Waker) {
-        let fresh = waker.clone();
-        let old = std::mem::replace(&mut self.lifecycle.0.lock()[self.key], fresh);
-        drop(old);
-        // `stop` may have taken the wakers just before.
-        if self.is_stopping() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut streams = self.lifecycle.0.lock();
-        let waker = streams.remove(self.key);
-        let last = streams.is_empty();
-        drop(streams);
-        drop(waker);
-        if last {
-            self.lifecycle.0.changed.notify_waiters();
-        }
-    }
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            () = ctrl_c() => {}
-        },
-        Err(error) => {
-            tracing::error!(%error, "SIGTERM cannot be listened for");
-            ctrl_c().await;
-        }
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    ctrl_c().await;
-}
-
-async fn ctrl_c() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "Ctrl-C cannot be listened for");
-        std::future::pending::<()>().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,13 +179,13 @@ mod tests {
     #[tokio::test]
     async fn stopping_waits_for_the_last_stream() {
         let lifecycle = Lifecycle::new();
-        let seat = lifecycle.enter().unwrap();
+        let permit = lifecycle.enter().unwrap();
         let waiting = tokio::spawn(lifecycle.stopped());
         lifecycle.stop();
         assert!(lifecycle.enter().is_none());
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        drop(seat);
+        drop(permit);
         waiting.await.unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! [`Header`]: what a token says of itself, read with suspicion.
+//! [`TokenHeader`]: what a token says of itself, read with suspicion.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
@@ -9,7 +9,7 @@ use super::{algorithm::Algorithm, denial::Denial, key::is_key_id};
 const MAX_HEADER: usize = 2 << 10;
 
 /// A header that may be looked into further.
-pub(super) struct Header {
+pub(super) struct TokenHeader {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     kind: Option<String>,
@@ -33,7 +33,7 @@ struct Members {
     enc: bool,
 }
 
-impl Header {
+impl TokenHeader {
     /// Reads the first part of a token.
     pub(super) fn read(encoded: &str) -> Result<Self, Denial> {
         let invalid = |reason| Err(Denial::Invalid(reason));

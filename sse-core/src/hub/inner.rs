@@ -1,4 +1,4 @@
-//! [`Shared`]: the hub's state under its one lock.
+//! [`Inner`]: the hub's state under its one lock.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use std::{
 use slab::Slab;
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::wake::{Lane, Lanes, News, Next, Slot, Spawn, TASKS, Wakes};
+use super::wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes};
 use crate::{
     frame::Draft,
     id::EventId,
@@ -26,9 +26,9 @@ use crate::{
 /// One lock for all: ids are given and frames become visible in one order, and a subscriber takes frames and
 /// learns of losses in one look.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct HubState {
     pub(super) log: Log,
-    pub(super) lanes: Lanes,
+    pub(super) sleepers: Sleepers,
     pub(super) slots: Slab<Slot>,
     pub(super) catch_ups: CatchUps,
     /// When the last event came: about now, for those who have just been woken for it.
@@ -48,24 +48,24 @@ pub(super) struct Settings {
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
+pub(super) struct Inner {
+    state: Mutex<HubState>,
     pub(super) settings: Settings,
     /// The log's head, to be looked at without the lock.
     head: AtomicU64,
     /// Whether somebody sleeps whom no task wakes.
     orphans: AtomicBool,
-    /// By lane. They live longer than the hub, so that the tasks that wait do not keep the hub alive.
+    /// By group. They live longer than the hub, so that the tasks that wait do not keep the hub alive.
     news: Arc<News>,
 }
 
-impl Shared {
+impl Inner {
     pub(super) fn new(log: Log, settings: Settings) -> Self {
         Self {
             head: AtomicU64::new(log.head().pos),
-            state: Mutex::new(State {
+            state: Mutex::new(HubState {
                 log,
-                lanes: Lanes::new(settings.linger.is_some()),
+                sleepers: Sleepers::new(settings.linger.is_some()),
                 slots: Slab::new(),
                 catch_ups: CatchUps::default(),
                 newest: Instant::now(),
@@ -77,7 +77,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HubState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,13 +107,13 @@ impl Shared {
         let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
         self.head.store(state.log.head().pos, Ordering::Release);
         for &key in &keys {
-            state.lanes.mark(key);
+            state.sleepers.mark(key);
         }
-        let due = state.lanes.due();
+        let due = state.sleepers.due();
         let freed = state.log.take_freed();
         drop(state);
-        for (lane, tasks) in due.tasks() {
-            self.news[lane].iter().take(tasks).for_each(Notify::notify_one);
+        for (group, tasks) in due.tasks() {
+            self.news[group].iter().take(tasks).for_each(Notify::notify_one);
         }
         if due.publisher {
             self.wake_orphans();
@@ -127,8 +127,8 @@ impl Shared {
         let mut wakers = Vec::new();
         loop {
             let mut guard = self.lock();
-            let State { log, lanes, slots, .. } = &mut *guard;
-            let Some(wake) = lanes.next_orphan() else {
+            let HubState { log, sleepers, slots, .. } = &mut *guard;
+            let Some(wake) = sleepers.next_orphan() else {
                 return;
             };
             wake.next(log, slots, &mut wakers);
@@ -141,35 +141,40 @@ impl Shared {
     ///
     /// That are tasks in its runtime. They can die with it; then the next subscriber that is polled elsewhere
     /// brings others. Returns what is to be started once the lock is free.
-    pub(super) fn board(self: &Arc<Self>, lanes: &mut Lanes, slot: &mut Slot, key: usize) -> Option<Spawn> {
-        if slot.lane.is_some_and(|lane| !lanes.is_orphan(lane)) {
+    pub(super) fn board(
+        self: &Arc<Self>,
+        sleepers: &mut Sleepers,
+        slot: &mut Slot,
+        key: usize,
+    ) -> Option<Spawn> {
+        if slot.group.is_some_and(|group| !sleepers.is_orphan(group)) {
             return None;
         }
-        self.change_lane(lanes, slot, key)
+        self.change_group(sleepers, slot, key)
     }
 
     /// [`board`](Self::board) for a subscriber that may be in another runtime than before.
-    pub(super) fn change_lane(
+    pub(super) fn change_group(
         self: &Arc<Self>,
-        lanes: &mut Lanes,
+        sleepers: &mut Sleepers,
         slot: &mut Slot,
         key: usize,
     ) -> Option<Spawn> {
         let runtime = Handle::try_current().ok();
         let id = runtime.as_ref().map(Handle::id);
         let topics = || slot.cursor.members().iter().map(|member| member.key);
-        if let Some(lane) = slot.lane {
-            if lanes.runtime(lane) == id {
+        if let Some(group) = slot.group {
+            if sleepers.runtime(group) == id {
                 return None;
             }
-            lanes.exit(lane, topics(), key, slot.generation);
+            sleepers.exit(group, topics(), key, slot.generation);
         }
-        let (lane, wants) = lanes.enter(id);
-        topics().for_each(|topic| lanes.join(lane, topic, key, slot.generation));
-        slot.lane = Some(lane);
-        self.count_orphans(lanes);
-        let spawn = Spawn::new(runtime.filter(|_| wants)?, self.to_wake(), lane, &self.news);
-        lanes.staff(lane, spawn.tasks());
+        let (group, wants) = sleepers.enter(id);
+        topics().for_each(|topic| sleepers.join(group, topic, key, slot.generation));
+        slot.group = Some(group);
+        self.count_orphans(sleepers);
+        let spawn = Spawn::new(runtime.filter(|_| wants)?, self.to_wake(), group, &self.news);
+        sleepers.staff(group, spawn.tasks());
         Some(spawn)
     }
 
@@ -178,35 +183,35 @@ impl Shared {
         weak
     }
 
-    /// Must follow every change that may leave a lane without a task, or without subscribers.
-    pub(super) fn count_orphans(&self, lanes: &Lanes) {
-        self.orphans.store(lanes.has_orphans(), Ordering::SeqCst);
+    /// Must follow every change that may leave a group without a task, or without subscribers.
+    pub(super) fn count_orphans(&self, sleepers: &Sleepers) {
+        self.orphans.store(sleepers.has_orphans(), Ordering::SeqCst);
     }
 }
 
-impl Wakes for Shared {
-    fn wake_some(&self, lane: Lane, passing: bool, wakers: &mut Vec<Waker>) -> Next {
+impl Wakes for Inner {
+    fn wake_some(&self, group: GroupId, passing: bool, wakers: &mut Vec<Waker>) -> Next {
         let mut guard = self.lock();
-        let State { log, lanes, slots, .. } = &mut *guard;
-        let next = lanes.pass(lane, passing, self.settings.linger, log, slots, wakers);
+        let HubState { log, sleepers, slots, .. } = &mut *guard;
+        let next = sleepers.pass(group, passing, self.settings.linger, log, slots, wakers);
         drop(guard);
         wake_all(wakers.drain(..));
         next
     }
 
-    fn retire(&self, lane: Lane, passing: bool) {
+    fn retire(&self, group: GroupId, passing: bool) {
         let mut state = self.lock();
-        let is_staffed = state.lanes.retire(lane, passing);
-        self.count_orphans(&state.lanes);
+        let is_staffed = state.sleepers.retire(group, passing);
+        self.count_orphans(&state.sleepers);
         drop(state);
         if is_staffed {
-            self.news[lane.index()].iter().for_each(Notify::notify_one);
+            self.news[group.index()].iter().for_each(Notify::notify_one);
         }
         self.wake_orphans();
     }
 }
 
-impl Drop for Shared {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.news.iter().flatten().for_each(Notify::notify_one);
     }

@@ -1,0 +1,81 @@
+//! [`SubscriptionHandle`]: changes the topics of an open subscription.
+
+use std::{fmt, sync::Weak};
+
+use super::{
+    inner::{HubState, Inner},
+    wake::Slot,
+};
+use crate::{log::Member, topic::Topics};
+
+/// Changes the topics of an open [`Subscription`], from anywhere. Does not keep it open.
+#[derive(Clone)]
+pub struct SubscriptionHandle {
+    pub(super) shared: Weak<Inner>,
+    pub(super) slot: usize,
+    pub(super) generation: u32,
+}
+
+impl SubscriptionHandle {
+    /// Adds topics, from now on: what was published to them before is not sent.
+    ///
+    /// A client's id is a position, not a set of topics: after a reconnect it gets what it asks for then.
+    /// Adding is the application's word: it is not held against the grants of the one who is connected.
+    /// Returns whether the subscription is still open.
+    pub fn add(&self, topics: &Topics) -> bool {
+        self.change(|shared, state, slot, generation| {
+            let HubState { log, sleepers, slots, .. } = state;
+            let since = log.head().pos;
+            for topic in topics {
+                let key = log.join(topic, |topic| shared.is_latest(topic));
+                if slots[slot].cursor.members().iter().any(|member| member.key == key) {
+                    log.leave(key);
+                    continue;
+                }
+                slots[slot].cursor.add(Member { key, since });
+                if let Some(group) = slots[slot].group {
+                    sleepers.join(group, key, slot, generation);
+                }
+            }
+        })
+    }
+
+    /// Takes topics away: nothing more of them is sent. Returns whether the subscription is still open.
+    pub fn remove(&self, topics: &Topics) -> bool {
+        self.change(|_, state, slot, generation| {
+            let HubState { log, sleepers, slots, .. } = state;
+            for topic in topics {
+                let Some(key) = log.key(topic) else {
+                    continue;
+                };
+                let Slot { cursor, group, .. } = &mut slots[slot];
+                if !cursor.members().iter().any(|member| member.key == key) {
+                    continue;
+                }
+                cursor.remove(log, key);
+                if let Some(group) = *group {
+                    sleepers.leave_one(group, key, slot, generation);
+                }
+                log.leave(key);
+            }
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&Inner, &mut HubState, usize, u32)) -> bool {
+        let Some(shared) = self.shared.upgrade() else {
+            return false;
+        };
+        let mut state = shared.lock();
+        let open = state.slots.get(self.slot).is_some_and(|slot| slot.generation == self.generation);
+        if open {
+            change(&shared, &mut state, self.slot, self.generation);
+        }
+        open
+    }
+}
+
+impl fmt::Debug for SubscriptionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionHandle").finish_non_exhaustive()
+    }
+}

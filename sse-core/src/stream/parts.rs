@@ -1,0 +1,173 @@
+//! What one poll of an [`EventStream`](super::EventStream) does.
+
+use std::{future::Future, pin::pin, task::Context};
+
+use bytes::Bytes;
+use tokio::{
+    runtime::Handle,
+    task::unconstrained,
+    time::{Instant, sleep_until},
+};
+
+use super::{COMMENT, Parts};
+use crate::{batch::Batch, frame::Frame, lease::Lease, lifecycle::Permit, source::Source};
+
+impl<S: Source> Parts<'_, S> {
+    /// Whether this task is the one that is woken.
+    #[inline]
+    pub(super) fn is_registered(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
+    /// Has this task woken by whatever may wake the stream. Whether it was registered already.
+    pub(super) fn register(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_registered(cx) {
+            return true;
+        }
+        let before = self.waker.replace(cx.waker().clone());
+        self.permits().for_each(|permit| permit.register(cx.waker()));
+        if let Some(lease) = self.lease() {
+            lease.register(cx.waker());
+        }
+        if before.is_some() {
+            // It may be in another runtime by now, and the first stand still or be gone, its timers with it.
+            self.timer.set(None);
+            if let Some(source) = self.source.as_mut().as_pin_mut() {
+                source.moved();
+            }
+        }
+        false
+    }
+
+    /// Its places among the open streams.
+    pub(super) fn permits(&self) -> impl Iterator<Item = &Permit> {
+        let other = self.extra.as_ref().and_then(|extra| extra.permit.as_ref());
+        self.permit.iter().chain(other)
+    }
+
+    /// What is due, and whether the stream is over: then nothing more is sent, even if the source has more.
+    pub(super) fn gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        calm: Option<Instant>,
+        expired: Option<bool>,
+    ) -> (Batch, bool) {
+        let expired = expired.unwrap_or_else(|| self.extra.as_ref().is_some_and(|extra| extra.is_over()));
+        let mut over = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
+        let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| !over);
+        let mut batch = Batch::earlier_than(calm, limit, held);
+        let stops = self.permits().any(Permit::is_stopping);
+        if let Some(mut source) = self.source.as_mut().as_pin_mut() {
+            if stops && !std::mem::replace(self.stopping, true) {
+                source.as_mut().finish();
+            }
+            if !over && !batch.is_full() {
+                let idle = source.poll_batch(cx, &mut batch).is_pending();
+                over = stops && idle;
+            }
+        }
+        over |= stops && !S::OWES;
+        if *self.opened
+            && !over
+            && !batch.is_ended()
+            && let Some(notice) = self.lease().and_then(Lease::notice)
+        {
+            batch.force(notice.into_bytes());
+        }
+        (batch, over)
+    }
+
+    /// What is sent where no event is due: at the opening, and after a silence. Whether anything is.
+    pub(super) fn tick(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        let Some(mut source) = self.source.as_mut().as_pin_mut() else {
+            return false;
+        };
+        if !*self.opened {
+            if let Some(frame) = source.as_mut().greeting() {
+                batch.push(frame.into_bytes());
+                return true;
+            }
+            if self.rhythm.says_hello() {
+                return true;
+            }
+            *self.opened = true;
+        }
+        if now < *self.last_traffic + self.rhythm.keep_alive() {
+            return false;
+        }
+        let event = self.extra.as_ref().and_then(|extra| extra.keep_alive.clone());
+        let position = source.heartbeat().map(Frame::into_bytes);
+        match (position, event) {
+            (position, Some(event)) if self.rhythm.keeps_alive => {
+                position.into_iter().chain([event]).for_each(|frame| batch.force(frame));
+            }
+            (Some(position), _) => batch.force(position),
+            (None, _) if self.rhythm.keeps_alive => batch.force(Bytes::from_static(COMMENT)),
+            // As if it had been: the next look is as far away.
+            (None, _) => *self.last_traffic = now,
+        }
+        !batch.is_empty()
+    }
+
+    /// Sets the timer to when the stream must look again.
+    pub(super) fn sleep(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let target = [
+            Some(*self.last_traffic + self.rhythm.keep_alive()),
+            Some(*self.ends_at),
+            self.source_wakes_at(),
+            self.lease().map(|lease| lease.wake_at(now)),
+        ];
+        let target = target.into_iter().flatten().min().unwrap_or(*self.ends_at);
+        // It stays where it was while events flow: one that fires early is set anew then.
+        if let Some(timer) = self.timer.as_ref().as_pin_ref()
+            && !timer.is_elapsed()
+            && timer.deadline() <= target
+        {
+            return;
+        }
+        // Never the old one: with its runtime gone it has elapsed, and cannot be set again.
+        self.timer.set(Handle::try_current().is_ok().then(|| sleep_until(target)));
+        if let Some(timer) = self.timer.as_mut().as_pin_mut() {
+            // However much the task has done in this turn: a timer that is not polled never fires.
+            if pin!(unconstrained(timer)).poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    /// The chunk, with what belongs to the opening and to the end; `None` where the stream has ended without.
+    pub(super) fn seal(&mut self, mut batch: Batch, over: bool) -> Option<Bytes> {
+        let ended = over || batch.is_ended();
+        *self.paused = batch.is_full() && !ended;
+        *self.last_traffic = batch.now();
+        let (mut chunk, held) = batch.into_parts();
+        if held.is_some() {
+            self.extra.get_or_insert_default().held = held;
+        }
+        // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
+        // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
+        if !std::mem::replace(self.opened, true) {
+            let comment = if self.rhythm.opening_comment { COMMENT } else { b"" };
+            chunk.prepend(&[comment, self.rhythm.retry_line().as_bytes()].concat());
+        }
+        if over || (*self.stopping && ended) {
+            chunk.append(self.rhythm.retry_line().into());
+        }
+        if ended {
+            self.source.set(None);
+            *self.permit = None;
+            *self.extra = None;
+            self.timer.set(None);
+        }
+        (chunk.len() > 0).then(|| chunk.into_bytes())
+    }
+
+    pub(super) fn lease(&mut self) -> Option<&mut Lease> {
+        self.extra.as_mut()?.lease.as_mut()
+    }
+
+    pub(super) fn source_wakes_at(&self) -> Option<Instant> {
+        self.source.as_ref().as_pin_ref()?.wake_at()
+    }
+}

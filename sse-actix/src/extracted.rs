@@ -2,9 +2,10 @@
 
 use std::ops::Deref;
 
+use futures_core::Stream;
 use sse_core::{
-    Event, EventError, EventId, EventStream, Hub, Request, Source, StreamOptions, TopicError, TopicPattern,
-    Topics,
+    Event, EventError, EventId, EventStream, Hub, Item, Request, Source, StreamOptions, TopicError,
+    TopicPattern, Topics,
 };
 
 use crate::{Error, Sse};
@@ -46,6 +47,19 @@ impl<R: AsRef<Request>> Extracted<R> {
     /// As [`EventStream::open`].
     pub fn stream<S: Source>(&self, events: S) -> Result<Sse<S>, Error> {
         Ok(Sse(EventStream::open(self, events)?))
+    }
+
+    /// [`stream`](Self::stream) for `try_stream!`, in which any error may be passed on by `?`:
+    /// [`EventStream::try_open`].
+    ///
+    /// # Errors
+    /// As [`EventStream::open`].
+    pub fn try_stream<S, T>(&self, events: S) -> Result<Sse<S>, Error>
+    where
+        S: Stream<Item = Result<T, Box<dyn std::error::Error + Send + Sync>>> + Source,
+        T: Item,
+    {
+        Ok(Sse(EventStream::try_open(self, events)?))
     }
 
     /// [`stream`](Self::stream) with other options than the default: [`EventStream::open_with`].

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, typed};
 
 /// Names that begin so are the library's own: `sse-position`, `sse-gap`, `sse-auth`.
 const RESERVED_PREFIX: &str = "sse-";
@@ -15,10 +15,15 @@ const RESERVED_PREFIX: &str = "sse-";
 /// servers refuse, and a refused request ends an `EventSource` for good.
 pub const MAX_FIELD_BYTES: usize = 128;
 
-/// The shortest and longest `retry` an event may carry: one second and one day.
+/// The shortest and longest time that a client is told to wait before it reconnects.
 ///
-/// Chromium takes `retry: 0` at its word and comes back after 5 ms.
-pub(crate) const EVENT_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+/// Never zero: Chromium takes `retry: 0` at its word and comes back after 5 ms.
+pub(crate) const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(86_400));
+
+/// The library's own events.
+pub(crate) const GAP: &str = "sse-gap";
+pub(crate) const POSITION: &str = "sse-position";
+pub(crate) const EXPIRY: &str = "sse-auth";
 
 /// One server-sent event: data, and optionally a name, an id, a reconnection time and a comment.
 ///
@@ -58,6 +63,33 @@ impl Event {
     /// [`EventError::Json`] when `value` cannot be serialized, such as a map with keys that are no strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         serde_json::to_string(value).map(Self::new).map_err(|error| EventError::Json(error.to_string()))
+    }
+
+    /// An event that is a variant of an enum, as serde writes it: the variant's name is the event's, its content the
+    /// data, as JSON; `null` where it has none. [`Received::typed`](crate::Received::typed) is the way back.
+    ///
+    /// ```
+    /// use sse_core::{Event, EventError};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// #[serde(rename_all = "kebab-case")]
+    /// enum Progress {
+    ///     Started,
+    ///     Step { done: u32, of: u32 },
+    /// }
+    ///
+    /// // event: step
+    /// // data: {"done":3,"of":10}
+    /// let event = Event::typed(&Progress::Step { done: 3, of: 10 })?;
+    /// # Ok::<(), EventError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EventError::NotAnEnum`] for anything else, an enum with a tag of its own (`#[serde(tag = "…")]`) too;
+    /// [`EventError::Name`] for a variant whose name is [not one for events](Self::name), and what
+    /// [`json`](Self::json) refuses.
+    pub fn typed<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
+        typed::to_event(value)
     }
 
     /// Names the event: browsers deliver it to listeners of that name instead of `onmessage`.
@@ -102,11 +134,11 @@ impl Event {
         Err(EventError::Id(reason))
     }
 
-    /// Tells the client how long to wait before it reconnects, from here on. Kept within one second and one
-    /// day; in whole milliseconds.
+    /// Tells the client how long to wait before it reconnects, from here on: within 100 ms and one day, as
+    /// [`StreamOptions::retry`](crate::StreamOptions::retry); in whole milliseconds. What is outside is moved inside.
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.retry = Some(after.clamp(EVENT_RETRY.0, EVENT_RETRY.1));
+        self.retry = Some(after.clamp(RETRY.0, RETRY.1));
         self
     }
 
@@ -245,6 +277,8 @@ pub enum EventError {
     Json(String),
     /// The name is not one that clients can be given; the text says what it must be.
     Name(&'static str),
+    /// What was to be a typed event is no variant of an enum in serde's usual form.
+    NotAnEnum,
 }
 
 impl fmt::Display for EventError {
@@ -253,6 +287,7 @@ impl fmt::Display for EventError {
             Self::Id(reason) => write!(f, "an event id {reason}"),
             Self::Json(reason) => write!(f, "the event's data cannot be written as JSON: {reason}"),
             Self::Name(reason) => write!(f, "an event name {reason}"),
+            Self::NotAnEnum => f.write_str("a typed event must be an enum in serde's externally tagged form"),
         }
     }
 }
@@ -278,7 +313,9 @@ impl From<std::convert::Infallible> for EventError {
 impl From<EventError> for Refusal {
     fn from(error: EventError) -> Self {
         match error {
-            EventError::Json(_) => Self::internal_error("The event could not be written."),
+            EventError::Json(_) | EventError::NotAnEnum => {
+                Self::internal_error("The event could not be written.")
+            }
             EventError::Id(_) | EventError::Name(_) => Self::sentence(400, &error),
         }
     }
@@ -327,7 +364,7 @@ mod tests {
 
     #[test]
     fn retry_is_clamped() {
-        assert_eq!(Event::new("").retry(Duration::ZERO).retry, Some(EVENT_RETRY.0));
-        assert_eq!(Event::new("").retry(Duration::MAX).retry, Some(EVENT_RETRY.1));
+        assert_eq!(Event::new("").retry(Duration::ZERO).retry, Some(RETRY.0));
+        assert_eq!(Event::new("").retry(Duration::MAX).retry, Some(RETRY.1));
     }
 }

@@ -106,7 +106,8 @@ pub struct Live {
 /// What an application's own stream may yield: [`Event`], [`Frame`], text as the data of an event, or a `Result` of
 /// these, whose error ends the stream and is logged.
 ///
-/// Sealed. A type of your own is made an event first: `events.map(|own| Event::json(&own))`.
+/// Sealed. A type of your own becomes an event first, and the `Result` of that will do: `yield Event::json(&own)`, or
+/// `yield Event::typed(&own)` for an enum.
 pub trait Item: IntoFrame {}
 
 impl<T: IntoFrame> Item for T {}
@@ -162,6 +163,8 @@ mod tests {
         assert_eq!(frame("a\n b".into_frame()), expected);
         assert_eq!(frame("a\n b".to_owned().into_frame()), expected);
         assert_eq!(frame(Ok::<_, fmt::Error>("a\n b").into_frame()), expected);
+        // The building of an event too.
+        assert_eq!(frame(Event::json(&[1]).into_frame()), Ok(Bytes::from_static(b"data: [1]\n\n")));
         let error = Err::<&str, _>(fmt::Error).into_frame();
         assert_eq!(frame(error), Err(fmt::Error.to_string()));
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{log::Member, topic::Topics};
 
-/// Changes the topics of an open [`Subscription`], from anywhere. Does not keep it open.
+/// Changes the topics of an open [`Subscription`](crate::Subscription), from anywhere. Does not keep it open.
 #[derive(Clone)]
 pub struct SubscriptionHandle {
     pub(super) shared: Weak<Inner>,

@@ -5,7 +5,13 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::{event::Event, frame::Frame, id::EventId, topic::Topics};
+use crate::{
+    event::{self, Event},
+    frame::Frame,
+    id::EventId,
+    topic::Topics,
+    typed,
+};
 
 /// An event of a [`Hub`](crate::Hub), as a [`Subscription`](crate::Subscription) yields it on this side of the wire.
 ///
@@ -54,9 +60,18 @@ impl Received {
         serde_json::from_str(&self.data())
     }
 
+    /// The variant of an enum that it is: what [`Event::typed`] made of it, by its name and its data. A plain message is
+    /// the variant `message`.
+    ///
+    /// # Errors
+    /// What `serde_json` says of a name that is none of the variants, or of data that is not its content.
+    pub fn typed<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        typed::from_event(self.name(), &self.data())
+    }
+
     /// Whether it says what was lost; its data is that of an `sse-gap` event.
     pub fn is_gap(&self) -> bool {
-        self.name() == Some("sse-gap")
+        self.name() == Some(event::GAP)
     }
 
     /// The event as it goes over the wire.

@@ -21,7 +21,7 @@ use crate::{
     options::{Rhythm, StreamOptions},
     refusal::{Refusal, STREAM_HEADERS},
     request::Request,
-    source::Source,
+    source::{Item, Source},
     topic::Topics,
 };
 
@@ -112,6 +112,31 @@ impl<S: Source> EventStream<S> {
         let lifecycle = lifecycle.clone();
         request.admit(&topics)?;
         Self::from_source(request, Some(&lifecycle), Some(&topics), || events, &options)
+    }
+
+    /// [`open`](Self::open) for `try_stream!`, whose `?` needs to know what it turns errors into: any error, boxed.
+    ///
+    /// ```
+    /// use async_stream::try_stream;
+    /// use sse_core::{Event, EventStream, Refusal, Request, Source};
+    ///
+    /// fn lines(request: &Request, path: String) -> Result<EventStream<impl Source + use<>>, Refusal> {
+    ///     EventStream::try_open(request, try_stream! {
+    ///         for line in tokio::fs::read_to_string(path).await?.lines() {
+    ///             yield Event::new(line).name("line")?;
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn try_open<T>(request: &impl AsRef<Request>, events: S) -> Result<Self, Refusal>
+    where
+        S: Stream<Item = Result<T, Box<dyn std::error::Error + Send + Sync>>>,
+        T: Item,
+    {
+        Self::open(request, events)
     }
 
     /// Opens a stream on a source that is made only once nothing speaks against it. It is one of the open streams

@@ -64,7 +64,33 @@ impl Borrow<str> for Topic {
 /// One or more topics, each once.
 ///
 /// Whatever takes topics takes anything that turns into them: `"news"`, `["news", "user/ada"]`, a `Vec`, a
-/// [`Topic`] or `&Topics`.
+/// [`Topic`] or `&Topics`, and what an application writes in their place:
+///
+/// ```
+/// use sse_core::{Hub, TopicError, Topics};
+///
+/// enum Channel<'a> {
+///     News,
+///     User(&'a str),
+/// }
+///
+/// impl TryFrom<Channel<'_>> for Topics {
+///     type Error = TopicError;
+///
+///     fn try_from(channel: Channel<'_>) -> Result<Self, TopicError> {
+///         match channel {
+///             Channel::News => "news".try_into(),
+///             Channel::User(name) => format!("user/{name}").try_into(),
+///         }
+///     }
+/// }
+///
+/// async fn tell(hub: &Hub) -> Result<(), Box<dyn std::error::Error>> {
+///     hub.publish(Channel::News, "hello").await?;
+///     hub.publish(Channel::User("ada"), "hello, Ada").await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics(Arc<[Topic]>);
 

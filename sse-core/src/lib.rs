@@ -96,6 +96,7 @@ mod request;
 mod source;
 mod stream;
 mod topic;
+mod typed;
 mod wakers;
 
 #[cfg(feature = "jwks")]

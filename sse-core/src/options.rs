@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    event::EVENT_RETRY,
+    event::RETRY_LIMITS,
     frame::Frame,
     log::{OnGap, Policy, Start},
 };
@@ -135,7 +135,7 @@ impl StreamOptions {
     /// lost its server at once does not come back at once.
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.rhythm.retry = after.clamp(SHORTEST_RETRY, EVENT_RETRY.1).as_millis() as u32;
+        self.rhythm.retry = after.clamp(RETRY_LIMITS.0, RETRY_LIMITS.1).as_millis() as u32;
         self
     }
 
@@ -182,7 +182,7 @@ impl Rhythm {
         let after = if self.retry == 0 { 3_000 } else { self.retry };
         Duration::from_millis(after.into())
             .mul_f64(rand::random_range(0.5..1.5))
-            .clamp(SHORTEST_RETRY, EVENT_RETRY.1)
+            .clamp(RETRY_LIMITS.0, RETRY_LIMITS.1)
     }
 
     /// Whether a stream begins with something of its own.
@@ -198,9 +198,6 @@ impl Rhythm {
         }
     }
 }
-
-/// Never zero: Chromium would be back after 5 ms.
-const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 
 impl Default for StreamOptions {
     fn default() -> Self {

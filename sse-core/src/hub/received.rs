@@ -5,7 +5,12 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::{event::Event, frame::Frame, id::EventId, topic::Topics};
+use crate::{
+    event::{self, Event},
+    frame::Frame,
+    id::EventId,
+    topic::Topics,
+};
 
 /// An event of a [`Hub`](crate::Hub), as a [`Subscription`](crate::Subscription) yields it on this side of the wire.
 ///
@@ -56,7 +61,7 @@ impl Received {
 
     /// Whether it says what was lost; its data is that of an `sse-gap` event.
     pub fn is_gap(&self) -> bool {
-        self.name() == Some("sse-gap")
+        self.name() == Some(event::GAP)
     }
 
     /// The event as it goes over the wire.

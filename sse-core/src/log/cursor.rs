@@ -16,7 +16,12 @@ use super::{
     policy::Policy,
     start::{Position, Start},
 };
-use crate::{batch::Batch, event::Event, frame::Frame, id::ClientId};
+use crate::{
+    batch::Batch,
+    event::{self, Event},
+    frame::Frame,
+    id::ClientId,
+};
 
 /// How long a client whose id is ahead of the log is held until the log is there.
 pub(super) const AHEAD_FOR: Duration = Duration::from_secs(10);
@@ -346,6 +351,6 @@ impl Cursor {
         }
         let due = opening || (self.at.pos > self.sent && log.oldest() > self.sent);
         let id = self.backlog.as_ref().map_or_else(|| self.at.id.into(), |backlog| self.client_id(backlog));
-        due.then(|| self.own("sse-position", "{}".to_owned(), id))
+        due.then(|| self.own(event::POSITION, "{}".to_owned(), id))
     }
 }

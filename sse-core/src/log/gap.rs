@@ -9,7 +9,7 @@ use super::{
     look::Loss,
     policy::{OnGap, Policy},
 };
-use crate::{batch::Batch, id::EventId, topic::Topic};
+use crate::{batch::Batch, event, id::EventId, topic::Topic};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +104,6 @@ impl Cursor {
         let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         let id = self.client_id(backlog);
         batch.note(|| topics.to_vec());
-        batch.force(self.own("sse-gap", data, id).into_bytes());
+        batch.force(self.own(event::GAP, data, id).into_bytes());
     }
 }

@@ -65,7 +65,7 @@ pub(crate) const RETRY_LIMITS: (Duration, Duration) =
 /// ```
 ///
 /// `?` in `async_stream::try_stream!` turns errors of any kind into one type, which has to be named somewhere, or the
-/// compiler asks for it (E0282). A function of its own for the stream is the place, and `Box<dyn Error + Send + Sync>`
+/// compiler asks for it (E0282, E0283). A function of its own for the stream is the place, and `Box<dyn Error + Send + Sync>`
 /// takes every error:
 ///
 /// ```

@@ -6,8 +6,17 @@ use serde::Serialize;
 
 use crate::{refusal::Refusal, typed};
 
-/// Names that begin so are the library's own: `sse-position`, `sse-gap`, `sse-auth`.
+/// Names with this prefix are the library's own, and all of them are here.
 const RESERVED_PREFIX: &str = "sse-";
+
+/// Carries nothing but a position.
+pub(crate) const POSITION: &str = "sse-position";
+
+/// Says what could not be sent any more.
+pub(crate) const GAP: &str = "sse-gap";
+
+/// Says that the stream's authorisation is about to end.
+pub(crate) const AUTH: &str = "sse-auth";
 
 /// Longest event name and longest id, in bytes.
 ///
@@ -15,15 +24,11 @@ const RESERVED_PREFIX: &str = "sse-";
 /// servers refuse, and a refused request ends an `EventSource` for good.
 pub const MAX_FIELD_BYTES: usize = 128;
 
-/// The shortest and longest time that a client is told to wait before it reconnects.
+/// The shortest and longest `retry` that a client is ever told: 100 ms and one day.
 ///
 /// Never zero: Chromium takes `retry: 0` at its word and comes back after 5 ms.
-pub(crate) const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(86_400));
-
-/// The library's own events.
-pub(crate) const GAP: &str = "sse-gap";
-pub(crate) const POSITION: &str = "sse-position";
-pub(crate) const EXPIRY: &str = "sse-auth";
+pub(crate) const RETRY_LIMITS: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(86_400));
 
 /// One server-sent event: data, and optionally a name, an id, a reconnection time and a comment.
 ///
@@ -34,12 +39,54 @@ pub(crate) const EXPIRY: &str = "sse-auth";
 /// # Ok::<(), sse_core::EventError>(())
 /// ```
 ///
-/// What is invalid is refused here, where it is built, so that encoding cannot fail and no value, however
+/// Everything is checked here, where the event is built, so that encoding cannot fail and no value, however
 /// hostile, can add a field or an event of its own
 /// ([HTML §9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
 ///
 /// **What surprises.** A client joins the lines of `data` with LF: CR and CRLF arrive as LF. Send JSON where
 /// every byte counts. Firefox drops NUL from data, Chromium keeps it.
+///
+/// # In a stream of your own
+///
+/// A stream may yield an `Event`, or a `Result` whose error ends the stream and is logged. [`json`](Self::json) and
+/// [`typed`](Self::typed) return such a `Result`, so any `Serialize` can be yielded as it is:
+///
+/// ```
+/// use sse_core::{Event, EventStream, Refusal, Request, Source};
+///
+/// fn count(request: &Request) -> Result<EventStream<impl Source>, Refusal> {
+///     let numbers = async_stream::stream! {
+///         for n in 1..=3 {
+///             yield Event::json(&n);
+///         }
+///     };
+///     EventStream::open(request, numbers)
+/// }
+/// ```
+///
+/// `?` in `async_stream::try_stream!` turns errors of any kind into one type, which has to be named somewhere, or the
+/// compiler asks for it (E0282, E0283). A function of its own for the stream is the place, and `Box<dyn Error + Send + Sync>`
+/// takes every error:
+///
+/// ```
+/// use std::error::Error;
+///
+/// use futures_core::Stream;
+/// use sse_core::{Event, EventStream, Refusal, Request, Source};
+///
+/// fn squares(numbers: String) -> impl Stream<Item = Result<Event, Box<dyn Error + Send + Sync>>> {
+///     async_stream::try_stream! {
+///         for number in numbers.split(',') {
+///             let number: u32 = number.parse()?;
+///             yield Event::json(&(number * number))?.name("square")?;
+///         }
+///     }
+/// }
+///
+/// fn answer(request: &Request) -> Result<EventStream<impl Source>, Refusal> {
+///     EventStream::open(request, squares("1,2,3".to_owned()))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub(crate) data: String,
@@ -60,7 +107,7 @@ impl Event {
     /// An event whose data is `value` as JSON.
     ///
     /// # Errors
-    /// [`EventError::Json`] when `value` cannot be serialized, such as a map with keys that are no strings.
+    /// [`EventError::Json`] when `value` cannot be serialized, such as a map whose keys are not strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         serde_json::to_string(value).map(Self::new).map_err(|error| EventError::Json(error.to_string()))
     }
@@ -97,13 +144,13 @@ impl Event {
     /// # Errors
     /// [`EventError::Name`] when the name is empty, longer than [`MAX_FIELD_BYTES`], holds CR, LF or NUL, is
     /// `open` or `error` (they fire `onopen` and `onerror` in browsers), or begins with `sse-`, which is kept
-    /// for what the library itself says. One that is written in the program is better checked by the compiler:
+    /// for the library's own events. A name known at compile time is better checked by the compiler: see
     /// [`named`](Self::named).
     pub fn name(self, name: impl Into<String>) -> Result<Self, EventError> {
         Ok(self.named(EventName::try_from(name.into())?))
     }
 
-    /// Names the event with a name that was checked before.
+    /// Names the event with a name that has been checked already.
     #[must_use]
     pub fn named(mut self, name: EventName) -> Self {
         self.name = Some(name.0);
@@ -134,11 +181,12 @@ impl Event {
         Err(EventError::Id(reason))
     }
 
-    /// Tells the client how long to wait before it reconnects, from here on: within 100 ms and one day, as
-    /// [`StreamOptions::retry`](crate::StreamOptions::retry); in whole milliseconds. What is outside is moved inside.
+    /// Tells the client how long to wait before it reconnects, from here on: between 100 ms and one day, as
+    /// for [`StreamOptions::retry`](crate::StreamOptions::retry), in whole milliseconds. What is outside is set to the
+    /// nearer of the two.
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.retry = Some(after.clamp(RETRY.0, RETRY.1));
+        self.retry = Some(after.clamp(RETRY_LIMITS.0, RETRY_LIMITS.1));
         self
     }
 
@@ -159,9 +207,9 @@ impl Event {
 /// The name of an [`Event`], for [`named`](Event::named): browsers deliver such an event to
 /// listeners of that name instead of `onmessage`.
 ///
-/// It is not empty, not longer than [`MAX_FIELD_BYTES`], without CR, LF and NUL, and neither `open` nor `error`, which
-/// fire `onopen` and `onerror` in browsers, nor one that begins with `sse-`, which is kept for what the library
-/// itself says.
+/// It is not empty, not longer than [`MAX_FIELD_BYTES`], and has no CR, LF or NUL. It is neither `open` nor `error`,
+/// which fire `onopen` and `onerror` in browsers, and does not begin with `sse-`, which is kept for the library's own
+/// events.
 ///
 /// ```
 /// use sse_core::{Event, EventName};
@@ -174,16 +222,16 @@ impl Event {
 pub struct EventName(Cow<'static, str>);
 
 impl EventName {
-    /// `error`, for those who mean it: the streams of several model vendors end with such an event.
+    /// `error`, for streams that really need it: those of several model vendors end with such an event.
     ///
     /// In a browser an `EventSource` hands it to the listeners of `error`, as it does the loss of a connection: they
     /// tell the two apart by whether there is `data`.
     pub const ERROR: Self = Self(Cow::Borrowed("error"));
 
-    /// A name that is written in the program. In a `const` a bad one does not compile.
+    /// A name known at compile time. In a `const`, an invalid one does not compile.
     ///
     /// # Panics
-    /// Outside a `const`, when the name is not valid; names that come from elsewhere are for
+    /// Outside a `const`, when the name is not valid. For a name that comes from elsewhere, use
     /// [`try_from`](Self::try_from).
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
@@ -191,6 +239,15 @@ impl EventName {
             None => Self(Cow::Borrowed(name)),
             #[expect(clippy::panic, reason = "documented, and an error of the compiler where it belongs")]
             Some(reason) => panic!("{}", reason),
+        }
+    }
+
+    /// Checks a name, which may be one of the program's that was not written as a `const`.
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>) -> Result<Self, EventError> {
+        let name = name.into();
+        match fault(name.as_bytes()) {
+            None => Ok(Self(name)),
+            Some(reason) => Err(EventError::Name(reason)),
         }
     }
 
@@ -228,10 +285,7 @@ impl TryFrom<String> for EventName {
     type Error = EventError;
 
     fn try_from(name: String) -> Result<Self, EventError> {
-        match fault(name.as_bytes()) {
-            None => Ok(Self(Cow::Owned(name))),
-            Some(reason) => Err(EventError::Name(reason)),
-        }
+        Self::new(name)
     }
 }
 
@@ -239,7 +293,7 @@ impl TryFrom<&str> for EventName {
     type Error = EventError;
 
     fn try_from(name: &str) -> Result<Self, EventError> {
-        Self::try_from(name.to_owned())
+        Self::new(name.to_owned())
     }
 }
 
@@ -267,7 +321,7 @@ impl From<String> for Event {
     }
 }
 
-/// Why an [`Event`] could not be built.
+/// Why an [`Event`] could not be built, or not be read by [`parse`](Event::parse).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventError {
@@ -277,8 +331,13 @@ pub enum EventError {
     Json(String),
     /// The name is not one that clients can be given; the text says what it must be.
     Name(&'static str),
-    /// What was to be a typed event is no variant of an enum in serde's usual form.
+    /// The value has no variant that could be the event's name: it is not an enum, or one that serde is told to
+    /// represent in another way than its default.
     NotAnEnum,
+    /// The data is not the content of the variant that has the event's name; the text is the deserializer's.
+    Parse(String),
+    /// No variant has the event's name; the text is the deserializer's.
+    UnknownName(String),
 }
 
 impl fmt::Display for EventError {
@@ -287,7 +346,9 @@ impl fmt::Display for EventError {
             Self::Id(reason) => write!(f, "an event id {reason}"),
             Self::Json(reason) => write!(f, "the event's data cannot be written as JSON: {reason}"),
             Self::Name(reason) => write!(f, "an event name {reason}"),
-            Self::NotAnEnum => f.write_str("a typed event must be an enum in serde's externally tagged form"),
+            Self::NotAnEnum => f.write_str("a typed event must be an enum in serde's default representation"),
+            Self::Parse(reason) => write!(f, "the event's data is not what its name says: {reason}"),
+            Self::UnknownName(reason) => write!(f, "the event's name is not known: {reason}"),
         }
     }
 }
@@ -309,12 +370,15 @@ impl From<std::convert::Infallible> for EventError {
     }
 }
 
-/// A bad name or id is the sender's mistake (400); data that cannot be serialized is the application's (500).
+/// A bad name or id is the sender's mistake (400); data that cannot be written or read is the application's (500).
 impl From<EventError> for Refusal {
     fn from(error: EventError) -> Self {
         match error {
             EventError::Json(_) | EventError::NotAnEnum => {
                 Self::internal_error("The event could not be written.")
+            }
+            EventError::Parse(_) | EventError::UnknownName(_) => {
+                Self::internal_error("The event could not be read.")
             }
             EventError::Id(_) | EventError::Name(_) => Self::sentence(400, &error),
         }
@@ -364,7 +428,8 @@ mod tests {
 
     #[test]
     fn retry_is_clamped() {
-        assert_eq!(Event::new("").retry(Duration::ZERO).retry, Some(RETRY.0));
-        assert_eq!(Event::new("").retry(Duration::MAX).retry, Some(RETRY.1));
+        assert_eq!(RETRY_LIMITS.0, Duration::from_millis(100));
+        assert_eq!(Event::new("").retry(Duration::ZERO).retry, Some(RETRY_LIMITS.0));
+        assert_eq!(Event::new("").retry(Duration::MAX).retry, Some(RETRY_LIMITS.1));
     }
 }

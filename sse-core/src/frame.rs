@@ -13,7 +13,7 @@ use crate::{
 /// An [`Event`] as it goes over the wire: comment, `retry`, `event`, `data`, `id`, blank line. Cloning shares
 /// the bytes.
 ///
-/// The id stands last because `@microsoft/fetch-event-source` takes it for received as soon as it has read that
+/// The id stands last because `@microsoft/fetch-event-source` considers an event received as soon as it has read that
 /// line: a connection that breaks between an id and its data would lose the event for good.
 ///
 /// Encode once and hand the clones to many streams:

@@ -9,9 +9,9 @@ use serde::{Serialize, Serializer};
 
 /// The id of an event in a [`Hub`](crate::Hub)'s log, and the position right behind it.
 ///
-/// Opaque and printable: an *epoch*, random for every life of the log, and a *sequence* that is ordered within
-/// that epoch alone. A client that sends one back as `Last-Event-ID` says: I have everything of my topics up
-/// to here.
+/// Opaque and printable: an *epoch*, which is random and new each time a log starts, and a *sequence*, which is
+/// ordered only within its epoch. A client that sends one back as `Last-Event-ID` says: I have everything on my
+/// topics up to here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub(crate) epoch: u64,
@@ -113,7 +113,7 @@ impl From<EventId> for ClientId {
     }
 }
 
-/// Takes exactly what [`Display`](fmt::Display) writes, so that two different texts never name one position.
+/// Accepts exactly what [`Display`](fmt::Display) writes, so that two different texts never name one position.
 impl FromStr for EventId {
     type Err = ParseIdError;
 

@@ -99,9 +99,7 @@ impl Lease {
         self.notice_at = None;
         self.wake_at = None;
         let left = self.ends_at.duration_since(now).unwrap_or_default().as_secs();
-        let mut event = Event::new(format!("{{\"expires_in\":{left}}}"));
-        event.name = Some(event::EXPIRY.into());
-        Some(Frame::from(event))
+        Some(Frame::from(Event::reserved(event::AUTH, format!("{{\"expires_in\":{left}}}"))))
     }
 
     /// When the stream must look again, on its own clock.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    event::RETRY,
+    event::RETRY_LIMITS,
     frame::Frame,
     log::{OnGap, Policy, Start},
 };
@@ -135,7 +135,7 @@ impl StreamOptions {
     /// lost its server at once does not come back at once.
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.rhythm.retry = after.clamp(RETRY.0, RETRY.1).as_millis() as u32;
+        self.rhythm.retry = after.clamp(RETRY_LIMITS.0, RETRY_LIMITS.1).as_millis() as u32;
         self
     }
 
@@ -180,7 +180,9 @@ impl Rhythm {
     /// This connection's own reconnection time, for a client that must be given one.
     pub(crate) fn retry(self) -> Duration {
         let after = if self.retry == 0 { 3_000 } else { self.retry };
-        Duration::from_millis(after.into()).mul_f64(rand::random_range(0.5..1.5)).clamp(RETRY.0, RETRY.1)
+        Duration::from_millis(after.into())
+            .mul_f64(rand::random_range(0.5..1.5))
+            .clamp(RETRY_LIMITS.0, RETRY_LIMITS.1)
     }
 
     /// Whether a stream begins with something of its own.

@@ -50,7 +50,7 @@ impl Said {
     }
 
     fn retry_ms(&self) -> Option<u64> {
-        let clamped = self.retry?.clamp(Duration::from_secs(1), Duration::from_secs(86_400));
+        let clamped = self.retry?.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
         Some(u64::try_from(clamped.as_millis()).unwrap())
     }
 }

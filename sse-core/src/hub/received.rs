@@ -10,7 +10,6 @@ use crate::{
     frame::Frame,
     id::EventId,
     topic::Topics,
-    typed,
 };
 
 /// An event of a [`Hub`](crate::Hub), as a [`Subscription`](crate::Subscription) yields it on this side of the wire.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::{refusal::Refusal, typed};
+use crate::refusal::Refusal;
 
 /// Names with this prefix are the library's own, and all of them are here.
 const RESERVED_PREFIX: &str = "sse-";
@@ -64,29 +64,7 @@ pub(crate) const RETRY_LIMITS: (Duration, Duration) =
 /// }
 /// ```
 ///
-/// `?` in `async_stream::try_stream!` turns errors of any kind into one type, which has to be named somewhere, or the
-/// compiler asks for it (E0282, E0283). A function of its own for the stream is the place, and `Box<dyn Error + Send + Sync>`
-/// takes every error:
-///
-/// ```
-/// use std::error::Error;
-///
-/// use futures_core::Stream;
-/// use sse_core::{Event, EventStream, Refusal, Request, Source};
-///
-/// fn squares(numbers: String) -> impl Stream<Item = Result<Event, Box<dyn Error + Send + Sync>>> {
-///     async_stream::try_stream! {
-///         for number in numbers.split(',') {
-///             let number: u32 = number.parse()?;
-///             yield Event::json(&(number * number))?.name("square")?;
-///         }
-///     }
-/// }
-///
-/// fn answer(request: &Request) -> Result<EventStream<impl Source>, Refusal> {
-///     EventStream::open(request, squares("1,2,3".to_owned()))
-/// }
-/// ```
+/// For `async_stream::try_stream!` there is [`EventStream::try_open`](crate::EventStream::try_open).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub(crate) data: String,
@@ -110,33 +88,6 @@ impl Event {
     /// [`EventError::Json`] when `value` cannot be serialized, such as a map whose keys are not strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         serde_json::to_string(value).map(Self::new).map_err(|error| EventError::Json(error.to_string()))
-    }
-
-    /// An event that is a variant of an enum, as serde writes it: the variant's name is the event's, its content the
-    /// data, as JSON; `null` where it has none. [`Received::typed`](crate::Received::typed) is the way back.
-    ///
-    /// ```
-    /// use sse_core::{Event, EventError};
-    ///
-    /// #[derive(serde::Serialize, serde::Deserialize)]
-    /// #[serde(rename_all = "kebab-case")]
-    /// enum Progress {
-    ///     Started,
-    ///     Step { done: u32, of: u32 },
-    /// }
-    ///
-    /// // event: step
-    /// // data: {"done":3,"of":10}
-    /// let event = Event::typed(&Progress::Step { done: 3, of: 10 })?;
-    /// # Ok::<(), EventError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`EventError::NotAnEnum`] for anything else, an enum with a tag of its own (`#[serde(tag = "…")]`) too;
-    /// [`EventError::Name`] for a variant whose name is [not one for events](Self::name), and what
-    /// [`json`](Self::json) refuses.
-    pub fn typed<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
-        typed::to_event(value)
     }
 
     /// Names the event: browsers deliver it to listeners of that name instead of `onmessage`.

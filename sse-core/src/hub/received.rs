@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    event::{self, Event},
+    event::{self, Event, EventError},
     frame::Frame,
     id::EventId,
     topic::Topics,
@@ -59,13 +59,12 @@ impl Received {
         serde_json::from_str(&self.data())
     }
 
-    /// The variant of an enum that it is: what [`Event::typed`] made of it, by its name and its data. A plain message is
-    /// the variant `message`.
+    /// The variant of an enum that it is: what [`Event::typed`] made of it, read by [`Event::parse`].
     ///
     /// # Errors
-    /// What `serde_json` says of a name that is none of the variants, or of data that is not its content.
-    pub fn typed<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        typed::from_event(self.name(), &self.data())
+    /// As [`Event::parse`].
+    pub fn typed<T: DeserializeOwned>(&self) -> Result<T, EventError> {
+        Event::parse(self.name(), &self.data())
     }
 
     /// Whether it says what was lost; its data is that of an `sse-gap` event.

@@ -11,6 +11,6 @@ mod response;
 #[cfg(feature = "jwt")]
 pub use auth::{Authorized, authorized, preflight, recover, trusted_origin, with_auth};
 pub use extracted::Extracted;
-pub use request::{PeerAddr, SseRequest, request, with_hub};
+pub use request::{PeerAddr, SseRequest, request, with_hub, with_lifecycle};
 pub use response::{Error, Sse};
 pub use sse_core::*;

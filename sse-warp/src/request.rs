@@ -18,6 +18,14 @@ pub fn with_hub(hub: &Hub) -> impl Filter<Extract = (Hub,), Error = Infallible> 
     warp::any().map(move || hub.clone())
 }
 
+/// A filter that gives a handler the [`Lifecycle`], for applications without a hub.
+pub fn with_lifecycle(
+    lifecycle: &Lifecycle,
+) -> impl Filter<Extract = (Lifecycle,), Error = Infallible> + Clone + use<> {
+    let lifecycle = lifecycle.clone();
+    warp::any().map(move || lifecycle.clone())
+}
+
 /// A filter that reads what opening a stream takes: the client's position, its query, its address.
 ///
 /// The streams end when the lifecycle says so; a [`Hub`] brings one.

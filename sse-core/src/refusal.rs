@@ -49,7 +49,7 @@ impl Refusal {
     /// A refusal with this status and sentence, as plain text that nothing may store.
     ///
     /// # Errors
-    /// [`RefusalError::Status`] for a status that is none, or that has no body to put the sentence in: 1xx, 204, 205
+    /// [`RefusalError::Status`] for a number that is not a status, or for one that has no body to put the sentence in: 1xx, 204, 205
     /// and 304.
     pub fn new(status: u16, sentence: impl Into<Cow<'static, str>>) -> Result<Self, RefusalError> {
         match status {

@@ -66,7 +66,7 @@ impl Authorized {
     /// The topics themselves, if all of them are granted.
     ///
     /// # Errors
-    /// A [`Refusal`] with 403, whichever is not granted; with 400 for topics that are none.
+    /// A [`Refusal`] with 403, whichever is not granted; with 400 for names that are not topics.
     pub fn granted<T>(&self, topics: T) -> Result<Topics, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,

@@ -140,10 +140,10 @@ impl AuthBuilder {
         self
     }
 
-    /// The finished thing.
+    /// Checks the settings and builds.
     ///
     /// # Errors
-    /// [`ConfigError`] for a name, path, origin or host that is none, and for cookies that no browser would take.
+    /// [`ConfigError`] for a name, path, origin or host that is not one, and for cookies that no browser would take.
     pub fn build(self) -> Result<Auth, ConfigError> {
         let cookies = match (self.insecure, self.cross_site) {
             (false, false) => CookieKind::SameSite,

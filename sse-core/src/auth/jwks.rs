@@ -91,11 +91,11 @@ type Fetch = Pin<Box<dyn Future<Output = Result<FetchedKeys, String>> + Send>>;
 
 pub(super) struct Remote {
     fetch: Box<dyn Fn() -> Fetch + Send + Sync>,
-    state: Mutex<State>,
+    state: Mutex<Held>,
     landed: Notify,
 }
 
-struct State {
+struct Held {
     /// The last good set, and since when.
     set: Option<(Arc<KeySet>, Instant)>,
     max_age: Duration,
@@ -131,7 +131,7 @@ impl Remote {
             let fetch = fetch();
             Box::pin(async move { fetch.await.map(Into::into).map_err(|error| error.to_string()) })
         };
-        let state = State {
+        let state = Held {
             set: None,
             max_age: MAX_AGE,
             flying: false,
@@ -192,7 +192,7 @@ impl Remote {
     /// Starts a fetch unless one is under way.
     ///
     /// A task of its own: whoever asked may go away, the others still wait for it.
-    fn launch(self: &Arc<Self>, state: &mut State) {
+    fn launch(self: &Arc<Self>, state: &mut Held) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
@@ -233,7 +233,7 @@ impl Remote {
         let _ = timeout(FETCH_TIMEOUT * 2, landed).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -307,7 +307,7 @@ impl Drop for Flight {
     }
 }
 
-impl State {
+impl Held {
     /// When the set is to be fetched again.
     fn due(&self) -> Instant {
         let renewal = self.set.as_ref().map(|(_, since)| *since + self.max_age.mul_f64(0.8));

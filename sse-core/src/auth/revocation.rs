@@ -42,11 +42,11 @@ struct Inner {
     /// How long a token can live, and that.
     keep: Duration,
     hasher: RandomState,
-    state: Mutex<State>,
+    state: Mutex<Registry>,
 }
 
 #[derive(Default)]
-struct State {
+struct Registry {
     open: Open,
     tokens: Revoked<Until>,
     subjects: Revoked<Since>,
@@ -209,7 +209,7 @@ impl Revocations {
         self.0.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,7 +238,7 @@ impl Drop for Registration {
     }
 }
 
-impl State {
+impl Registry {
     fn revoke_token(&mut self, token: Digest, until: u32, now: f64) {
         let forgotten = self.tokens.insert(token, Until(until), whole(now));
         self.expiry_floor = self.expiry_floor.max(forgotten);

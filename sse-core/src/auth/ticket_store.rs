@@ -13,8 +13,8 @@ use super::{
     denial::Denial,
     digest::Digest,
     open::Ends,
+    per_subject::PerSubject,
     revocation::{Registration, Revocations},
-    shelf::Shelf,
     ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
 };
 use crate::{clock::Clock, topic::Topics};
@@ -44,21 +44,21 @@ pub(super) struct Store {
     limits: Limits,
     clock: Clock,
     revocations: Revocations,
-    state: Mutex<State>,
+    state: Mutex<Shelves>,
 }
 
 #[derive(Default)]
-struct State {
+struct Shelves {
     /// By the hash of the ticket; the rank is when it was made.
-    pending: Shelf<Pass>,
+    pending: PerSubject<Issued>,
     /// By the hash of ticket and cookie; the rank is since when no stream is open, and higher while one is.
-    sessions: Shelf<Session>,
+    sessions: PerSubject<Session>,
     opened: u64,
 }
 
 /// What a ticket, or the session that came of it, opens.
 #[derive(Clone)]
-struct Pass {
+struct Issued {
     claims: Claims,
     topics: Topics,
     path: Arc<str>,
@@ -66,7 +66,7 @@ struct Pass {
 }
 
 struct Session {
-    pass: Pass,
+    issued: Issued,
     /// Of which ticket it came: the cookie is nothing without it.
     ticket: Digest,
     streams: usize,
@@ -107,7 +107,7 @@ impl Store {
         let now = self.clock.now();
         let until = (now + LIFETIME).min(claims.stamp().ends_at);
         let path = path.unwrap_or(&self.tickets.path).into();
-        let pass = Pass { claims: claims.clone(), topics: topics.clone(), path, until };
+        let issued = Issued { claims: claims.clone(), topics: topics.clone(), path, until };
         let owner = claims.stamp().subject_key;
         let mut state = self.lock();
         for _ in 0..AT_A_TIME {
@@ -120,29 +120,29 @@ impl Store {
         if state.pending.len() >= all {
             return Err(Denial::Full);
         }
-        state.pending.insert(ticket_key(&ticket), owner, micros(now), pass);
+        state.pending.insert(ticket_key(&ticket), owner, micros(now), issued);
         Ok(Ticket(ticket))
     }
 
     /// Uses a ticket, or comes back with the cookie that its use has set.
     pub(super) fn redeem(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
         let now = self.clock.now();
-        let fits = |pass: &Pass| pass.until > now && *pass.path == *shown.path && shown.is_read;
+        let fits = |issued: &Issued| issued.until > now && *issued.path == *shown.path && shown.is_read;
         let mut state = self.lock();
         if !shown.sessions.is_empty() {
             // Both together: a cookie opens nothing but the URL of its own ticket.
             let mut keys = shown.sessions.iter().map(|session| session_key(&shown.tag, session));
             let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
             let is_good =
-                |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.pass);
+                |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.issued);
             let (key, session) = found.filter(|(_, session)| is_good(session)).ok_or(USED)?;
-            let Pass { claims, topics, .. } = session.pass.clone();
+            let Issued { claims, topics, .. } = session.issued.clone();
             let session = Some(SessionKey { store: Arc::downgrade(self), key });
             return Ok(Redeemed { claims, topics, cookies: Vec::new(), session });
         }
         let key = ticket_key(&shown.ticket);
-        let pass = state.pending.find(&key).filter(|pass| fits(pass)).ok_or(USED)?;
-        let Pass { claims, topics, .. } = pass.clone();
+        let issued = state.pending.find(&key).filter(|issued| fits(issued)).ok_or(USED)?;
+        let Issued { claims, topics, .. } = issued.clone();
         if shown.is_head {
             return Ok(Redeemed { claims, topics, cookies: Vec::new(), session: None });
         }
@@ -159,20 +159,20 @@ impl Store {
     /// Makes a session of a ticket; its cookie.
     fn start(
         self: &Arc<Self>,
-        state: &mut State,
+        state: &mut Shelves,
         key: &Digest,
         shown: &Shown,
         now: SystemTime,
     ) -> Result<(String, SessionKey), Denial> {
-        let mut pass = state.pending.remove(key).ok_or(USED)?;
-        let stamp = Arc::clone(pass.claims.stamp());
-        pass.until = stamp.ends_at;
+        let mut issued = state.pending.remove(key).ok_or(USED)?;
+        let stamp = Arc::clone(issued.claims.stamp());
+        issued.until = stamp.ends_at;
         let secret = random();
         let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.tag, &secret) };
         let registration = self.revocations.register(&stamp, None, Arc::new(session.clone()))?;
-        let path = format!("{}{}", self.tickets.prefix, pass.path);
-        let age = pass.until.duration_since(now).unwrap_or_default();
-        let session_data = Session { pass, ticket: *key, streams: 0, _registration: registration };
+        let path = format!("{}{}", self.tickets.prefix, issued.path);
+        let age = issued.until.duration_since(now).unwrap_or_default();
+        let session_data = Session { issued, ticket: *key, streams: 0, _registration: registration };
         state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
         let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.tag);
         Ok((self.cookies.set(&name, &secret, &path, age), session))
@@ -193,12 +193,12 @@ impl Store {
         others.into_iter().take(CLEARED).map(|(tag, _)| clear(tag)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Shelves {
     /// Makes room for one more session of this subject: what nobody has used for long goes, else the oldest of the
     /// same subject. What goes is dropped by the caller.
     fn make_room(

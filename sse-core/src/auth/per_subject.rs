@@ -1,4 +1,4 @@
-//! [`Shelf`]: things of many subjects, each of whom may have only so many.
+//! [`PerSubject`]: things of many subjects, each of whom may have only so many.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use super::digest::Digest;
 /// Things by their keys, in an order by rank: of all, and of each subject.
 ///
 /// Plain data: no clock and no lock. What is taken out is given back.
-pub(super) struct Shelf<T> {
+pub(super) struct PerSubject<T> {
     things: HashMap<Digest, Thing<T>>,
     by_rank: BTreeSet<(u64, Digest)>,
     by_owner: BTreeSet<(Digest, u64, Digest)>,
@@ -19,13 +19,13 @@ struct Thing<T> {
     value: T,
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for PerSubject<T> {
     fn default() -> Self {
         Self { things: HashMap::new(), by_rank: BTreeSet::new(), by_owner: BTreeSet::new() }
     }
 }
 
-impl<T> Shelf<T> {
+impl<T> PerSubject<T> {
     pub(super) fn len(&self) -> usize {
         self.things.len()
     }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn each_owner_pays_with_its_own_lowest() {
-        let mut shelf = Shelf::default();
+        let mut shelf = PerSubject::default();
         let (ada, eve) = (digest(1000), digest(1001));
         for n in 0..10 {
             shelf.insert(digest(n), if n % 2 == 0 { ada } else { eve }, n, n);

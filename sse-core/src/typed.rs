@@ -56,7 +56,8 @@ impl Event {
     }
 
     /// Reads what [`typed`](Self::typed) made, from an event's name and data: for Rust clients, tests, and what a
-    /// subscription [receives](crate::Received). An event without a name is a `message`, as it is in browsers.
+    /// subscription receives ([`Received::typed`](crate::Received::typed)). An event without a name is a `message`, as
+    /// it is in browsers.
     ///
     /// A variant without content takes any data, so that an old client can read an event that has gained some.
     /// With `#[serde(other)]` such a variant stands for all names that the enum does not list. Names that cannot be
@@ -353,6 +354,7 @@ mod tests {
             z: u8,
             a: u8,
         },
+        Empty {},
         Message(u8),
         Error(u8),
         #[serde(rename = "sse-gap")]
@@ -380,6 +382,7 @@ mod tests {
         said(&Said::NothingMuch, "nothing-much", "null");
         said(&Said::Text("a\n\r\0".into()), "text", r#""a\n\r\u0000""#);
         said(&Said::Pair(1, None), "pair", "[1,null]");
+        said(&Said::Empty {}, "empty", "{}");
         said(&Said::Named { z: 1, a: 2 }, "named", r#"{"z":1,"a":2}"#);
 
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -446,7 +449,8 @@ mod tests {
         );
         assert!(matches!(read("", "x"), EventError::Parse(_)));
         assert!(matches!(read("hidden", "null"), EventError::UnknownName(_)));
-        for data in ["", "null", r#""a" "b""#, "\"a", &"[".repeat(100_000)] {
+        assert!(matches!(read(r#"text":"x","y"#, r#""a""#), EventError::UnknownName(_)));
+        for data in ["", "null", r#""a" "b""#, r#""a","text":"b""#, "\"a\"}", "\"a", &"[".repeat(100_000)] {
             assert!(matches!(read("text", data), EventError::Parse(_)), "{data:.9}");
         }
         for data in ["[1]", "[1,null,2]", "{}"] {

@@ -56,7 +56,7 @@ impl StreamOptions {
         }
     }
 
-    /// Where a client begins that brings no `Last-Event-ID` (default: with what is published from now on). Of a
+    /// Where a client without a `Last-Event-ID` begins (default: with what is published from now on). Of a
     /// hub's streams only.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
@@ -64,7 +64,7 @@ impl StreamOptions {
         self
     }
 
-    /// What follows when events were lost to a client and it was told so (default: everything that is still kept).
+    /// What follows once a client has been told that it lost events (default: everything that is still kept).
     /// Of a hub's streams only.
     #[must_use]
     pub fn on_gap(mut self, then: OnGap) -> Self {
@@ -101,7 +101,7 @@ impl StreamOptions {
         self
     }
 
-    /// Has nothing sent while nothing happens, but for a position that a hub's client must not be without.
+    /// Sends nothing while nothing happens, except a position that a hub's client needs.
     ///
     /// Proxies close such a connection after a minute or so, and a client whose machine has vanished is noticed
     /// only when an event is sent. Of a tab that was closed, Rocket learns by writing alone; warp, and actix-web
@@ -149,7 +149,7 @@ impl StreamOptions {
 
     /// Whether a stream begins with a comment (default: yes).
     ///
-    /// It has the head of the answer pass proxies at once. Without it, and without a `retry`, nothing is sent before
+    /// It gets the head of the answer through proxies at once. Without it, and without a `retry`, nothing is sent before
     /// there is something to say.
     #[must_use]
     pub fn opening_comment(mut self, on: bool) -> Self {

@@ -98,7 +98,7 @@ impl Topics {
     /// Checks and collects names; a name given twice counts once.
     ///
     /// # Errors
-    /// [`TopicError`] when there is none or one of them is no [`Topic`].
+    /// [`TopicError`] when the list is empty or one of the names is not valid.
     pub fn new<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Result<Self, TopicError> {
         let mut topics = names.into_iter().map(Topic::new).collect::<Result<Vec<_>, _>>()?;
         topics.sort_unstable();
@@ -158,8 +158,8 @@ impl Topics {
     /// # Ok::<(), sse_core::TopicError>(())
     /// ```
     ///
-    /// A text that is no pattern allows nothing. A name with a part that somebody chose belongs in
-    /// [`TopicPattern::exact`], where a `*` at its end is no pattern.
+    /// A text that is not a valid pattern allows nothing. For a name with a part chosen by a user, use
+    /// [`TopicPattern::exact`], which takes a final `*` literally.
     ///
     /// # Errors
     /// [`TopicError::NotAllowed`] where one of them is not, however many are.

@@ -300,15 +300,15 @@ impl VerifierBuilder {
         self
     }
 
-    /// A wall clock for tests.
-    #[doc(hidden)]
+    /// The wall clock by which tokens are judged and streams expire (default: the system's). For tests, in which a
+    /// token expires when they say so.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(now);
         self
     }
 
-    /// The verifier. Looks whether there is cryptography to verify with.
+    /// Checks the settings, and whether there is cryptography to verify with.
     ///
     /// # Errors
     /// [`ConfigError`] when something was not said or does not fit together.

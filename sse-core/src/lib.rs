@@ -48,7 +48,11 @@
 //!
 //! An [`EventStream`] is the body of the answer: a first byte at once, keep-alives while nothing happens, a clean
 //! end. It is fed by a hub or by any stream of the application's own ([`EventStream::open`]). [`StreamOptions`]
-//! are its times. The answer's head is [`EventStream::headers`]; an answer that is no stream is a [`Refusal`].
+//! say how it begins, lives and ends, for all of a hub's streams or for one endpoint. The answer's head is
+//! [`EventStream::headers`]; an answer that is no stream is a [`Refusal`].
+//!
+//! A [`Subscription`] can also be read on this side, event by event ([`Received`]): by a WebSocket, a log, a test. And
+//! [`EventStream::filter_map`] decides for one client which events it is given, and as what.
 //!
 //! # Stopping
 //!

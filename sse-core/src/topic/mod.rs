@@ -64,7 +64,7 @@ impl Borrow<str> for Topic {
 /// One or more topics, each once.
 ///
 /// Whatever takes topics takes anything that turns into them: `"news"`, `["news", "user/ada"]`, a `Vec`, a
-/// [`Topic`] or `&Topics`, and what an application writes in their place:
+/// [`Topic`] or `&Topics`, and types of your own:
 ///
 /// ```
 /// use sse_core::{Hub, TopicError, Topics};

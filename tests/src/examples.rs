@@ -36,7 +36,17 @@ impl Example {
 
     /// [`start`](Self::start) with more in its environment.
     pub async fn start_with(framework: Framework, bin: &str, env: &[(&str, &str)]) -> Self {
-        let program = build(framework, bin).await;
+        Self::start_featured(framework, bin, "", env).await
+    }
+
+    /// [`start_with`](Self::start_with), built with a feature of the example's package, or with none (`""`).
+    pub async fn start_featured(
+        framework: Framework,
+        bin: &str,
+        feature: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
+        let program = build(framework, bin, feature).await;
         let addr = free_addr();
         let log = program.with_extension(format!("{}.log", addr.port()));
         let out = File::create(&log).expect("a file");
@@ -100,16 +110,17 @@ fn free_addr() -> SocketAddr {
 
 /// Builds one example and keeps a copy: the three frameworks' examples have the same names, so that cargo puts
 /// them in the same place.
-async fn build(framework: Framework, bin: &str) -> PathBuf {
+async fn build(framework: Framework, bin: &str, feature: &str) -> PathBuf {
     static BUILT: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut built = BUILT.get_or_init(Mutex::default).lock().await;
-    let name = format!("{framework}-{bin}");
+    let name = format!("{framework}-{bin}-{feature}");
     if let Some(program) = built.get(&name) {
         return program.clone();
     }
     let package = format!("example-{framework}");
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", &package, "--bin", bin, "--message-format", "json"])
+        .args(["build", "--quiet", "--package", &package, "--bin", bin, "--features", feature])
+        .args(["--message-format", "json"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .stderr(Stdio::inherit())
         .output()

@@ -182,7 +182,8 @@ async fn keys_can_be_fetched(framework: Framework) {
             socket.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    let example = Example::start_with(framework, "notifications", &[("JWKS_URL", &url)]).await;
+    let env = [("JWKS_URL", &*url)];
+    let example = Example::start_featured(framework, "notifications", "fetched-keys", &env).await;
     let token = Token::new("ada", &["news"]).sign_by_provider();
     open(example.addr, &token).await;
     let ours = format!("Bearer {}", Token::new("ada", &["news"]).sign());

@@ -1,11 +1,12 @@
 //! [`Lifecycle`]: every open stream of a server, and their end when the server stops.
 
+mod first;
 mod permit;
 mod signal;
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, pending},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,6 +18,7 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, time::timeout};
 
+use self::first::first;
 pub(crate) use self::permit::Permit;
 use crate::wakers::wake_all;
 
@@ -96,13 +98,12 @@ impl Lifecycle {
     pub fn stop_on_signal(&self) -> impl Future<Output = ()> + Send + 'static {
         let lifecycle = self.clone();
         async move {
-            let stopped = lifecycle.stopped();
-            tokio::pin!(stopped);
-            tokio::select! {
-                () = signal::received() => lifecycle.stop(),
-                () = &mut stopped => return,
-            }
-            stopped.await;
+            let stop = async {
+                signal::received().await;
+                lifecycle.stop();
+                pending::<()>().await;
+            };
+            first(lifecycle.stopped(), stop).await;
         }
     }
 
@@ -114,11 +115,9 @@ impl Lifecycle {
         let overdue = async {
             self.stopped().await;
             tokio::time::sleep(GRACE).await;
+            None
         };
-        tokio::select! {
-            output = server => Some(output),
-            () = overdue => None,
-        }
+        first(async { Some(server.await) }, overdue).await
     }
 
     /// Whether both are one.

@@ -3,13 +3,16 @@
 /// Waits for SIGTERM or Ctrl-C; elsewhere than on Unix for Ctrl-C alone.
 #[cfg(unix)]
 pub(super) async fn received() {
+    use super::first::first;
     use tokio::signal::unix::{SignalKind, signal};
 
     match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            () = ctrl_c() => {}
-        },
+        Ok(mut terminate) => {
+            let terminated = async {
+                terminate.recv().await;
+            };
+            first(terminated, ctrl_c()).await;
+        }
         Err(error) => {
             tracing::error!(%error, "SIGTERM cannot be listened for");
             ctrl_c().await;

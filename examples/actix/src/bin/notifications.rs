@@ -1,16 +1,12 @@
 //! Notifications for those who are signed in, on actix-web: `cargo run -p example-actix --bin notifications`
 //!
-//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth.rs`.
-
-#[path = "../../../auth.rs"]
-mod auth;
+//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
 use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET_COOKIE, post, route, web};
+use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_actix::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
-
-use crate::auth::{Rules, now_millis, own_topic};
+use sse_actix::{Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
 
 #[derive(Deserialize)]
 struct Login {

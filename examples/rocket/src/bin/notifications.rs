@@ -1,10 +1,8 @@
 //! Notifications for those who are signed in, on Rocket: `cargo run -p example-rocket --bin notifications`
 //!
-//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth.rs`.
+//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
-#[path = "../../../auth.rs"]
-mod auth;
-
+use auth::{Rules, now_millis, own_topic};
 use rocket::{
     Responder, State, get,
     http::{Header, Status},
@@ -16,9 +14,7 @@ use rocket::{
         json::{Json, Value, json},
     },
 };
-use sse_rocket::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
-
-use crate::auth::{Rules, now_millis, own_topic};
+use sse_rocket::{Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
 
 #[derive(Deserialize)]
 #[serde(crate = "rocket::serde")]

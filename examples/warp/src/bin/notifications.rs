@@ -1,21 +1,17 @@
 //! Notifications for those who are signed in, on warp: `cargo run -p example-warp --bin notifications`
 //!
-//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth.rs`.
+//! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
-#[path = "../../../auth.rs"]
-mod auth;
-
+use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{self as sse, Authorized, Error, Event, Hub, Sse, Topic, with_hub};
+use sse_warp::{Authorized, Error, Event, Hub, Sse, Topic, with_hub};
 use tokio::net::TcpSocket;
 use warp::{
     Filter, Reply,
     http::{StatusCode, header::SET_COOKIE},
     reply::{json as to_json, with_header, with_status},
 };
-
-use crate::auth::{Rules, now_millis, own_topic};
 
 #[derive(Deserialize)]
 struct Login {

@@ -1,5 +1,10 @@
 //! What the three notifications examples decide about who may see what: tokens, cookies, topics. Read from the
 //! environment; no framework in here.
+//!
+//! To be copied as `auth.rs`, with `mod auth;` in `main.rs` and your adapter's name for `sse_core`.
+
+#[cfg(feature = "fetched-keys")]
+mod fetched;
 
 use std::{
     env,
@@ -7,16 +12,19 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::sse::{Algorithm, Auth, FetchedKeys, Grants, Key, Keys, Refusal, Tickets, Topic, Verifier};
 use jsonwebtoken::{EncodingKey, Header};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
+use sse_core::{Algorithm, Auth, Grants, Hub, Key, Keys, Refusal, Tickets, Topic, Verifier};
 
 /// The rules of this application.
 #[derive(Clone)]
-pub(crate) struct Rules {
-    pub(crate) auth: Auth,
-    pub(crate) ttl: Duration,
+#[allow(missing_debug_implementations, reason = "it holds a secret")]
+pub struct Rules {
+    /// Who may see what.
+    pub auth: Auth,
+    /// How long a token is good for.
+    pub ttl: Duration,
     /// Signs the tokens of the demo's login. An application whose users sign in elsewhere has none.
     secret: Option<String>,
     issuer: String,
@@ -24,9 +32,9 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// `JWT_SECRET` (random when unset), or `JWKS_URL` for the keys of an identity provider; `JWT_ISSUER`,
-    /// `JWT_AUDIENCE`, and `TOKEN_TTL` in seconds.
-    pub(crate) fn from_env() -> Result<Self, Box<dyn Error>> {
+    /// `JWT_SECRET` (random when unset), or `JWKS_URL` for the keys of an identity provider (with the feature
+    /// `fetched-keys`); `JWT_ISSUER`, `JWT_AUDIENCE`, and `TOKEN_TTL` in seconds.
+    pub fn from_env() -> Result<Self, Box<dyn Error>> {
         let text = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
         let (issuer, audience) = (text("JWT_ISSUER", "sse-example"), text("JWT_AUDIENCE", "sse-example"));
         let ttl: u64 =
@@ -36,8 +44,8 @@ impl Rules {
         let builder = Verifier::builder().issuer(&*issuer).audience(&*audience);
         let (builder, secret) = match env::var("JWKS_URL") {
             Ok(url) => {
-                let keys = Keys::remote(fetch(url)?);
-                (builder.algorithms([Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]).keys(keys), None)
+                let algorithms = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+                (builder.algorithms(algorithms).keys(keys_at(&url)?), None)
             }
             Err(_) => {
                 let secret = env::var("JWT_SECRET")
@@ -56,7 +64,7 @@ impl Rules {
     }
 
     /// A token for this user, who is not asked for a password: **a demo**. Yours comes from your sign-in.
-    pub(crate) fn sign_in(&self, user: &str) -> Result<String, Refusal> {
+    pub fn sign_in(&self, user: &str) -> Result<String, Refusal> {
         let Some(secret) = &self.secret else {
             return Err(Refusal::not_found("Sign in with the identity provider."));
         };
@@ -74,12 +82,12 @@ impl Rules {
 }
 
 /// The present time as JavaScript counts it.
-pub(crate) fn now_millis() -> u128 {
+pub fn now_millis() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
 /// The topic that a user's own notifications go to.
-pub(crate) fn own_topic(user: &str) -> Result<Topic, Refusal> {
+pub fn own_topic(user: &str) -> Result<Topic, Refusal> {
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     if !(1..=32).contains(&user.len()) || !user.bytes().all(is_name) {
         return Err(Refusal::bad_request("A name has 1 to 32 of a-z, 0-9, - and _."));
@@ -87,40 +95,19 @@ pub(crate) fn own_topic(user: &str) -> Result<Topic, Refusal> {
     Ok(Topic::new(format!("user/{user}"))?)
 }
 
-type Fetched = Result<FetchedKeys, Box<dyn Error + Send + Sync>>;
+/// The keys that stand at this URL.
+#[cfg(feature = "fetched-keys")]
+fn keys_at(url: &str) -> Result<Keys, Box<dyn Error>> {
+    fetched::keys(url)
+}
 
-/// How a key set is fetched: over TLS or from this machine, without redirects, and no more of it than is of use.
-fn fetch(
-    url: String,
-) -> Result<impl Fn() -> futures_util::future::BoxFuture<'static, Fetched>, Box<dyn Error>> {
-    const LARGEST: usize = 256 << 10;
-    let parsed = reqwest::Url::parse(&url).map_err(|_| "JWKS_URL must be a URL")?;
-    if parsed.scheme() != "https" && !matches!(parsed.host_str(), Some("127.0.0.1" | "localhost")) {
-        return Err("JWKS_URL must be https".into());
-    }
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(2))
-        .timeout(Duration::from_secs(5))
-        .build()?;
-    Ok(move || {
-        let request = client.get(parsed.clone());
-        Box::pin(async move {
-            let mut answer = request.send().await?.error_for_status()?;
-            let mut body = Vec::new();
-            while let Some(chunk) = answer.chunk().await? {
-                body.extend_from_slice(&chunk);
-                if body.len() > LARGEST {
-                    return Err("the key set is too large".into());
-                }
-            }
-            Ok(FetchedKeys::new(body, None))
-        }) as futures_util::future::BoxFuture<'static, Fetched>
-    })
+#[cfg(not(feature = "fetched-keys"))]
+fn keys_at(_: &str) -> Result<Keys, Box<dyn Error>> {
+    Err("JWKS_URL needs `--features fetched-keys`".into())
 }
 
 /// What a Prometheus server reads.
-pub(crate) fn metrics(hub: &super::sse::Hub) -> String {
+pub fn metrics(hub: &Hub) -> String {
     let (stats, streams) = (hub.stats(), hub.lifecycle().streams());
     [
         ("sse_streams", streams),

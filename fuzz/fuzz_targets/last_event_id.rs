@@ -29,8 +29,8 @@ impl RequestHead for Head<'_> {
         "GET"
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.header.filter(|_| name == "last-event-id").into_iter().collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.header.filter(|_| name == "last-event-id").into_iter()
     }
 
     fn query(&self) -> Option<&str> {

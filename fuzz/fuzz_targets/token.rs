@@ -30,8 +30,8 @@ impl RequestHead for Head<'_> {
         "GET"
     }
 
-    fn headers(&self, name: &str) -> Vec<&[u8]> {
-        self.fields.iter().filter(|(field, _)| *field == name).map(|(_, value)| *value).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.iter().filter(move |(field, _)| *field == name).map(|(_, value)| *value)
     }
 
     fn query(&self) -> Option<&str> {

@@ -1,6 +1,6 @@
 //! [`Clock`]: the wall clock, by which tokens are dated.
 #![cfg_attr(
-    not(feature = "jwt"),
+    not(feature = "auth"),
     expect(dead_code, reason = "without authorisation nobody asks for the date")
 )]
 

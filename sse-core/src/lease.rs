@@ -2,7 +2,7 @@
 //! authorised it.
 //!
 //! The stream stands below authorisation and knows nothing of tokens: it has this, or nothing.
-#![cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "without authorisation nothing is leased"))]
+#![cfg_attr(not(feature = "auth"), expect(dead_code, reason = "without authorisation nothing is leased"))]
 
 use std::{
     any::Any,

@@ -81,7 +81,7 @@
 //! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
-#[cfg(feature = "jwt")]
+#[cfg(feature = "auth")]
 mod auth;
 mod batch;
 mod clock;
@@ -107,9 +107,10 @@ mod wakers;
 pub use auth::FetchedKeys;
 #[cfg(feature = "jwt")]
 pub use auth::{
-    Algorithm, Auth, AuthBuilder, Authorized, Claims, ClaimsError, ConfigError, Grants, Key, KeyError, Keys,
-    Revocations, Ticket, Tickets, Verifier, VerifierBuilder,
+    Algorithm, Claims, ClaimsError, Grants, Key, KeyError, Keys, Ticket, Tickets, Verifier, VerifierBuilder,
 };
+#[cfg(feature = "auth")]
+pub use auth::{Auth, AuthBuilder, Authorized, ConfigError, Identity, Revocations};
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};

@@ -84,7 +84,7 @@ impl Request {
     }
 
     /// The same request, authorised.
-    #[cfg(feature = "jwt")]
+    #[cfg(feature = "auth")]
     pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
         self.access = Some(access);
         self
@@ -165,7 +165,7 @@ impl Request {
     }
 
     /// Whether it is a browser's `EventSource`, for which any status but 200 is the end.
-    #[cfg(feature = "jwt")]
+    #[cfg(feature = "auth")]
     pub(crate) fn is_browser(&self) -> bool {
         self.is_browser
     }

@@ -152,7 +152,7 @@ async fn only_what_is_granted_can_be_asked_for(addr: SocketAddr, ada: &str) {
         let mut answer = get(query).await;
         assert_eq!(answer.status, 403, "{query}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"insufficient_scope\""));
-        assert_eq!(answer.rest().await, "The token does not allow this.");
+        assert_eq!(answer.rest().await, "That is not granted.");
     }
     assert_eq!(get("topic=").await.status, 400);
     // One of two: what is for all does not come.

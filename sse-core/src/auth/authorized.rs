@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{
-    claims::Claims, denial::Denial, grant::Granted, revocation::Revocations, ticket_store::SessionKey,
-};
+#[cfg(feature = "jwt")]
+use super::{claims::Claims, ticket_store::SessionKey};
+use super::{denial::Denial, granted::Granted, revocation::Revocations, stamp::Stamp};
 use crate::{
     clock::Clock,
     lease::{Access, Lease, Signal},
@@ -48,14 +48,15 @@ impl Authorized {
         &self.request
     }
 
-    /// Who asks (`sub`).
+    /// Who asks: the token's `sub`, or whom the application has named.
     pub fn subject(&self) -> &str {
-        self.admission.claims.subject()
+        &self.admission.stamp.subject
     }
 
-    /// What the token says.
-    pub fn claims(&self) -> &Claims {
-        &self.admission.claims
+    /// What the token says; nothing for a session of the application's own.
+    #[cfg(feature = "jwt")]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.admission.token.as_ref().map(|token| &token.claims)
     }
 
     /// Whether the token grants this topic, and it was not revoked.
@@ -93,6 +94,11 @@ impl Authorized {
         }
     }
 
+    pub(super) fn stamp(&self) -> &Arc<Stamp> {
+        &self.admission.stamp
+    }
+
+    #[cfg(feature = "jwt")]
     pub(super) fn admission(&self) -> &Admission {
         &self.admission
     }
@@ -119,16 +125,24 @@ impl fmt::Debug for Authorized {
 
 /// What a request was let in with.
 pub(super) struct Admission {
-    pub(super) claims: Claims,
+    pub(super) stamp: Arc<Stamp>,
     pub(super) granted: Granted,
-    /// By the header `Authorization`, which no browser sends by itself.
-    pub(super) by_header: bool,
-    /// What came of a ticket.
-    pub(super) session: Option<SessionKey>,
+    #[cfg(feature = "jwt")]
+    pub(super) token: Option<Token>,
     pub(super) fields: Vec<Field>,
     pub(super) revocations: Revocations,
     pub(super) clock: Clock,
     pub(super) notice: Option<Duration>,
+}
+
+/// The token that it was.
+#[cfg(feature = "jwt")]
+pub(super) struct Token {
+    pub(super) claims: Claims,
+    /// By the header `Authorization`, which no browser sends by itself.
+    pub(super) by_header: bool,
+    /// What came of a ticket.
+    pub(super) session: Option<SessionKey>,
 }
 
 impl Admission {
@@ -136,7 +150,7 @@ impl Admission {
         if !self.granted.allows_all(topics) {
             return Err(Denial::Scope("a topic is not granted"));
         }
-        self.revocations.check_topics(self.claims.stamp(), topics)
+        self.revocations.check_topics(&self.stamp, topics)
     }
 }
 
@@ -146,10 +160,15 @@ impl Access for Admission {
     }
 
     fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal> {
-        let stamp = self.claims.stamp();
+        let stamp = &self.stamp;
         let signal = Arc::new(Signal::default());
         let registration = self.revocations.register(stamp, topics, Arc::clone(&signal) as _)?;
-        let entry = Box::new((registration, self.session.as_ref().map(SessionKey::open)));
+        #[cfg(feature = "jwt")]
+        let registration = {
+            let session = self.token.as_ref().and_then(|token| token.session.as_ref());
+            (registration, session.map(SessionKey::open))
+        };
+        let entry = Box::new(registration);
         Ok(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry))
     }
 

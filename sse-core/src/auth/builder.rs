@@ -1,56 +1,63 @@
 //! [`AuthBuilder`]: what an [`Auth`] does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use super::{Auth, Inner, config_error::ConfigError, origin::Origins, revocation::Revocations};
+#[cfg(feature = "jwt")]
 use super::{
-    Auth, Inner,
-    config_error::ConfigError,
     cookie::CookieKind,
     credential::Sources,
     grant::Grants,
-    origin::Origins,
-    revocation::Revocations,
     ticket::Tickets,
     ticket_store::Store,
+    tokens::Tokens,
     verifier::{LEEWAY, Verifier},
 };
+use crate::clock::Clock;
+
+/// How long a revocation is remembered where nothing says how long a session can live.
+const SESSION_LIFETIME: Duration = Duration::from_secs(31 * 86_400);
 
 /// What an [`Auth`] does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AuthBuilder {
-    verifier: Verifier,
+    #[cfg(feature = "jwt")]
+    tokens: TokenSettings,
+    origins: Vec<String>,
+    hosts: Vec<String>,
+    notice: Option<Duration>,
+    clock: Option<Clock>,
+}
+
+#[cfg(feature = "jwt")]
+#[derive(Clone, Debug, Default)]
+struct TokenSettings {
+    verifier: Option<Verifier>,
     cookie: Cookie,
     insecure: bool,
     cross_site: bool,
     query: bool,
     grants: Grants,
-    origins: Vec<String>,
-    hosts: Vec<String>,
     tickets: Option<Tickets>,
-    notice: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
+#[cfg(feature = "jwt")]
+#[derive(Clone, Debug, Default)]
 enum Cookie {
+    #[default]
     Default,
     Named(String),
     None,
 }
 
+#[cfg(feature = "jwt")]
 impl AuthBuilder {
     pub(super) fn new(verifier: Verifier) -> Self {
-        Self {
-            verifier,
-            cookie: Cookie::Default,
-            insecure: false,
-            cross_site: false,
-            query: false,
-            grants: Grants::nothing(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
-            tickets: None,
-            notice: None,
-        }
+        let tokens = TokenSettings { verifier: Some(verifier), ..TokenSettings::default() };
+        Self { tokens, ..Self::default() }
     }
 
     /// The cookie with the token (default `__Host-sse_token`, which no other host can set).
@@ -59,14 +66,14 @@ impl AuthBuilder {
     /// one with a good token counts.
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
-        self.cookie = Cookie::Named(name.into());
+        self.tokens.cookie = Cookie::Named(name.into());
         self
     }
 
     /// No cookie is looked at.
     #[must_use]
     pub fn no_cookie(mut self) -> Self {
-        self.cookie = Cookie::None;
+        self.tokens.cookie = Cookie::None;
         self
     }
 
@@ -74,7 +81,7 @@ impl AuthBuilder {
     /// prefix: `sse_token` and `sse_ticket`. Anywhere else whoever listens on the way reads the token.
     #[must_use]
     pub fn insecure_for_loopback(mut self) -> Self {
-        self.insecure = true;
+        self.tokens.insecure = true;
         self
     }
 
@@ -86,7 +93,7 @@ impl AuthBuilder {
     /// origins that are not listed are refused as ever.
     #[must_use]
     pub fn cross_site_cookies(mut self) -> Self {
-        self.cross_site = true;
+        self.tokens.cross_site = true;
         self
     }
 
@@ -95,24 +102,26 @@ impl AuthBuilder {
     /// this.
     #[must_use]
     pub fn allow_query_token(mut self) -> Self {
-        self.query = true;
+        self.tokens.query = true;
         self
     }
 
     /// Which topics a token opens (default: none).
     #[must_use]
     pub fn grants(mut self, grants: Grants) -> Self {
-        self.grants = grants;
+        self.tokens.grants = grants;
         self
     }
 
     /// Turns tickets on.
     #[must_use]
     pub fn tickets(mut self, tickets: Tickets) -> Self {
-        self.tickets = Some(tickets);
+        self.tokens.tickets = Some(tickets);
         self
     }
+}
 
+impl AuthBuilder {
     /// Other origins whose pages may use a cookie and read the answers: as browsers write them,
     /// `https://app.example`, with the port unless it is the usual one. There is no wildcard.
     #[must_use]
@@ -140,11 +149,41 @@ impl AuthBuilder {
         self
     }
 
+    /// The wall clock by which sessions are judged and streams expire (default: the system's; with a verifier, its
+    /// [own](crate::VerifierBuilder::clock)). For tests.
+    #[must_use]
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Some(Clock::new(now));
+        self
+    }
+
     /// Checks the settings and builds.
     ///
     /// # Errors
     /// [`ConfigError`] for a name, path, origin or host that is not one, and for cookies that no browser would take.
     pub fn build(self) -> Result<Auth, ConfigError> {
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        #[cfg(not(feature = "jwt"))]
+        let revocations = Revocations::new(clock.clone(), SESSION_LIFETIME, Duration::ZERO);
+        #[cfg(feature = "jwt")]
+        let (revocations, tokens, clock) = self.tokens.build(clock)?;
+        Ok(Auth(Arc::new(Inner {
+            #[cfg(feature = "jwt")]
+            tokens,
+            origins: Origins::new(self.origins, self.hosts)?,
+            revocations,
+            clock,
+            notice: self.notice,
+        })))
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl TokenSettings {
+    fn build(self, clock: Clock) -> Result<(Revocations, Option<Tokens>, Clock), ConfigError> {
+        let Some(verifier) = self.verifier else {
+            return Ok((Revocations::new(clock.clone(), SESSION_LIFETIME, Duration::ZERO), None, clock));
+        };
         let cookies = match (self.insecure, self.cross_site) {
             (false, false) => CookieKind::SameSite,
             (false, true) => CookieKind::CrossSite,
@@ -168,19 +207,11 @@ impl AuthBuilder {
         }
         let sources =
             Sources { cookie: is_read.then(|| cookie_name.clone()), ticket_cookie, query: self.query };
-        let clock = self.verifier.clock().clone();
-        let revocations = Revocations::new(clock.clone(), self.verifier.max_lifetime(), LEEWAY);
-        let store = |tickets| Store::new(tickets, cookies, clock, revocations.clone());
-        Ok(Auth(Arc::new(Inner {
-            sources,
-            grants: self.grants,
-            origins: Origins::new(self.origins, self.hosts)?,
-            tickets: self.tickets.map(store),
-            cookies,
-            cookie_name,
-            revocations,
-            notice: self.notice,
-            verifier: self.verifier,
-        })))
+        let clock = verifier.clock().clone();
+        let revocations = Revocations::new(clock.clone(), verifier.max_lifetime(), LEEWAY);
+        let store = |tickets| Store::new(tickets, cookies, clock.clone(), revocations.clone());
+        let tickets = self.tickets.map(store);
+        let tokens = Tokens { verifier, sources, grants: self.grants, tickets, cookies, cookie_name };
+        Ok((revocations, Some(tokens), clock))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::digest::Digest;
+use super::stamp::Stamp;
 
 /// The claims of a token that was verified. Cheap to clone.
 ///
@@ -87,33 +87,6 @@ impl fmt::Display for ClaimsError {
 
 impl std::error::Error for ClaimsError {}
 
-/// What is remembered of a token while something is open in its name.
-pub(super) struct Stamp {
-    pub(super) subject: Box<str>,
-    pub(super) subject_key: Digest,
-    pub(super) id: Option<Box<str>>,
-    /// Of the id, or where there is none, of what was signed.
-    pub(super) key: Digest,
-    /// Seconds since 1970; fractions are allowed.
-    pub(super) issued_at: Option<f64>,
-    pub(super) expires_at: SystemTime,
-    /// [`expires_at`](Self::expires_at) and the leeway.
-    pub(super) ends_at: SystemTime,
-}
-
-impl Stamp {
-    /// A token without `iat` is as old as can be. Never zero: that is the floor of the beginning.
-    pub(super) fn issued(&self) -> f64 {
-        self.issued_at.unwrap_or(f64::MIN_POSITIVE).max(f64::MIN_POSITIVE)
-    }
-
-    /// Until when it matters that the token was revoked, in seconds since 1970.
-    pub(super) fn until(&self) -> u32 {
-        let since_1970 = self.ends_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u32::try_from(since_1970.as_secs()).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
-    }
-}
-
 /// The claims that every token is checked for. A member that stands there twice, or is of another type, makes
 /// the token malformed: nothing malformed counts as absent.
 #[derive(Deserialize)]
@@ -132,6 +105,8 @@ pub(super) struct Registered {
     pub(super) sub: Option<String>,
     #[serde(default, deserialize_with = "present")]
     pub(super) jti: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) sid: Option<String>,
     #[serde(default)]
     pub(super) client_id: serde_json::Value,
 }

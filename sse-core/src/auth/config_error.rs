@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+#[cfg(feature = "jwt")]
 use super::{algorithm::Algorithm, key_error::KeyError};
 
-/// Why a [`Verifier`](crate::Verifier) or [`Auth`](crate::Auth) cannot be built.
+/// Why an [`Auth`](crate::Auth), or the verifier of its tokens, cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -17,12 +18,14 @@ pub enum ConfigError {
     /// No audience was said; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
     Audience,
     /// No key can verify this algorithm.
+    #[cfg(feature = "jwt")]
     NoKeyFor(Algorithm),
     /// No cryptography is compiled in or installed: one of the features `jwt-rust-crypto` and
     /// `jwt-aws-lc-rs` is needed. Or `jsonwebtoken` has both of its backends, which another crate has asked for,
     /// and cannot choose: then too one of these features is needed.
     CryptoProvider,
     /// A key was not taken.
+    #[cfg(feature = "jwt")]
     Key(KeyError),
     /// A name or path is none that a cookie can have.
     Cookie,
@@ -38,18 +41,20 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Algorithms => f.write_str("the algorithms of the tokens must be said"),
-            Self::Keys => f.write_str("the keys of the tokens must be said"),
-            Self::Issuer => f.write_str("the issuer of the tokens must be said"),
-            Self::Audience => f.write_str("the audience of the tokens must be said"),
+                    Self::Algorithms => f.write_str("the algorithms of the tokens must be said"),
+                    Self::Keys => f.write_str("the keys of the tokens must be said"),
+                    Self::Issuer => f.write_str("the issuer of the tokens must be said"),
+                    Self::Audience => f.write_str("the audience of the tokens must be said"),
+                    #[cfg(feature = "jwt")]
             Self::NoKeyFor(algorithm) => write!(f, "no key can verify {algorithm:?}"),
-            Self::CryptoProvider => f.write_str(
+                    Self::CryptoProvider => f.write_str(
                 "there is no cryptography, or `jsonwebtoken` has two backends and cannot choose: enable the feature \
                  `jwt-rust-crypto` or `jwt-aws-lc-rs` of this crate",
             ),
+                    #[cfg(feature = "jwt")]
             Self::Key(error) => error.fmt(f),
-            Self::Cookie => f.write_str("a cookie cannot have that name or path"),
-            Self::InsecureCookie => {
+                    Self::Cookie => f.write_str("a cookie cannot have that name or path"),
+                    Self::InsecureCookie => {
                 f.write_str("a cookie with a prefix in its name, or for other sites, must be secure")
             }
             Self::Origin(origin) => write!(f, "{origin:?} is not an origin"),
@@ -61,12 +66,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            #[cfg(feature = "jwt")]
             Self::Key(error) => Some(error),
             _ => None,
         }
     }
 }
 
+#[cfg(feature = "jwt")]
 impl From<KeyError> for ConfigError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)

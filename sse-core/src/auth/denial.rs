@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "jwt")]
 use super::claims::ClaimsError;
 use crate::refusal::{Field, Refusal};
 
@@ -11,12 +12,16 @@ use crate::refusal::{Field, Refusal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Denial {
     /// Nothing that could be a token.
+    #[cfg(feature = "jwt")]
     Missing,
     /// Not to be read as a request with one token.
+    #[cfg(feature = "jwt")]
     Malformed(&'static str),
     /// Anything wrong with the token; all of it looks the same from outside.
     Invalid(&'static str),
-    /// A good token that does not allow this.
+    /// A session of the application's own that was revoked, or is over.
+    Over(&'static str),
+    /// A good token, or a good session, that does not allow this.
     Scope(&'static str),
     /// A cookie that another site's page has sent.
     CrossSite(&'static str),
@@ -26,6 +31,7 @@ pub(super) enum Denial {
     #[cfg(feature = "jwks")]
     Keys(Duration),
     /// No room at the moment.
+    #[cfg(feature = "jwt")]
     Full,
 }
 
@@ -35,6 +41,7 @@ impl Denial {
         match self {
             #[cfg(feature = "jwks")]
             Self::Keys(after) => Some(*after),
+            #[cfg(feature = "jwt")]
             Self::Full => Some(Duration::from_secs(5)),
             _ => None,
         }
@@ -46,10 +53,12 @@ const CHALLENGE: &str = "www-authenticate";
 impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         match denial {
+            #[cfg(feature = "jwt")]
             Denial::Missing => {
                 tracing::info!(status = 401, reason = "no token", "refused a request");
                 Self::of(401, "A token is needed.").with(CHALLENGE, "Bearer")
             }
+            #[cfg(feature = "jwt")]
             Denial::Malformed(reason) => {
                 tracing::info!(status = 400, reason, "refused a request");
                 Self::of(400, "The request does not carry its token as it should.")
@@ -59,10 +68,14 @@ impl From<Denial> for Refusal {
                 tracing::info!(status = 401, reason, "refused a request");
                 Self::of(401, "The token is not valid.").with(CHALLENGE, "Bearer error=\"invalid_token\"")
             }
+            // A 401 has to name a scheme (RFC 9110 §15.5.2); there is none for cookies.
+            Denial::Over(reason) => {
+                tracing::info!(status = 401, reason, "refused a request");
+                Self::of(401, "The session is over, please sign in.").with(CHALLENGE, "Session")
+            }
             Denial::Scope(reason) => {
                 tracing::info!(status = 403, reason, "refused a request");
-                Self::of(403, "The token does not allow this.")
-                    .with(CHALLENGE, "Bearer error=\"insufficient_scope\"")
+                Self::of(403, "That is not granted.").with(CHALLENGE, "Bearer error=\"insufficient_scope\"")
             }
             Denial::CrossSite(reason) => {
                 tracing::info!(status = 403, reason, "refused a request");
@@ -81,6 +94,7 @@ impl From<Denial> for Refusal {
                 );
                 Self::unavailable(after, "Tokens cannot be verified at the moment, please come back.")
             }
+            #[cfg(feature = "jwt")]
             Denial::Full => {
                 tracing::info!(
                     status = 503,
@@ -93,6 +107,7 @@ impl From<Denial> for Refusal {
     }
 }
 
+#[cfg(feature = "jwt")]
 impl From<ClaimsError> for Refusal {
     fn from(_: ClaimsError) -> Self {
         Denial::Invalid("the claims are not of the form that the application expects").into()

@@ -5,11 +5,16 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{claims::Claims, denial::Denial, template::Template};
-use crate::topic::{Topic, TopicError, TopicPattern, Topics};
+use super::{
+    claims::Claims,
+    denial::Denial,
+    granted::{Grant, Granted},
+    template::Template,
+};
+use crate::topic::{TopicError, TopicPattern};
 
 /// Most patterns that a token may hold.
-const MAX_GRANTS: usize = 64;
+pub(super) const MAX_GRANTS: usize = 64;
 
 /// Where a token says which topics it may subscribe to.
 ///
@@ -83,11 +88,6 @@ impl Grants {
         Self(Kind::Everything)
     }
 
-    /// No topic: for applications without a hub.
-    pub(super) fn nothing() -> Self {
-        Self(Kind::Nothing)
-    }
-
     /// What this token opens.
     pub(super) fn read(&self, claims: &Claims) -> Result<Granted, Denial> {
         let granted = match &self.0 {
@@ -114,6 +114,13 @@ impl Grants {
     }
 }
 
+/// No topic: for applications without a hub.
+impl Default for Grants {
+    fn default() -> Self {
+        Self(Kind::Nothing)
+    }
+}
+
 impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -128,51 +135,6 @@ impl fmt::Debug for Grants {
 
 const FORM: Denial = Denial::Invalid("the claim of the topics is of another form");
 const PATTERN: Denial = Denial::Invalid("a pattern of the token could be no topic's");
-
-/// What one token opens.
-pub(super) enum Granted {
-    All,
-    Some(Vec<Grant>),
-}
-
-pub(super) enum Grant {
-    Pattern(TopicPattern),
-    Template(Template),
-}
-
-impl Granted {
-    /// These topics alone.
-    pub(super) fn only(topics: &Topics) -> Self {
-        let exact = |topic: &Topic| TopicPattern::exact(topic).ok().map(Grant::Pattern);
-        Self::Some(topics.iter().filter_map(exact).collect())
-    }
-
-    pub(super) fn allows(&self, topic: &Topic) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(grants) => grants.iter().any(|grant| match grant {
-                Grant::Pattern(pattern) => pattern.matches(topic),
-                Grant::Template(template) => template.matches(topic.as_str()),
-            }),
-        }
-    }
-
-    pub(super) fn allows_all(&self, topics: &Topics) -> bool {
-        topics.iter().all(|topic| self.allows(topic))
-    }
-
-    /// The topics that are granted by their names.
-    pub(super) fn exact(&self) -> impl Iterator<Item = &Topic> {
-        let grants = match self {
-            Self::All => &[],
-            Self::Some(grants) => grants.as_slice(),
-        };
-        grants.iter().filter_map(|grant| match grant {
-            Grant::Pattern(pattern) => pattern.as_exact(),
-            Grant::Template(_) => None,
-        })
-    }
-}
 
 fn pattern(pattern: Result<TopicPattern, TopicError>) -> Result<Grant, Denial> {
     pattern.map(Grant::Pattern).map_err(|_| PATTERN)

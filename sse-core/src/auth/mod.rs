@@ -1,67 +1,89 @@
 //! [`Auth`]: who may open which streams, and for how long.
 
+#[cfg(feature = "jwt")]
 mod algorithm;
 mod authorized;
 mod builder;
+#[cfg(feature = "jwt")]
 mod claims;
 mod config_error;
+#[cfg(feature = "jwt")]
 mod cookie;
+#[cfg(feature = "jwt")]
 mod credential;
 mod denial;
 mod digest;
+#[cfg(feature = "jwt")]
 mod grant;
+mod granted;
+mod identity;
 #[cfg(feature = "jwks")]
 mod jwks;
+#[cfg(feature = "jwt")]
 mod key;
+#[cfg(feature = "jwt")]
 mod key_error;
+#[cfg(feature = "jwt")]
 mod key_set;
+#[cfg(feature = "jwt")]
 mod keys;
+#[cfg(feature = "jwt")]
 mod material;
 mod open;
 mod origin;
+#[cfg(feature = "jwt")]
 mod pem;
+#[cfg(feature = "jwt")]
 mod per_subject;
 mod recent;
 mod revocation;
 mod revoked;
+mod stamp;
+#[cfg(feature = "jwt")]
 mod template;
+#[cfg(feature = "jwt")]
 mod ticket;
+#[cfg(feature = "jwt")]
 mod ticket_store;
+#[cfg(feature = "jwt")]
 mod token_header;
+#[cfg(feature = "jwt")]
 mod verifier;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+#[cfg(feature = "jwt")]
+mod tokens;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwks")]
 pub use self::jwks::FetchedKeys;
+#[cfg(feature = "jwt")]
+use self::tokens::Tokens;
+#[cfg(feature = "jwt")]
 pub use self::{
     algorithm::Algorithm,
-    authorized::Authorized,
-    builder::AuthBuilder,
     claims::{Claims, ClaimsError},
-    config_error::ConfigError,
     grant::Grants,
     key::Key,
     key_error::KeyError,
     keys::Keys,
-    revocation::Revocations,
     ticket::{Ticket, Tickets},
     verifier::{Verifier, VerifierBuilder},
 };
 use self::{
     authorized::Admission,
-    cookie::CookieKind,
-    credential::{Credential, Sources, redacted},
     denial::{Denial, refuse},
-    grant::Granted,
     origin::Origins,
-    ticket_store::Store,
+};
+pub use self::{
+    authorized::Authorized, builder::AuthBuilder, config_error::ConfigError, identity::Identity,
+    revocation::Revocations,
 };
 use crate::{
+    clock::Clock,
     lifecycle::Lifecycle,
-    refusal::{Field, Refusal},
+    refusal::Refusal,
     request::{Request, RequestHead},
-    topic::{TopicError, Topics},
 };
 
 /// Lets requests in, or says why not. Cheap to clone; clones are one.
@@ -97,110 +119,78 @@ use crate::{
 pub struct Auth(Arc<Inner>);
 
 struct Inner {
-    verifier: Verifier,
-    sources: Sources,
-    grants: Grants,
+    #[cfg(feature = "jwt")]
+    tokens: Option<Tokens>,
     origins: Origins,
-    tickets: Option<Arc<Store>>,
-    cookies: CookieKind,
-    /// Of the cookie with the token, looked at or not.
-    cookie_name: String,
     revocations: Revocations,
+    clock: Clock,
     notice: Option<Duration>,
 }
 
 impl Auth {
-    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
-    /// query, no topics granted, no other origins.
-    pub fn builder(verifier: Verifier) -> AuthBuilder {
-        AuthBuilder::new(verifier)
+    /// For an application that signs people in by itself, and calls [`admit`](Self::admit).
+    pub fn sessions() -> AuthBuilder {
+        AuthBuilder::default()
     }
 
-    /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
-    /// future owns what it needs.
+    /// Lets in a request of somebody whom the application knows: by a session of its own, a client certificate, a row
+    /// in its database. All else is as for a token: what is granted, expiry, revocation.
     ///
-    /// It waits only for keys that are being fetched.
+    /// [`screen`](Self::screen) is part of it. An adapter calls that before the application looks who asks.
     ///
     /// # Errors
-    /// A [`Refusal`], with the header fields of CORS where the origin is allowed:
-    ///
-    /// | | status | `WWW-Authenticate` |
-    /// |---|---|---|
-    /// | no token | 401 | `Bearer` |
-    /// | two tokens, one of more than 8 KiB, a malformed header | 400 | `Bearer error="invalid_request"` |
-    /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
-    /// | a cookie that another site's page has sent | 403 | |
-    /// | another host | 421 | |
-    /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
-    ///
-    /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
-    /// back instead.
-    ///
-    /// The log has the reason, at level info, and never the token.
-    pub fn authorize(
+    /// A [`Refusal`]: 403 for a request that another site's page has caused, 421 for another host, 401 for one whose
+    /// session was revoked or is over.
+    pub fn admit(
         &self,
         head: &impl RequestHead,
         lifecycle: &Lifecycle,
-    ) -> Pin<Box<dyn Future<Output = Result<Authorized, Refusal>> + Send>> {
-        let auth = self.clone();
+        identity: Identity,
+    ) -> Result<Authorized, Refusal> {
         let fields = self.0.origins.fields(head);
-        let credential = self.credential(head);
         let request = Request::new(head, lifecycle);
-        // Boxed: so it holds nothing of the head, whatever that is.
-        Box::pin(async move {
-            let admitted = match credential {
-                Ok(credential) => auth.admit(credential, fields.clone()).await,
-                Err(denial) => Err(denial),
-            };
-            match admitted {
-                Ok(admission) => Ok(Authorized::new(request, Arc::new(admission))),
-                Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
+        let (stamp, granted) = identity.into_parts();
+        let checked = self.screened(head).and_then(|()| {
+            if self.0.clock.now() >= stamp.ends_at {
+                return Err(Denial::Over("expired"));
             }
-        })
+            self.0.revocations.check(&stamp).map_err(|_| Denial::Over("revoked"))
+        });
+        if let Err(denial) = checked {
+            return Err(refuse(denial, &fields, request.is_browser()));
+        }
+        let admission = Admission {
+            stamp,
+            granted,
+            #[cfg(feature = "jwt")]
+            token: None,
+            fields,
+            revocations: self.0.revocations.clone(),
+            clock: self.0.clock.clone(),
+            notice: self.0.notice,
+        };
+        Ok(Authorized::new(request, Arc::new(admission)))
+    }
+
+    /// Whether a request may be judged by what browsers send by themselves, a session's cookie above all: it must come
+    /// from a script (`Sec-Fetch-Mode`) of the same site or of an [allowed origin](AuthBuilder::allowed_origins), and
+    /// be meant for this host.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with 403, or with 421 for another host.
+    pub fn screen(&self, head: &impl RequestHead) -> Result<(), Refusal> {
+        self.screened(head).map_err(|denial| refuse(denial, &self.0.origins.fields(head), false))
+    }
+
+    fn screened(&self, head: &impl RequestHead) -> Result<(), Denial> {
+        self.0.origins.check_host(head)?;
+        self.0.origins.check_ambient(head)
     }
 
     /// The answer to a preflight (`OPTIONS`) of any path that pages of other origins use: 204 for an allowed
     /// origin, 403 else. It needs no token, for browsers send none with it.
     pub fn preflight(&self, head: &impl RequestHead) -> Refusal {
         self.0.origins.preflight(head)
-    }
-
-    /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
-    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](Tickets::new), and nothing else.
-    ///
-    /// # Errors
-    /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
-    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
-    pub fn issue_ticket<T>(&self, client: &Authorized, topics: T) -> Result<Ticket, Refusal>
-    where
-        T: TryInto<Topics, Error: Into<TopicError>>,
-    {
-        self.issue(client, None, client.granted(topics)?)
-    }
-
-    /// [`issue_ticket`](Self::issue_ticket) for the stream at another path, as this server sees it: `/jobs/7`.
-    ///
-    /// # Errors
-    /// As there; 500 too for what is no path.
-    pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
-    where
-        T: TryInto<Topics, Error: Into<TopicError>>,
-    {
-        self.issue(client, Some(path), client.granted(topics)?)
-    }
-
-    fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
-        let Some(tickets) = self.0.tickets.as_ref().filter(|_| path.is_none_or(ticket::is_path)) else {
-            tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");
-            return Err(client
-                .request()
-                .refuse(Refusal::of(500, "The server is not configured for tickets.")));
-        };
-        // A cookie needs no ticket, and a ticket must not beget others.
-        if !client.admission().by_header {
-            return Err(client.request().refuse(Denial::Missing));
-        }
-        tickets.issue(client.claims(), path, &topics).map_err(|denial| client.request().refuse(denial))
     }
 
     /// Whether a request comes from a page of this very origin, of a [listed one](AuthBuilder::allowed_origins), or
@@ -215,96 +205,9 @@ impl Auth {
         checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
     }
 
-    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
-    pub fn redact_query(query: &str) -> Option<String> {
-        redacted(query)
-    }
-
     /// Takes tokens back.
     pub fn revocations(&self) -> &Revocations {
         &self.0.revocations
-    }
-
-    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
-    /// not sent for other sites' pages, but where the settings say otherwise.
-    ///
-    /// What cannot be a token signs out instead, as [`logout_cookie`](Self::logout_cookie) does.
-    pub fn login_cookie(&self, token: &str, max_age: Duration) -> String {
-        let is_token = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        if token.is_empty() || !is_token {
-            return self.logout_cookie();
-        }
-        self.0.cookies.set(&self.0.cookie_name, token, "/", max_age)
-    }
-
-    /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
-    /// are [revoked](Revocations::revoke_token).
-    pub fn logout_cookie(&self) -> String {
-        self.0.cookies.set(&self.0.cookie_name, "", "/", Duration::ZERO)
-    }
-
-    fn credential(&self, head: &impl RequestHead) -> Result<Credential, Denial> {
-        self.0.origins.check_host(head)?;
-        let credential = self.0.sources.read(head)?;
-        if credential.is_ambient() {
-            self.0.origins.check_ambient(head)?;
-        }
-        Ok(credential)
-    }
-
-    async fn admit(&self, credential: Credential, mut fields: Vec<Field>) -> Result<Admission, Denial> {
-        let by_header = matches!(credential, Credential::Header(_));
-        let mut session = None;
-        let (claims, granted) = match credential {
-            Credential::Header(token) | Credential::Query(token) => self.check(&token).await?,
-            Credential::Cookies(tokens) => self.check_all(&tokens).await?,
-            Credential::Ticket(shown) => {
-                let tickets = self.0.tickets.as_ref().ok_or(Denial::Missing)?;
-                let redeemed = tickets.redeem(&shown)?;
-                fields.extend(redeemed.cookies.into_iter().map(|cookie| ("set-cookie", cookie.into())));
-                session = redeemed.session;
-                self.0.revocations.check(redeemed.claims.stamp())?;
-                (redeemed.claims, Granted::only(&redeemed.topics))
-            }
-        };
-        Ok(Admission {
-            claims,
-            granted,
-            by_header,
-            session,
-            fields,
-            revocations: self.0.revocations.clone(),
-            clock: self.0.verifier.clock().clone(),
-            notice: self.0.notice,
-        })
-    }
-
-    async fn check(&self, token: &str) -> Result<(Claims, Granted), Denial> {
-        let claims = self.0.verifier.check(token).await?;
-        let granted = self.0.grants.read(&claims)?;
-        self.0.revocations.check(claims.stamp())?;
-        Ok((claims, granted))
-    }
-
-    /// Of several cookies of one name the good one: a neighbour under the same domain can set one too, which must
-    /// not lock anybody out. Not where two are good and of different subjects, for it cannot be told which of them
-    /// the site has set.
-    async fn check_all(&self, tokens: &[String]) -> Result<(Claims, Granted), Denial> {
-        let (mut good, mut bad): (Option<(Claims, Granted)>, _) = (None, Denial::Missing);
-        for token in tokens {
-            match self.check(token).await {
-                Ok((claims, _))
-                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
-                {
-                    return Err(Denial::Malformed("two cookies of one name, of different subjects"));
-                }
-                Ok(found) => good = good.or(Some(found)),
-                // What passes tells more than what does not.
-                Err(denial) if bad == Denial::Missing || denial.retry().is_some() => bad = denial,
-                Err(_) => {}
-            }
-        }
-        good.ok_or(bad)
     }
 }
 
@@ -316,6 +219,6 @@ impl AsRef<Self> for Auth {
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("verifier", &self.0.verifier).finish_non_exhaustive()
+        f.debug_struct("Auth").field("revocations", &self.0.revocations).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::{
     task::Waker,
 };
 
-use super::claims::Stamp;
+use super::stamp::Stamp;
 use crate::{lease::Signal, topic::Topics};
 
 /// How many are looked at in one go.

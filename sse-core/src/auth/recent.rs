@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{claims::Stamp, digest::Digest};
+use super::{digest::Digest, stamp::Stamp};
 
 /// Most that are remembered.
 pub(super) const MAX_RECENT: usize = 10_000;

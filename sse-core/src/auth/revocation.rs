@@ -7,13 +7,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+#[cfg(feature = "jwt")]
+use super::claims::Claims;
 use super::{
-    claims::{Claims, Stamp},
+    authorized::Authorized,
     denial::Denial,
     digest::Digest,
     open::{Ends, Open, OpenStream},
     recent::Recent,
     revoked::{Entry, Revoked, Until},
+    stamp::Stamp,
 };
 use crate::{
     clock::Clock,
@@ -38,6 +41,7 @@ pub struct Revocations(Arc<Inner>);
 struct Inner {
     clock: Clock,
     /// How much longer than it says a token is good.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "only a token has one"))]
     leeway: Duration,
     /// How long a token can live, and that.
     keep: Duration,
@@ -87,27 +91,75 @@ impl Revocations {
         self.end(self.hash(&key), before, |open| open.stamp.subject_key == key)
     }
 
+    /// The session or the token that a request was let in with, as when somebody signs out; the same person can sign in
+    /// again. A session that the application gave no id has no other request by which it could be known: of it the open
+    /// streams of this request end alone.
+    ///
+    /// Returns how many open streams this ends.
+    pub fn revoke(&self, client: &Authorized) -> usize {
+        let stamp = client.stamp();
+        let longest = self.until(self.now());
+        self.revoke_key(stamp.key, stamp.until().min(longest))
+    }
+
+    /// Everything of a session, by the id that the application gave it ([`Identity::session`](crate::Identity::session))
+    /// or that its tokens bear (`sid`).
+    ///
+    /// Returns how many open streams this ends.
+    pub fn revoke_session(&self, id: &str) -> usize {
+        self.revoke_key(Digest::of_session(id), self.until(self.now()))
+    }
+
+    /// Ends the open streams of a subject, which may come back at once: for one whose rights have changed.
+    ///
+    /// Returns how many.
+    pub fn end_subject(&self, subject: &str) -> usize {
+        let key = Digest::of_subject(subject);
+        let before = self.lock().open.next;
+        self.end(self.hash(&key), before, |open| open.stamp.subject_key == key)
+    }
+
+    /// Ends the open streams of a session, which may come back at once.
+    ///
+    /// Returns how many.
+    pub fn end_session(&self, id: &str) -> usize {
+        let key = Digest::of_session(id);
+        let before = self.lock().open.next;
+        self.end(self.hash(&key), before, |open| open.stamp.session == Some(key))
+    }
+
+    /// Ends the open streams that have a topic, which may come back at once.
+    ///
+    /// Returns how many.
+    pub fn end_topic(&self, topic: &Topic) -> usize {
+        let before = self.lock().open.next;
+        self.end(self.hash(topic), before, |open| open.topics.iter().flatten().any(|open| open == topic))
+    }
+
+    #[cfg(feature = "jwt")]
     /// One token, as when somebody signs out; the same person can sign in again.
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_token(&self, claims: &Claims) -> usize {
         let stamp = claims.stamp();
-        self.revoke(stamp.key, stamp.until())
+        self.revoke_key(stamp.key, stamp.until())
     }
 
+    #[cfg(feature = "jwt")]
     /// All tokens with this id (`jti`), wherever it is known from.
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_token_id(&self, id: &str) -> usize {
-        self.revoke(Digest::of_token_id(id), self.until(self.now()))
+        self.revoke_key(Digest::of_token_id(id), self.until(self.now()))
     }
 
+    #[cfg(feature = "jwt")]
     /// All tokens with this id (`jti`), which expire then (`exp`): it need not be remembered any longer.
     ///
     /// Returns how many open streams this ends.
     pub fn revoke_token_id_until(&self, id: &str, expires_at: SystemTime) -> usize {
         let until = expires_at.checked_add(self.0.leeway).unwrap_or(expires_at);
-        self.revoke(Digest::of_token_id(id), ceil(until))
+        self.revoke_key(Digest::of_token_id(id), ceil(until))
     }
 
     /// A topic, for everybody: the open streams that have it end, and tokens issued before do not open it. A
@@ -160,13 +212,15 @@ impl Revocations {
         Ok(Registration { revocations: self.clone(), number })
     }
 
-    fn revoke(&self, token: Digest, until: u32) -> usize {
+    fn revoke_key(&self, token: Digest, until: u32) -> usize {
         let now = self.now();
         let mut state = self.lock();
         state.revoke_token(token, until, now);
         let before = state.open.next;
         drop(state);
-        self.end(self.hash(&token), before, |open| open.stamp.key == token)
+        self.end(self.hash(&token), before, |open| {
+            open.stamp.key == token || open.stamp.session == Some(token)
+        })
     }
 
     /// Ends streams of this key with a number below `before`, a few at a time, and always while the lock is free:
@@ -193,7 +247,13 @@ impl Revocations {
     fn keys(&self, open: &OpenStream) -> impl Iterator<Item = u64> + use<> {
         let topics = open.topics.iter().flatten().map(|topic| self.hash(topic));
         let keys = [self.hash(&open.stamp.subject_key), self.hash(&open.stamp.key)];
-        keys.into_iter().chain(topics).collect::<Vec<_>>().into_iter()
+        // That of a session of the application's own is its key.
+        let session = open.stamp.session.filter(|session| *session != open.stamp.key);
+        keys.into_iter()
+            .chain(session.map(|session| self.hash(&session)))
+            .chain(topics)
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     fn hash(&self, value: &impl std::hash::Hash) -> u64 {
@@ -249,7 +309,8 @@ impl Registry {
         let revoked = iat <= self.floor
             || f64::from(stamp.until()) <= self.expiry_floor
             || self.subjects.find(&stamp.subject_key).is_some_and(|since| since.is_after(iat))
-            || self.tokens.find(&stamp.key).is_some();
+            || self.tokens.find(&stamp.key).is_some()
+            || stamp.session.is_some_and(|session| self.tokens.find(&session).is_some());
         if revoked { Err(Denial::Invalid("revoked")) } else { Ok(()) }
     }
 
@@ -299,6 +360,7 @@ fn whole(seconds: f64) -> u32 {
 }
 
 /// The whole second that is not before.
+#[cfg(feature = "jwt")]
 fn ceil(time: SystemTime) -> u32 {
     let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     whole(since_1970.as_secs_f64().ceil())
@@ -318,6 +380,7 @@ mod tests {
             subject_key: Digest::of_subject("ada"),
             id: None,
             key: Digest::of_signed(&n.to_string()),
+            session: None,
             issued_at: Some(issued_at),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
             ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),
@@ -383,7 +446,7 @@ mod tests {
             })
             .collect();
         assert_eq!(revocations.revoke_topic(&Topic::new("news").unwrap()), AT_A_TIME);
-        assert_eq!(revocations.revoke(stamp(7, 900.0).key, 3000), 1);
+        assert_eq!(revocations.revoke_key(stamp(7, 900.0).key, 3000), 1);
         assert_eq!(revocations.revoke_subject("eve"), 0);
         assert_eq!(revocations.revoke_subject("ada"), 3 * AT_A_TIME);
         drop(open);

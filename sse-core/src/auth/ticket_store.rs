@@ -298,7 +298,7 @@ fn micros(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::claims::Stamp, *};
+    use super::{super::stamp::Stamp, *};
 
     fn claims(subject: &str) -> Claims {
         let stamp = Stamp {
@@ -306,6 +306,7 @@ mod tests {
             subject_key: Digest::of_subject(subject),
             id: None,
             key: Digest::of_signed(subject),
+            session: None,
             issued_at: Some(900.0),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
             ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),

@@ -13,13 +13,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::jwks::Newer;
 use super::{
     algorithm::Algorithm,
-    claims::{Claims, Registered, Stamp},
+    claims::{Claims, Registered},
     config_error::ConfigError,
     denial::Denial,
     digest::Digest,
     key::Key,
     key_set::Found,
     keys::{Keys, Source},
+    stamp::Stamp,
     token_header::TokenHeader,
 };
 use crate::{clock::Clock, refusal::Refusal};
@@ -208,6 +209,7 @@ impl Rules {
             subject: subject.into(),
             key: by_id.unwrap_or_else(|| Digest::of_signed(message)),
             id: claims.jti.map(Into::into),
+            session: claims.sid.as_deref().map(Digest::of_session),
             issued_at: claims.iat,
             expires_at,
             ends_at,

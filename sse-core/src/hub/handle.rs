@@ -61,6 +61,21 @@ impl SubscriptionHandle {
         })
     }
 
+    /// Ends the stream, after what is due now; its client may come back. Returns whether it was still open.
+    pub fn end(&self) -> bool {
+        let mut waker = None;
+        let open = self.change(|_, state, slot, _| {
+            let HubState { log, slots, .. } = state;
+            slots[slot].cursor.finish(log);
+            waker = slots[slot].waker.take();
+        });
+        // The lock is free: waking may poll it right here.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        open
+    }
+
     fn change(&self, change: impl FnOnce(&Inner, &mut HubState, usize, u32)) -> bool {
         let Some(shared) = self.shared.upgrade() else {
             return false;

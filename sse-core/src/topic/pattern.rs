@@ -44,7 +44,7 @@ impl TopicPattern {
     }
 
     /// The topic, where it is one.
-    #[cfg(feature = "jwt")]
+    #[cfg(feature = "auth")]
     pub(crate) fn as_exact(&self) -> Option<&Topic> {
         match &self.0 {
             Pattern::Exact(topic) => Some(topic),

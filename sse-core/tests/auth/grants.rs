@@ -105,8 +105,8 @@ async fn an_application_has_rules_of_its_own() {
     assert!(opens(Grants::every_topic(), "absent", &["whatever"]).await);
 
     let client = client(own(), "claim").await.unwrap();
-    assert_eq!(client.claims().parse::<Mine>().unwrap().sub, "ada");
-    let refusal = Refusal::from(client.claims().parse::<Other>().map(|_| ()).unwrap_err());
+    assert_eq!(client.claims().unwrap().parse::<Mine>().unwrap().sub, "ada");
+    let refusal = Refusal::from(client.claims().unwrap().parse::<Other>().map(|_| ()).unwrap_err());
     assert_eq!(refusal.status(), 401);
 }
 

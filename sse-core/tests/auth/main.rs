@@ -8,6 +8,7 @@ mod logs;
 mod origins;
 mod remote_keys;
 mod revocations;
+mod sessions;
 mod sources;
 mod streams;
 mod table;

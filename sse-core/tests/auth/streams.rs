@@ -82,7 +82,7 @@ async fn an_own_stream_ends_with_its_token_and_by_revocation() {
     let waiting = Instant::now();
     let revoke = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(auth.revocations().revoke_token(client.claims()), 1);
+        assert_eq!(auth.revocations().revoke(&client), 1);
     };
     let (last, ()) = tokio::join!(stream.next(), revoke);
     assert!(String::from_utf8_lossy(&last.unwrap()).starts_with("retry: "));

@@ -108,7 +108,7 @@ async fn revoking_reaches_tickets_and_what_came_of_them() {
     let client = authorize(&auth, &with(&used)).await.unwrap();
     let cookie = cookie(&client).unwrap();
     // A session is no stream.
-    assert_eq!(auth.revocations().revoke_token(client.claims()), 0);
+    assert_eq!(auth.revocations().revoke(&client), 0);
     assert_eq!(answer(&authorize(&auth, &with(&unused)).await), INVALID);
     assert_eq!(answer(&authorize(&auth, &with(&used).header("cookie", cookie)).await), INVALID);
 }

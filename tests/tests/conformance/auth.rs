@@ -302,7 +302,7 @@ pub(crate) async fn another_signature_is_signed_out_too(framework: Framework) {
     let (token, other) = (format!("Bearer {token}"), format!("Bearer {other}"));
     assert_eq!(get(server.addr, "/whoami", &[("Authorization", &other)]).await.status, 200);
     let client = auth.authorize(&Bearer(token.clone()), server.hub.lifecycle()).await.unwrap();
-    auth.revocations().revoke_token(client.claims());
+    auth.revocations().revoke(&client);
     for token in [&token, &other] {
         assert_eq!(get(server.addr, "/whoami", &[("Authorization", token)]).await.status, 401);
         assert_eq!(get(server.addr, "/private", &[("Authorization", token)]).await.status, 401);

@@ -53,7 +53,7 @@ async fn notify(
 
 #[post("/logout")]
 async fn logout(client: Authorized, rules: web::Data<Rules>) -> impl Responder {
-    rules.auth.revocations().revoke_token(client.claims());
+    rules.auth.revocations().revoke(&client);
     HttpResponse::NoContent().insert_header((SET_COOKIE, rules.auth.logout_cookie())).finish()
 }
 

@@ -66,7 +66,7 @@ async fn notify(client: Authorized, hub: &State<Hub>, note: Json<Note>) -> Resul
 
 #[post("/logout")]
 fn logout(client: Authorized, rules: &State<Rules>) -> WithCookie<Status> {
-    rules.auth.revocations().revoke_token(client.claims());
+    rules.auth.revocations().revoke(&client);
     with_cookie(Status::NoContent, rules.auth.logout_cookie())
 }
 

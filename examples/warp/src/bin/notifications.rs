@@ -46,7 +46,7 @@ async fn notify(client: Authorized, hub: Hub, note: Note) -> Result<impl Reply, 
 }
 
 fn logout(client: Authorized, rules: Rules) -> impl Reply {
-    rules.auth.revocations().revoke_token(client.claims());
+    rules.auth.revocations().revoke(&client);
     with_header(StatusCode::NO_CONTENT, SET_COOKIE, rules.auth.logout_cookie())
 }
 

@@ -1,0 +1,226 @@
+//! [`Tokens`]: how an [`Auth`] lets requests in by their tokens.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::{
+    Auth,
+    authorized::{Admission, Authorized, Token},
+    builder::AuthBuilder,
+    claims::Claims,
+    cookie::CookieKind,
+    credential::{Credential, Sources, redacted},
+    denial::{Denial, refuse},
+    grant::Grants,
+    granted::Granted,
+    ticket::{self, Ticket},
+    ticket_store::Store,
+    verifier::Verifier,
+};
+use crate::{
+    lifecycle::Lifecycle,
+    refusal::{Field, Refusal},
+    request::{Request, RequestHead},
+    topic::{TopicError, Topics},
+};
+
+/// What tokens are looked for in, checked by and worth.
+pub(super) struct Tokens {
+    pub(super) verifier: Verifier,
+    pub(super) sources: Sources,
+    pub(super) grants: Grants,
+    pub(super) tickets: Option<Arc<Store>>,
+    pub(super) cookies: CookieKind,
+    /// Of the cookie with the token, looked at or not.
+    pub(super) cookie_name: String,
+}
+
+impl Auth {
+    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
+    /// query, no topics granted, no other origins.
+    pub fn builder(verifier: Verifier) -> AuthBuilder {
+        AuthBuilder::new(verifier)
+    }
+
+    /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
+    /// future owns what it needs.
+    ///
+    /// It waits only for keys that are being fetched.
+    ///
+    /// # Errors
+    /// A [`Refusal`], with the header fields of CORS where the origin is allowed:
+    ///
+    /// | | status | `WWW-Authenticate` |
+    /// |---|---|---|
+    /// | no token | 401 | `Bearer` |
+    /// | two tokens, one of more than 8 KiB, a malformed header | 400 | `Bearer error="invalid_request"` |
+    /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
+    /// | a cookie that another site's page has sent | 403 | |
+    /// | another host | 421 | |
+    /// | settings [without tokens](Auth::sessions) | 401 | `Bearer` |
+    /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
+    ///
+    /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
+    /// back instead.
+    ///
+    /// The log has the reason, at level info, and never the token.
+    pub fn authorize(
+        &self,
+        head: &impl RequestHead,
+        lifecycle: &Lifecycle,
+    ) -> Pin<Box<dyn Future<Output = Result<Authorized, Refusal>> + Send>> {
+        let auth = self.clone();
+        let fields = self.0.origins.fields(head);
+        let credential = self.tokens().and_then(|tokens| auth.credential(tokens, head));
+        let request = Request::new(head, lifecycle);
+        // Boxed: so it holds nothing of the head, whatever that is.
+        Box::pin(async move {
+            let admitted = match credential {
+                Ok(credential) => auth.admit_credential(credential, fields.clone()).await,
+                Err(denial) => Err(denial),
+            };
+            match admitted {
+                Ok(admission) => Ok(Authorized::new(request, Arc::new(admission))),
+                Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
+            }
+        })
+    }
+
+    /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
+    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](Tickets::new), and nothing else.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
+    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
+    pub fn issue_ticket<T>(&self, client: &Authorized, topics: T) -> Result<Ticket, Refusal>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        self.issue(client, None, client.granted(topics)?)
+    }
+
+    /// [`issue_ticket`](Self::issue_ticket) for the stream at another path, as this server sees it: `/jobs/7`.
+    ///
+    /// # Errors
+    /// As there; 500 too for what is no path.
+    pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        self.issue(client, Some(path), client.granted(topics)?)
+    }
+
+    fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
+        let tickets = self.0.tokens.as_ref().and_then(|tokens| tokens.tickets.as_ref());
+        let Some(tickets) = tickets.filter(|_| path.is_none_or(ticket::is_path)) else {
+            tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");
+            return Err(client
+                .request()
+                .refuse(Refusal::of(500, "The server is not configured for tickets.")));
+        };
+        // A cookie needs no ticket, and a ticket must not beget others.
+        let Some(token) = client.admission().token.as_ref().filter(|token| token.by_header) else {
+            return Err(client.request().refuse(Denial::Missing));
+        };
+        tickets.issue(&token.claims, path, &topics).map_err(|denial| client.request().refuse(denial))
+    }
+
+    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
+    pub fn redact_query(query: &str) -> Option<String> {
+        redacted(query)
+    }
+
+    /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
+    /// not sent for other sites' pages, but where the settings say otherwise.
+    ///
+    /// What cannot be a token signs out instead, as [`logout_cookie`](Self::logout_cookie) does.
+    pub fn login_cookie(&self, token: &str, max_age: Duration) -> String {
+        let is_token = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if token.is_empty() || !is_token {
+            return self.logout_cookie();
+        }
+        self.set_cookie(token, "/", max_age)
+    }
+
+    /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
+    /// are [revoked](Revocations::revoke_token).
+    pub fn logout_cookie(&self) -> String {
+        self.set_cookie("", "/", Duration::ZERO)
+    }
+
+    fn set_cookie(&self, value: &str, path: &str, max_age: Duration) -> String {
+        let tokens = self.0.tokens.as_ref();
+        tokens.map(|tokens| tokens.cookies.set(&tokens.cookie_name, value, path, max_age)).unwrap_or_default()
+    }
+
+    fn tokens(&self) -> Result<&Tokens, Denial> {
+        self.0.tokens.as_ref().ok_or(Denial::Missing)
+    }
+
+    fn credential(&self, tokens: &Tokens, head: &impl RequestHead) -> Result<Credential, Denial> {
+        self.0.origins.check_host(head)?;
+        let credential = tokens.sources.read(head)?;
+        if credential.is_ambient() {
+            self.0.origins.check_ambient(head)?;
+        }
+        Ok(credential)
+    }
+
+    async fn admit_credential(
+        &self,
+        credential: Credential,
+        mut fields: Vec<Field>,
+    ) -> Result<Admission, Denial> {
+        let by_header = matches!(credential, Credential::Header(_));
+        let mut session = None;
+        let (claims, granted) = match credential {
+            Credential::Header(token) | Credential::Query(token) => self.check(&token).await?,
+            Credential::Cookies(tokens) => self.check_all(&tokens).await?,
+            Credential::Ticket(shown) => {
+                let tickets = self.tokens()?.tickets.as_ref().ok_or(Denial::Missing)?;
+                let redeemed = tickets.redeem(&shown)?;
+                fields.extend(redeemed.cookies.into_iter().map(|cookie| ("set-cookie", cookie.into())));
+                session = redeemed.session;
+                self.0.revocations.check(redeemed.claims.stamp())?;
+                (redeemed.claims, Granted::only(&redeemed.topics))
+            }
+        };
+        Ok(Admission {
+            stamp: Arc::clone(claims.stamp()),
+            granted,
+            token: Some(Token { claims, by_header, session }),
+            fields,
+            revocations: self.0.revocations.clone(),
+            clock: self.0.clock.clone(),
+            notice: self.0.notice,
+        })
+    }
+
+    async fn check(&self, token: &str) -> Result<(Claims, Granted), Denial> {
+        let tokens = self.tokens()?;
+        let claims = tokens.verifier.check(token).await?;
+        let granted = tokens.grants.read(&claims)?;
+        self.0.revocations.check(claims.stamp())?;
+        Ok((claims, granted))
+    }
+
+    /// Of several cookies of one name the good one: a neighbour under the same domain can set one too, which must
+    /// not lock anybody out. Not where two are good and of different subjects, for it cannot be told which of them
+    /// the site has set.
+    async fn check_all(&self, tokens: &[String]) -> Result<(Claims, Granted), Denial> {
+        let (mut good, mut bad): (Option<(Claims, Granted)>, _) = (None, Denial::Missing);
+        for token in tokens {
+            match self.check(token).await {
+                Ok((claims, _))
+                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
+                {
+                    return Err(Denial::Malformed("two cookies of one name, of different subjects"));
+                }
+                Ok(found) => good = good.or(Some(found)),
+                // What passes tells more than what does not.
+                Err(denial) if bad == Denial::Missing || denial.retry().is_some() => bad = denial,
+                Err(_) => {}
+            }
+        }
+        good.ok_or(bad)
+    }
+}

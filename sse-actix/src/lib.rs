@@ -2,14 +2,14 @@
 #![cfg_attr(feature = "jwt", doc = include_str!("auth.md"))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
-#[cfg(feature = "jwt")]
+#[cfg(feature = "auth")]
 mod auth;
 mod extracted;
 mod request;
 mod response;
 
-#[cfg(feature = "jwt")]
-pub use auth::{Authorized, TrustedOrigin, preflight, with_auth};
+#[cfg(feature = "auth")]
+pub use auth::{Authorized, ByToken, TrustedOrigin, preflight, with_auth};
 pub use extracted::Extracted;
 pub use request::{SseRequest, with_hub, with_lifecycle};
 pub use response::{Body, Error, Sse};

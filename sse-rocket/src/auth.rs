@@ -1,5 +1,7 @@
 //! [`Authorized`]: the guard of requests with a good token, and the fairing that renders its refusals.
 
+use std::fmt;
+
 use rocket::{
     Build, Data, Ignite, Request, Response, Rocket, Sentinel,
     config::LogLevel,
@@ -7,7 +9,7 @@ use rocket::{
     http::{Method, Status, uri::Origin},
     request::{FromRequest, Outcome},
 };
-use sse_core::{Auth, Lifecycle};
+use sse_core::{Auth, Identity, Lifecycle, Refusal};
 
 use crate::{
     Error, Extracted,
@@ -57,7 +59,11 @@ impl Fairing for AuthFairing {
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         let query = request.uri().query().map(|query| query.as_str().to_owned());
+        #[cfg(feature = "jwt")]
         let redacted = query.as_deref().and_then(Auth::redact_query);
+        // Where no token is looked for there is none to take out.
+        #[cfg(not(feature = "jwt"))]
+        let redacted: Option<String> = None;
         if let Some(redacted) = &redacted {
             let path = request.uri().path().raw().as_str().to_owned();
             let uri =
@@ -127,13 +133,23 @@ fn refuse<T>(request: &Request<'_>, error: Error) -> Outcome<T, Error> {
     Outcome::Error((error.status(), error))
 }
 
+/// As whom [`Authorized`] knows the one who asks where nothing else is said: by the token alone.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ByToken;
+
 /// Guards a request with a good token.
 ///
 /// It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that are granted, and is in any other handler
 /// the proof of who asks: see [`Extracted`] and [`sse_core::Authorized`]. Rocket refuses to launch where a handler asks
 /// for it and [`with_auth`], or the fairing of the hub, is not attached.
-pub type Authorized = Extracted<sse_core::Authorized>;
+///
+/// `Authorized<U>` is for applications that sign people in by themselves: `U` is their own guard of the one who is
+/// signed in, and turns into an [`Identity`] (`impl TryFrom<&U> for Identity`). It is asked only once no other site's
+/// page has caused the request; it fails and forwards as it does by itself. `client.user()` is the `U`.
+pub type Authorized<U = ByToken> = Extracted<sse_core::Authorized<U>>;
 
+#[cfg(feature = "jwt")]
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Authorized {
     type Error = Error;
@@ -144,13 +160,50 @@ impl<'r> FromRequest<'r> for Authorized {
             return Outcome::Forward(Status::InternalServerError);
         };
         match auth.authorize(&Head(request), lifecycle).await {
+            Ok(authorized) => Outcome::Success(Self(authorized.with_user(ByToken))),
+            Err(refusal) => refuse(request, refusal.into()),
+        }
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, U> FromRequest<'r> for Authorized<U>
+where
+    U: FromRequest<'r> + Send,
+    for<'a> &'a U: TryInto<Identity, Error: fmt::Display>,
+{
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        let rocket = request.rocket();
+        let (Some(auth), Some(lifecycle)) = (rocket.state::<Auth>(), rocket.state::<Lifecycle>()) else {
+            return Outcome::Forward(Status::InternalServerError);
+        };
+        if let Err(refusal) = auth.screen(&Head(request)) {
+            return refuse(request, refusal.into());
+        }
+        let user = match U::from_request(request).await {
+            Outcome::Success(user) => user,
+            Outcome::Forward(status) => return Outcome::Forward(status),
+            // The application's catcher knows what to say of it.
+            Outcome::Error((status, _)) => return Outcome::Error((status, denied(status))),
+        };
+        match auth.admit(&Head(request), lifecycle, user) {
             Ok(authorized) => Outcome::Success(Self(authorized)),
             Err(refusal) => refuse(request, refusal.into()),
         }
     }
 }
 
-impl Sentinel for Authorized {
+/// What the application's own guard has failed with, as far as it can be told.
+fn denied(status: Status) -> Error {
+    match Refusal::new(status.code, "The request was not let in.") {
+        Ok(refusal) => refusal.into(),
+        Err(error) => error.into(),
+    }
+}
+
+impl<U> Sentinel for Authorized<U> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let missing = rocket.state::<Auth>().is_none() || rocket.state::<Lifecycle>().is_none();
         if missing {

@@ -113,8 +113,8 @@ impl Extracted<Request> {
     }
 }
 
-#[cfg(feature = "jwt")]
-impl Extracted<sse_core::Authorized> {
+#[cfg(feature = "auth")]
+impl<U> Extracted<sse_core::Authorized<U>> {
     /// The topics themselves, if all of them are granted: [`sse_core::Authorized::granted`].
     ///
     /// # Errors
@@ -139,6 +139,7 @@ impl Extracted<sse_core::Authorized> {
     ///
     /// # Errors
     /// As there.
+    #[cfg(feature = "jwt")]
     pub fn issue_ticket<T>(&self, auth: &sse_core::Auth, topics: T) -> Result<sse_core::Ticket, Error>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,

@@ -2,15 +2,15 @@
 #![cfg_attr(feature = "jwt", doc = include_str!("auth.md"))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
-#[cfg(feature = "jwt")]
+#[cfg(feature = "auth")]
 mod auth;
 mod extracted;
 mod fairing;
 mod request;
 mod response;
 
-#[cfg(feature = "jwt")]
-pub use auth::{AuthFairing, Authorized, TrustedOrigin, with_auth};
+#[cfg(feature = "auth")]
+pub use auth::{AuthFairing, Authorized, ByToken, TrustedOrigin, with_auth};
 pub use extracted::Extracted;
 pub use fairing::{SseFairing, with_hub, with_lifecycle};
 pub use request::SseRequest;

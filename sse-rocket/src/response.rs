@@ -104,7 +104,7 @@ impl Error {
 
     /// Makes a response this one, or where a catcher of the application made it, gives it the header fields alone.
     /// What others have set stays.
-    #[cfg(feature = "jwt")]
+    #[cfg(feature = "auth")]
     pub(crate) fn put(self, response: &mut Response<'_>, is_caught: bool) {
         let whole = !is_caught || self.0.status() == 200;
         for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {

@@ -2,14 +2,16 @@
 #![cfg_attr(feature = "jwt", doc = include_str!("auth.md"))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
-#[cfg(feature = "jwt")]
+#[cfg(feature = "auth")]
 mod auth;
 mod extracted;
 mod request;
 mod response;
 
 #[cfg(feature = "jwt")]
-pub use auth::{Authorized, authorized, preflight, recover, trusted_origin, with_auth};
+pub use auth::authorized;
+#[cfg(feature = "auth")]
+pub use auth::{Authorized, ByToken, authorized_as, preflight, recover, trusted_origin, with_auth};
 pub use extracted::Extracted;
 pub use request::{PeerAddr, SseRequest, request, with_hub, with_lifecycle};
 pub use response::{Error, Sse};

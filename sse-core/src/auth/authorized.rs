@@ -13,7 +13,7 @@ use crate::{
     topic::{Topic, TopicError, Topics},
 };
 
-/// A request with a good token: what it asks for, who asks, and what that one may see.
+/// A request with a good token, or of a good session: what it asks for, who asks, and what that one may see.
 ///
 /// [`Hub::open`](crate::Hub::open) and [`EventStream::open`](crate::EventStream::open) take it like a [`Request`]. A
 /// stream that is opened with it
@@ -31,16 +31,29 @@ use crate::{
 /// }
 /// ```
 ///
-/// In other handlers it is the proof of who asks.
+/// In other handlers it is the proof of who asks. `U` is what the application calls that one, where it signs people in
+/// by itself.
 #[derive(Clone)]
-pub struct Authorized {
+pub struct Authorized<U = ()> {
     request: Request,
     admission: Arc<Admission>,
+    user: U,
 }
 
-impl Authorized {
-    pub(super) fn new(request: Request, admission: Arc<Admission>) -> Self {
-        Self { request: request.with_access(Arc::clone(&admission) as Arc<dyn Access>), admission }
+impl<U> Authorized<U> {
+    pub(super) fn new(request: Request, admission: Arc<Admission>, user: U) -> Self {
+        Self { request: request.with_access(Arc::clone(&admission) as Arc<dyn Access>), admission, user }
+    }
+
+    /// As what the application knows the one who asks: what [`Auth::admit`](crate::Auth::admit) was given.
+    pub fn user(&self) -> &U {
+        &self.user
+    }
+
+    /// The same, and as what the application knows the one who asks.
+    pub fn with_user<V>(self, user: V) -> Authorized<V> {
+        let Self { request, admission, .. } = self;
+        Authorized { request, admission, user }
     }
 
     /// What was asked: its query, its address, the client's position.
@@ -104,20 +117,20 @@ impl Authorized {
     }
 }
 
-impl AsRef<Request> for Authorized {
+impl<U> AsRef<Request> for Authorized<U> {
     fn as_ref(&self) -> &Request {
         &self.request
     }
 }
 
-impl AsRef<Self> for Authorized {
+impl<U> AsRef<Self> for Authorized<U> {
     fn as_ref(&self) -> &Self {
         self
     }
 }
 
 /// Neither claims nor query.
-impl fmt::Debug for Authorized {
+impl<U> fmt::Debug for Authorized<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorized").field("request", &self.request).finish_non_exhaustive()
     }

@@ -142,6 +142,12 @@ impl Identity {
     }
 }
 
+impl From<&Self> for Identity {
+    fn from(identity: &Self) -> Self {
+        identity.clone()
+    }
+}
+
 /// As far as seconds in 32 bits reach: the year 2106.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 

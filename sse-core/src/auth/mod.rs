@@ -136,20 +136,30 @@ impl Auth {
     /// Lets in a request of somebody whom the application knows: by a session of its own, a client certificate, a row
     /// in its database. All else is as for a token: what is granted, expiry, revocation.
     ///
+    /// `user` is what the application has found, and turns into an [`Identity`], or one itself.
     /// [`screen`](Self::screen) is part of it. An adapter calls that before the application looks who asks.
     ///
     /// # Errors
     /// A [`Refusal`]: 403 for a request that another site's page has caused, 421 for another host, 401 for one whose
-    /// session was revoked or is over.
-    pub fn admit(
+    /// session was revoked or is over, 500 where `user` does not turn into an identity.
+    pub fn admit<U>(
         &self,
         head: &impl RequestHead,
         lifecycle: &Lifecycle,
-        identity: Identity,
-    ) -> Result<Authorized, Refusal> {
+        user: U,
+    ) -> Result<Authorized<U>, Refusal>
+    where
+        for<'a> &'a U: TryInto<Identity, Error: fmt::Display>,
+    {
         let fields = self.0.origins.fields(head);
         let request = Request::new(head, lifecycle);
-        let (stamp, granted) = identity.into_parts();
+        let (stamp, granted) = match (&user).try_into() {
+            Ok(identity) => identity.into_parts(),
+            Err(error) => {
+                tracing::error!(%error, "a user of the application's cannot be told who they are");
+                return Err(Refusal::internal_error("The server cannot tell who is asking."));
+            }
+        };
         let checked = self.screened(head).and_then(|()| {
             if self.0.clock.now() >= stamp.ends_at {
                 return Err(Denial::Over("expired"));
@@ -169,7 +179,7 @@ impl Auth {
             clock: self.0.clock.clone(),
             notice: self.0.notice,
         };
-        Ok(Authorized::new(request, Arc::new(admission)))
+        Ok(Authorized::new(request, Arc::new(admission), user))
     }
 
     /// Whether a request may be judged by what browsers send by themselves, a session's cookie above all: it must come

@@ -96,7 +96,7 @@ impl Revocations {
     /// streams of this request end alone.
     ///
     /// Returns how many open streams this ends.
-    pub fn revoke(&self, client: &Authorized) -> usize {
+    pub fn revoke<U>(&self, client: &Authorized<U>) -> usize {
         let stamp = client.stamp();
         let longest = self.until(self.now());
         self.revoke_key(stamp.key, stamp.until().min(longest))

@@ -79,7 +79,7 @@ impl Auth {
                 Err(denial) => Err(denial),
             };
             match admitted {
-                Ok(admission) => Ok(Authorized::new(request, Arc::new(admission))),
+                Ok(admission) => Ok(Authorized::new(request, Arc::new(admission), ())),
                 Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
             }
         })
@@ -91,7 +91,7 @@ impl Auth {
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
     /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
-    pub fn issue_ticket<T>(&self, client: &Authorized, topics: T) -> Result<Ticket, Refusal>
+    pub fn issue_ticket<U, T>(&self, client: &Authorized<U>, topics: T) -> Result<Ticket, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
@@ -102,14 +102,24 @@ impl Auth {
     ///
     /// # Errors
     /// As there; 500 too for what is no path.
-    pub fn issue_ticket_for<T>(&self, client: &Authorized, path: &str, topics: T) -> Result<Ticket, Refusal>
+    pub fn issue_ticket_for<U, T>(
+        &self,
+        client: &Authorized<U>,
+        path: &str,
+        topics: T,
+    ) -> Result<Ticket, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
         self.issue(client, Some(path), client.granted(topics)?)
     }
 
-    fn issue(&self, client: &Authorized, path: Option<&str>, topics: Topics) -> Result<Ticket, Refusal> {
+    fn issue<U>(
+        &self,
+        client: &Authorized<U>,
+        path: Option<&str>,
+        topics: Topics,
+    ) -> Result<Ticket, Refusal> {
         let tickets = self.0.tokens.as_ref().and_then(|tokens| tokens.tickets.as_ref());
         let Some(tickets) = tickets.filter(|_| path.is_none_or(ticket::is_path)) else {
             tracing::error!("tickets need `AuthBuilder::tickets`, and a path that begins with `/`");

@@ -17,7 +17,7 @@ fn ada(session: &str) -> Identity {
     topics.exact_topic("user/ada").unwrap().session(session).signed_in_at(clock()())
 }
 
-fn admit(auth: &Auth, hub: &Hub, identity: Identity) -> Result<Authorized, Refusal> {
+fn admit(auth: &Auth, hub: &Hub, identity: Identity) -> Result<Authorized<Identity>, Refusal> {
     auth.admit(&Head::get(), hub.lifecycle(), identity)
 }
 

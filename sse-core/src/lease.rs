@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::Waker,
+    task::{Context, Waker},
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     event::{self, Event},
     frame::Frame,
+    recheck::{Recheck, Verdict},
     refusal::{Field, Refusal},
     topic::Topics,
 };
@@ -58,9 +59,13 @@ impl Signal {
 pub(crate) struct Lease {
     clock: Clock,
     ends_at: SystemTime,
-    /// When the client is told that the end is near; taken once told.
+    /// How long before the end the client is told of it.
+    notice: Option<Duration>,
+    /// When that is; taken once told.
     notice_at: Option<SystemTime>,
-    /// The earlier of the two on the stream's own clock, reckoned anew whenever it has passed.
+    /// Asks whether the stream may go on.
+    recheck: Option<Recheck>,
+    /// The earliest of these on the stream's own clock, reckoned anew whenever it has passed.
     wake_at: Option<Instant>,
     signal: Arc<Signal>,
     /// Takes the stream off the list of those that can be revoked.
@@ -76,13 +81,50 @@ impl Lease {
         entry: Box<dyn Any + Send + Sync>,
     ) -> Self {
         let notice_at = notice.and_then(|before| ends_at.checked_sub(before));
-        Self { clock, ends_at, notice_at, wake_at: None, signal, _entry: entry }
+        Self { clock, ends_at, notice, notice_at, recheck: None, wake_at: None, signal, _entry: entry }
+    }
+
+    /// The same, and asked again while it lasts.
+    pub(crate) fn with_recheck(self, recheck: Option<Recheck>) -> Self {
+        Self { recheck, ..self }
+    }
+
+    /// Whether somebody is, or is to be, asked whether the stream may go on.
+    pub(crate) fn is_questioned(&self) -> bool {
+        self.recheck.as_ref().is_some_and(|recheck| recheck.is_due(self.clock.now()))
+    }
+
+    /// Asks, where it is time to. A new end is noted here; topics that are lost are the caller's to leave.
+    pub(crate) fn recheck(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let Some(recheck) = &mut self.recheck else {
+            return Verdict::Go;
+        };
+        let was_questioned = recheck.is_due(self.clock.now());
+        let verdict = recheck.poll(cx, self.clock.now());
+        if was_questioned {
+            self.wake_at = None;
+        }
+        match &verdict {
+            Verdict::Still { ends_at, .. } if *ends_at != self.ends_at => {
+                self.ends_at = *ends_at;
+                self.notice_at = self.notice.and_then(|before| ends_at.checked_sub(before));
+            }
+            // Whoever polls next finds it so, too.
+            Verdict::End => self.end(),
+            _ => {}
+        }
+        verdict
     }
 
     /// Whether nothing more may be sent. The wall clock is asked every time: the one that timers go by stands
     /// still while a machine sleeps.
     pub(crate) fn is_over(&self) -> bool {
         self.is_revoked() || self.clock.now() >= self.ends_at
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn end(&mut self) {
+        self.ends_at = SystemTime::UNIX_EPOCH;
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
@@ -108,6 +150,7 @@ impl Lease {
             return at;
         }
         let next = self.notice_at.map_or(self.ends_at, |notice| notice.min(self.ends_at));
+        let next = self.recheck.as_ref().map_or(next, |recheck| recheck.wake_at().min(next));
         let left = next.duration_since(self.clock.now()).unwrap_or_default();
         // Far off is as good as never, and cannot overflow.
         let at = now + left.min(Duration::from_secs(365 * 86_400));

@@ -95,6 +95,7 @@ mod lifecycle;
 mod log;
 mod options;
 mod query;
+mod recheck;
 mod refusal;
 mod request;
 mod source;

@@ -31,6 +31,11 @@ pub trait Feed {
         None
     }
 
+    /// Leaves topics that it may not have any more. Whether anything is left.
+    fn leave(self: Pin<&mut Self>, _: &Topics) -> bool {
+        true
+    }
+
     /// Puts what is due into the batch. Pending where nothing is, with the task registered.
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
 

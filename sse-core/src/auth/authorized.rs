@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwt")]
 use super::{claims::Claims, ticket_store::SessionKey};
-use super::{denial::Denial, granted::Granted, revocation::Revocations, stamp::Stamp};
+use super::{
+    denial::Denial, granted::Granted, identity::Identity, reauthorize::Reauthorize, revocation::Revocations,
+    stamp::Stamp,
+};
 use crate::{
     clock::Clock,
     lease::{Access, Lease, Signal},
@@ -146,6 +149,7 @@ pub(super) struct Admission {
     pub(super) revocations: Revocations,
     pub(super) clock: Clock,
     pub(super) notice: Option<Duration>,
+    pub(super) reauthorize: Option<(Reauthorize, Identity)>,
 }
 
 /// The token that it was.
@@ -182,7 +186,11 @@ impl Access for Admission {
             (registration, session.map(SessionKey::open))
         };
         let entry = Box::new(registration);
-        Ok(Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry))
+        let recheck = |(reauthorize, identity): &(Reauthorize, Identity)| {
+            reauthorize.recheck(identity.clone(), topics, self.clock.now())
+        };
+        let lease = Lease::new(self.clock.clone(), stamp.ends_at, self.notice, signal, entry);
+        Ok(lease.with_recheck(self.reauthorize.as_ref().map(recheck)))
     }
 
     fn headers(&self) -> &[Field] {

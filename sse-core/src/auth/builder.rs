@@ -1,11 +1,16 @@
 //! [`AuthBuilder`]: what an [`Auth`] does.
 
 use std::{
+    fmt,
+    future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::{Auth, Inner, config_error::ConfigError, origin::Origins, revocation::Revocations};
+use super::{
+    Auth, Identity, Inner, config_error::ConfigError, origin::Origins, reauthorize::Reauthorize,
+    revocation::Revocations,
+};
 #[cfg(feature = "jwt")]
 use super::{
     cookie::CookieKind,
@@ -16,7 +21,7 @@ use super::{
     tokens::Tokens,
     verifier::{LEEWAY, Verifier},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, topic::Topics};
 
 /// How long a revocation is remembered where nothing says how long a session can live.
 const SESSION_LIFETIME: Duration = Duration::from_secs(31 * 86_400);
@@ -29,6 +34,7 @@ pub struct AuthBuilder {
     origins: Vec<String>,
     hosts: Vec<String>,
     notice: Option<Duration>,
+    reauthorize: Option<Reauthorize>,
     clock: Option<Clock>,
 }
 
@@ -149,6 +155,48 @@ impl AuthBuilder {
         self
     }
 
+    /// Asks again, so often while a stream is open, whether it may go on: `function` is given who was let in and the
+    /// stream's topics, none for one of the application's own events, and says who that is now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sse_core::{Auth, Identity, TopicError, Topics};
+    /// # #[derive(Clone)] struct Store;
+    /// # impl Store { async fn topics_of(&self, _: &str) -> Result<Option<Vec<String>>, TopicError> { Ok(None) } }
+    ///
+    /// # fn f(store: Store) -> Result<Auth, sse_core::ConfigError> {
+    /// Auth::sessions()
+    ///     .reauthorize_every(Duration::from_secs(60), move |client: Identity, _: Option<Topics>| {
+    ///         let store = store.clone();
+    ///         async move {
+    ///             let topics = store.topics_of(client.subject()).await?;
+    ///             topics.map(|topics| Identity::new(client.subject()).topics(topics)).transpose()
+    ///         }
+    ///     })
+    ///     .build()
+    /// # }
+    /// ```
+    ///
+    /// - Topics that are granted no longer leave the stream, without a reconnect; one that has none left ends. New ones
+    ///   do not come by this.
+    /// - `Ok(None)` ends it. It is no revocation: the client comes back, and is the application's to judge.
+    /// - From the moment it is asked nothing more is sent until it has answered.
+    /// - An error is not a denial, nor is it when no answer comes within ten seconds: the stream goes on, it is asked
+    ///   again within ten seconds, and ends after a minute without an answer.
+    ///
+    /// Each stream is asked about at its own time, between 80 and 100 % of `every` (at least one second) after the last,
+    /// and no more than 32 at once.
+    #[must_use]
+    pub fn reauthorize_every<F, A, E>(mut self, every: Duration, function: F) -> Self
+    where
+        F: Fn(Identity, Option<Topics>) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Option<Identity>, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.reauthorize = Some(Reauthorize::new(every, function));
+        self
+    }
+
     /// The wall clock by which sessions are judged and streams expire (default: the system's; with a verifier, its
     /// [own](crate::VerifierBuilder::clock)). For tests.
     #[must_use]
@@ -174,6 +222,7 @@ impl AuthBuilder {
             revocations,
             clock,
             notice: self.notice,
+            reauthorize: self.reauthorize,
         })))
     }
 }

@@ -120,6 +120,23 @@ impl Identity {
         self
     }
 
+    /// Who it is.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The id of the session, where there is one; of a token its `sid`.
+    pub fn session_id(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Whoever has this token. What it grants is not repeated.
+    #[cfg(feature = "jwt")]
+    pub(super) fn of(stamp: &Stamp) -> Self {
+        let session = stamp.session_id.clone();
+        Self { session, until: Some(stamp.ends_at), ..Self::new(&*stamp.subject) }
+    }
+
     pub(super) fn into_parts(self) -> (Arc<Stamp>, Granted) {
         let granted = match self.everything {
             true => Granted::All,
@@ -134,6 +151,7 @@ impl Identity {
             id: None,
             key: session.unwrap_or_else(Digest::random),
             session,
+            session_id: self.session,
             issued_at: self.signed_in_at.map(|at| since_1970(at).as_secs_f64()),
             expires_at: ends_at,
             ends_at,

@@ -35,6 +35,7 @@ mod origin;
 mod pem;
 #[cfg(feature = "jwt")]
 mod per_subject;
+mod reauthorize;
 mod recent;
 mod revocation;
 mod revoked;
@@ -74,6 +75,7 @@ use self::{
     authorized::Admission,
     denial::{Denial, refuse},
     origin::Origins,
+    reauthorize::Reauthorize,
 };
 pub use self::{
     authorized::Authorized, builder::AuthBuilder, config_error::ConfigError, identity::Identity,
@@ -125,6 +127,7 @@ struct Inner {
     revocations: Revocations,
     clock: Clock,
     notice: Option<Duration>,
+    reauthorize: Option<Reauthorize>,
 }
 
 impl Auth {
@@ -153,13 +156,14 @@ impl Auth {
     {
         let fields = self.0.origins.fields(head);
         let request = Request::new(head, lifecycle);
-        let (stamp, granted) = match (&user).try_into() {
-            Ok(identity) => identity.into_parts(),
+        let identity: Identity = match (&user).try_into() {
+            Ok(identity) => identity,
             Err(error) => {
                 tracing::error!(%error, "a user of the application's cannot be told who they are");
                 return Err(Refusal::internal_error("The server cannot tell who is asking."));
             }
         };
+        let (stamp, granted) = identity.clone().into_parts();
         let checked = self.screened(head).and_then(|()| {
             if self.0.clock.now() >= stamp.ends_at {
                 return Err(Denial::Over("expired"));
@@ -178,6 +182,7 @@ impl Auth {
             revocations: self.0.revocations.clone(),
             clock: self.0.clock.clone(),
             notice: self.0.notice,
+            reauthorize: self.0.reauthorize.clone().map(|reauthorize| (reauthorize, identity)),
         };
         Ok(Authorized::new(request, Arc::new(admission), user))
     }

@@ -381,6 +381,7 @@ mod tests {
             id: None,
             key: Digest::of_signed(&n.to_string()),
             session: None,
+            session_id: None,
             issued_at: Some(issued_at),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
             ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),

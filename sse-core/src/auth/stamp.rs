@@ -14,6 +14,7 @@ pub(super) struct Stamp {
     pub(super) key: Digest,
     /// Of the session that it belongs to, where there is one.
     pub(super) session: Option<Digest>,
+    pub(super) session_id: Option<Box<str>>,
     /// Seconds since 1970; fractions are allowed.
     pub(super) issued_at: Option<f64>,
     pub(super) expires_at: SystemTime,

@@ -307,6 +307,7 @@ mod tests {
             id: None,
             key: Digest::of_signed(subject),
             session: None,
+            session_id: None,
             issued_at: Some(900.0),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
             ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),

@@ -12,6 +12,7 @@ use super::{
     denial::{Denial, refuse},
     grant::Grants,
     granted::Granted,
+    identity::Identity,
     ticket::{self, Ticket},
     ticket_store::Store,
     verifier::Verifier,
@@ -194,6 +195,7 @@ impl Auth {
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
+        let identity = Identity::of(claims.stamp());
         Ok(Admission {
             stamp: Arc::clone(claims.stamp()),
             granted,
@@ -202,6 +204,7 @@ impl Auth {
             revocations: self.0.revocations.clone(),
             clock: self.0.clock.clone(),
             notice: self.0.notice,
+            reauthorize: self.0.reauthorize.clone().map(|reauthorize| (reauthorize, identity)),
         })
     }
 

@@ -210,6 +210,7 @@ impl Rules {
             key: by_id.unwrap_or_else(|| Digest::of_signed(message)),
             id: claims.jti.map(Into::into),
             session: claims.sid.as_deref().map(Digest::of_session),
+            session_id: claims.sid.map(Into::into),
             issued_at: claims.iat,
             expires_at,
             ends_at,

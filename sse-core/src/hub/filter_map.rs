@@ -106,6 +106,10 @@ where
         self.subscription.origin()
     }
 
+    fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {
+        self.source().leave(topics)
+    }
+
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         let this = self.get_mut();
         for _ in 0..AT_ONCE {

@@ -240,6 +240,11 @@ impl Feed for Subscription {
         Some((Topics::of(guard.log.names(members)), &self.shared.settings.lifecycle))
     }
 
+    fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {
+        self.handle().remove(topics);
+        !self.shared.lock().slots[self.slot as usize].cursor.members().is_empty()
+    }
+
     fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         self.poll_due(cx, batch)
     }

@@ -31,7 +31,7 @@ impl Extra {
     /// Whether nothing in it is due, but for what the wall clock says.
     pub(super) fn is_calm(&self) -> bool {
         self.held.is_none()
-            && !self.lease.as_ref().is_some_and(Lease::is_revoked)
+            && !self.lease.as_ref().is_some_and(|lease| lease.is_revoked() || lease.is_questioned())
             && !self.permit.as_ref().is_some_and(Permit::is_stopping)
     }
 

@@ -265,6 +265,9 @@ impl<S: Source> EventStream<S> {
             return Poll::Ready(None);
         }
         let registered = this.register(cx);
+        if this.is_held_up(cx) {
+            return Poll::Pending;
+        }
         // As long as the timer has not fired, nothing is due by the clock, and most often it is not even read.
         let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());

@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::{COMMENT, Parts};
-use crate::{batch::Batch, frame::Frame, lease::Lease, lifecycle::Permit, source::Source};
+use crate::{
+    batch::Batch, frame::Frame, lease::Lease, lifecycle::Permit, recheck::Verdict, source::Source,
+    topic::Topics,
+};
 
 impl<S: Source> Parts<'_, S> {
     /// Whether this task is the one that is woken.
@@ -43,6 +46,40 @@ impl<S: Source> Parts<'_, S> {
     pub(super) fn permits(&self) -> impl Iterator<Item = &Permit> {
         let other = self.extra.as_ref().and_then(|extra| extra.permit.as_ref());
         self.permit.iter().chain(other)
+    }
+
+    /// Whether nothing may be sent before it is known whether the stream may go on. Leaves topics that it may not.
+    pub(super) fn is_held_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(lease) = self.lease() else {
+            return false;
+        };
+        match lease.recheck(cx) {
+            Verdict::Go | Verdict::End => false,
+            Verdict::Still { lost, .. } => {
+                if !lost.is_empty()
+                    && let Some(source) = self.source.as_mut().as_pin_mut()
+                    && !source.leave(&Topics::of(lost))
+                    && let Some(lease) = self.lease()
+                {
+                    // Nothing is left of it.
+                    lease.end();
+                }
+                false
+            }
+            // When the server stops, nobody waits for an answer.
+            Verdict::Wait if self.permits().any(Permit::is_stopping) => {
+                if let Some(lease) = self.lease() {
+                    lease.end();
+                }
+                false
+            }
+            Verdict::Wait => {
+                let now = Instant::now();
+                let at = self.lease().map(|lease| lease.wake_at(now));
+                self.set_timer(at.unwrap_or(now), cx);
+                true
+            }
+        }
     }
 
     /// What is due, and whether the stream is over: then nothing more is sent, even if the source has more.
@@ -118,7 +155,10 @@ impl<S: Source> Parts<'_, S> {
             self.source_wakes_at(),
             self.lease().map(|lease| lease.wake_at(now)),
         ];
-        let target = target.into_iter().flatten().min().unwrap_or(*self.ends_at);
+        self.set_timer(target.into_iter().flatten().min().unwrap_or(*self.ends_at), cx);
+    }
+
+    fn set_timer(&mut self, target: Instant, cx: &mut Context<'_>) {
         // It stays where it was while events flow: one that fires early is set anew then.
         if let Some(timer) = self.timer.as_ref().as_pin_ref()
             && !timer.is_elapsed()

@@ -6,6 +6,7 @@ mod grants;
 mod hostile;
 mod logs;
 mod origins;
+mod reauthorize;
 mod remote_keys;
 mod revocations;
 mod sessions;

@@ -1,0 +1,104 @@
+//! [`Reauthorize`]: the application's own function that is asked again while streams are open.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::Semaphore;
+
+use super::identity::Identity;
+use crate::{
+    recheck::{Answer, Ask, Question, Recheck},
+    topic::{Topic, Topics},
+};
+
+/// How many are asked about at once: a database is not to be asked about all streams in the same moment.
+const AT_ONCE: usize = 32;
+
+type Function = dyn Fn(Identity, Option<Topics>) -> Pin<Box<dyn Future<Output = Option<Option<Identity>>> + Send>>
+    + Send
+    + Sync;
+
+/// Whom to ask, and how often.
+#[derive(Clone)]
+pub(super) struct Reauthorize {
+    function: Arc<Function>,
+    every: Duration,
+    at_once: Arc<Semaphore>,
+}
+
+impl Reauthorize {
+    pub(super) fn new<F, A, E>(every: Duration, function: F) -> Self
+    where
+        F: Fn(Identity, Option<Topics>) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Option<Identity>, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        let function = move |identity, topics| {
+            let answer = function(identity, topics);
+            let logged = async {
+                let failed = |error: &E| {
+                    tracing::warn!(%error, "whether an event stream may go on could not be told");
+                };
+                answer.await.inspect_err(failed).ok()
+            };
+            Box::pin(logged) as Pin<Box<dyn Future<Output = _> + Send>>
+        };
+        Self {
+            function: Arc::new(function),
+            every: every.clamp(Duration::from_secs(1), Duration::from_secs(86_400)),
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// For a stream of these topics that is about to open.
+    pub(super) fn recheck(&self, identity: Identity, topics: Option<&Topics>, now: SystemTime) -> Recheck {
+        let about = About { reauthorize: self.clone(), identity, topics: topics.cloned() };
+        Recheck::new(Box::new(about), self.every, now)
+    }
+}
+
+impl fmt::Debug for Reauthorize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reauthorize").field("every", &self.every).finish_non_exhaustive()
+    }
+}
+
+/// One stream, of which is asked.
+struct About {
+    reauthorize: Reauthorize,
+    identity: Identity,
+    topics: Option<Topics>,
+}
+
+impl Ask for About {
+    fn ask(&self) -> Question {
+        let Reauthorize { function, at_once, .. } = self.reauthorize.clone();
+        let (identity, topics) = (self.identity.clone(), self.topics.clone());
+        Box::pin(async move {
+            // Never closed.
+            let _turn = at_once.acquire().await;
+            match function(identity.clone(), topics.clone()).await {
+                None => Answer::Unknown,
+                Some(None) => Answer::Denied,
+                Some(Some(now)) => answer(&identity, topics, now),
+            }
+        })
+    }
+}
+
+/// What somebody may still have.
+fn answer(before: &Identity, topics: Option<Topics>, now: Identity) -> Answer {
+    if before.subject() != now.subject() {
+        tracing::error!("whether an event stream may go on was answered for somebody else");
+        return Answer::Denied;
+    }
+    let (stamp, granted) = now.into_parts();
+    let is_lost = |topic: &Topic| !granted.allows(topic);
+    let lost = topics.iter().flatten().filter(|topic| is_lost(topic)).cloned().collect();
+    Answer::Still { ends_at: stamp.ends_at, lost }
+}

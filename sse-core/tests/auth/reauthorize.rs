@@ -19,10 +19,12 @@ use super::{Head, clock};
 
 type Answer = Result<Option<Identity>, &'static str>;
 
+type Answers = Box<dyn Fn() -> BoxFuture<'static, Answer> + Send>;
+
 /// What is answered, and how often it was asked.
 #[derive(Clone)]
 struct Oracle {
-    answer: Arc<Mutex<Box<dyn Fn() -> BoxFuture<'static, Answer> + Send>>>,
+    answer: Arc<Mutex<Answers>>,
     asked: Arc<AtomicUsize>,
 }
 

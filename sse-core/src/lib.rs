@@ -61,16 +61,18 @@
 //!
 //! # Who may see what
 //!
-//! With a feature for it, `Auth` lets a request in by its token and makes it an `Authorized` one, which
-//! [`Hub::open`] and [`EventStream::open`] take like any other: its stream has no topic that the token does not
-//! grant, and ends when the token expires or is revoked.
+//! With a feature for it, `Auth` lets a request in, by its token or by a session of the application's own, and makes it
+//! an `Authorized` one, which [`Hub::open`] and [`EventStream::open`] take like any other: its stream has no topic that
+//! is not granted, and ends when the token or the session expires or is revoked.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `jwt-rust-crypto` or `jwt-aws-lc-rs`: authorised streams (`Auth`, `Verifier`, `Grants`, `Tickets`,
-//!   `Revocations`), with the cryptography of either. With both on, it is `aws-lc-rs`. The former brings the crate
+//! - `auth`: streams for who is signed in by the application's own sessions (`Auth::sessions`, `Identity`,
+//!   `Revocations`). No cryptography.
+//! - `jwt-rust-crypto` or `jwt-aws-lc-rs`: by tokens too (`Verifier`, `Grants`, `Tickets`),
+//!   with the cryptography of either. With both on, it is `aws-lc-rs`. The former brings the crate
 //!   `rsa`, of which RUSTSEC-2023-0071 says that signing and decrypting leak time; verifying does neither.
 //! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
 //! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).

@@ -78,7 +78,8 @@ impl Recheck {
 
     /// Whether it has something to do.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
-        self.asking.is_some() || now >= self.next
+        // Further ahead than it can be: the clock was set back.
+        self.asking.is_some() || now >= self.next || self.next > now + self.every
     }
 
     /// When it must be looked at again.

@@ -42,3 +42,8 @@ macro_rules! on_each_framework {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// Compiles the code in the documents.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/auth.md")]
+pub struct Documents;

@@ -75,6 +75,7 @@
 //! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
 //! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
 //! - `http`: [`RequestHead`] for the requests of the crate `http`, version 1.
+//! - `test-util`: the module `test`, which reads what a client is sent. For `[dev-dependencies]`.
 //!
 //! # Writing an adapter
 //!
@@ -107,6 +108,8 @@ mod refusal;
 mod request;
 mod source;
 mod stream;
+#[cfg(feature = "test-util")]
+pub mod test;
 mod topic;
 mod typed;
 mod wakers;

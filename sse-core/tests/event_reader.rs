@@ -193,10 +193,13 @@ async fn a_body_that_fails_is_shown() {
     assert!(shown.len() < 2200 && shown.ends_with("x\n| :the end\n"), "{shown}");
 }
 
+/// A listener's name, data and last event id.
+type Heard<'a> = (&'a str, &'a str, &'a str);
+
 /// Streams in all forms that the standard allows, and what it leaves out.
 #[tokio::test]
 async fn what_others_send_is_read_as_the_standard_says() {
-    let cases: [(&[u8], &[(&str, &str, &str)]); 9] = [
+    let cases: [(&[u8], &[Heard<'_>]); 9] = [
         ("\u{feff}data: a\n\n".as_bytes(), &[("message", "a", "")]),
         ("data: \u{feff}\n\n\u{feff}data: b\n\n".as_bytes(), &[("message", "\u{feff}", "")]),
         (
@@ -204,7 +207,7 @@ async fn what_others_send_is_read_as_the_standard_says() {
             &[("message", "a", ""), ("message", "b", ""), ("message", "", "")],
         ),
         (b"data: a\r\n\r", &[("message", "a", "")]),
-        (b"id: 1\ndata: a\n\nid: \02\ndata: b\n\n", &[("message", "a", "1"), ("message", "b", "1")]),
+        (b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", &[("message", "a", "1"), ("message", "b", "1")]),
         (b": c\n:\ndata: a\n: c\n\n: c\n\n", &[("message", "a", "")]),
         (b"event: x\n\ndata: a\n\nevent: y\ndata:  b\n\n", &[("message", "a", ""), ("y", " b", "")]),
         (b"other: x\ndatax: y\n data: z\n\ndata: cut", &[]),
@@ -262,6 +265,22 @@ proptest! {
         };
         prop_assert_eq!(events.into_iter().map(seen).collect::<Vec<_>>(), parser.messages());
     }
+}
+
+#[tokio::test]
+async fn what_was_made_by_serde_is_read_by_it() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum Progress {
+        Step { done: u32 },
+    }
+
+    let hub = Hub::new();
+    let mut reader = open(&hub, None);
+    hub.publish("news", Event::typed(&Progress::Step { done: 3 }).unwrap()).await.unwrap();
+    let event = reader.next().await.unwrap();
+    assert_eq!(event.typed::<Progress>().unwrap(), Progress::Step { done: 3 });
+    assert_eq!(event.json::<std::collections::BTreeMap<String, u32>>().unwrap()["done"], 3);
+    assert!(event.json::<String>().is_err());
 }
 
 /// Some frameworks' tests move between threads.

@@ -10,8 +10,12 @@ use std::{
 
 use eventsource_stream::EventStream as Parsed;
 use futures_core::Stream;
+use serde::de::DeserializeOwned;
 
-use crate::id::{ClientId, EventId};
+use crate::{
+    event::{Event, EventError},
+    id::{ClientId, EventId},
+};
 
 /// An event as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,22 @@ pub struct ClientEvent {
 }
 
 impl ClientEvent {
+    /// Its data read as JSON.
+    ///
+    /// # Errors
+    /// What `serde_json` says of data that is not this.
+    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.data)
+    }
+
+    /// The variant of an enum that it is: what [`Event::typed`] made of it, read by [`Event::parse`].
+    ///
+    /// # Errors
+    /// As [`Event::parse`].
+    pub fn typed<T: DeserializeOwned>(&self) -> Result<T, EventError> {
+        Event::parse(self.name.as_str(), &self.data)
+    }
+
     /// Which event of its hub's log it is, from 1: to compare what is sent in several runs, as the rest of an id is
     /// random in each. Only for a hub in memory, whose log begins with the hub.
     pub fn seq(&self) -> Option<u64> {

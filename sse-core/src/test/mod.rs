@@ -19,6 +19,7 @@
 //! # Ok(())
 //! # }
 //! ```
+#![cfg_attr(feature = "jwt", doc = include_str!("auth.md"))]
 
 mod decode;
 mod error;

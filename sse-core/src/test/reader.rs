@@ -18,7 +18,7 @@ use super::{
     decode::{ClientEvent, Decoder, NotUtf8},
     error::{Came, ReadError, ReadErrorKind},
 };
-use crate::{source::Source, stream::EventStream};
+use crate::{event, source::Source, stream::EventStream};
 
 /// The events of an answer's body, for tests: decoded as a client does it, by a parser that is not the library's.
 ///
@@ -172,13 +172,14 @@ where
             return Err(kind);
         }
         loop {
-            while let Some(mut event) = self.decoder.next() {
+            while let Some(mut next) = self.decoder.next() {
                 self.came.event();
-                event.retry = event.retry.or(self.retry.take());
-                if self.positions || event.name != "sse-position" {
-                    return Ok(event);
+                let left_out = self.retry.take();
+                next.retry = next.retry.or(left_out);
+                if self.positions || next.name != event::POSITION {
+                    return Ok(next);
                 }
-                self.retry = event.retry;
+                self.retry = next.retry;
             }
             self.read().await?;
         }

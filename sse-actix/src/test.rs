@@ -32,3 +32,34 @@ impl<B: MessageBody> Stream for Body<B> {
         chunk.map(|next| next.map(|next| next.map_err(|error| error.into().to_string())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use actix_web::body::BodyStream;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn what_is_no_stream_and_what_fails_is_shown() {
+        let error = events(HttpResponse::NotFound().body("Nothing.")).next().await.unwrap_err();
+        let start = "the answer is no event stream, but a 404 without a content type";
+        assert!(error.to_string().starts_with(start), "{error}");
+        assert!(error.to_string().ends_with("\n| Nothing.\n"), "{error}");
+
+        struct Failing;
+
+        impl Stream for Failing {
+            type Item = Result<Bytes, io::Error>;
+
+            fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+                Poll::Ready(Some(Err(io::Error::other("cut off"))))
+            }
+        }
+
+        let failing = HttpResponse::Ok().content_type("text/event-stream").body(BodyStream::new(Failing));
+        let error = events(failing).next().await.unwrap_err();
+        assert_eq!(error.kind(), &ReadErrorKind::Body("cut off".into()));
+    }
+}

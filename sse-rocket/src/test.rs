@@ -41,3 +41,21 @@ impl Stream for Body<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rocket::{Config, http::Status, local::asynchronous::Client};
+
+    use super::*;
+
+    #[rocket::async_test]
+    async fn what_is_no_stream_is_shown() {
+        let rocket = rocket::custom(Config::figment().merge(("log_level", "off")));
+        let client = Client::tracked(rocket).await.unwrap();
+        let response = client.get("/nothing").dispatch().await;
+        assert_eq!(response.status(), Status::NotFound);
+        let error = events(response).next().await.unwrap_err().to_string();
+        assert!(error.starts_with("the answer is no event stream, but a 404 of text/html"), "{error}");
+        assert!(error.contains("could not be found"), "{error}");
+    }
+}

@@ -49,3 +49,18 @@ impl Stream for Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use warp::http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_stream_is_shown() {
+        let reply = warp::reply::with_status("Nothing.", StatusCode::NOT_FOUND);
+        let error = events(reply).next().await.unwrap_err().to_string();
+        assert!(error.starts_with("the answer is no event stream, but a 404 of text/plain"), "{error}");
+        assert!(error.ends_with("\n| Nothing.\n"), "{error}");
+    }
+}

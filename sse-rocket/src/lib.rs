@@ -8,6 +8,8 @@ mod extracted;
 mod fairing;
 mod request;
 mod response;
+#[cfg(feature = "test-util")]
+pub mod test;
 
 #[cfg(feature = "jwt")]
 pub use auth::{AuthFairing, Authorized, TrustedOrigin, with_auth};

@@ -7,6 +7,8 @@ mod auth;
 mod extracted;
 mod request;
 mod response;
+#[cfg(feature = "test-util")]
+pub mod test;
 
 #[cfg(feature = "auth")]
 pub use auth::{Authorized, ByToken, TrustedOrigin, preflight, with_auth};

@@ -76,11 +76,18 @@
 //!   `rsa`, of which RUSTSEC-2023-0071 says that signing and decrypting leak time; verifying does neither.
 //! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
 //! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
+//! - `http`: [`RequestHead`] for the requests of the crate `http`, version 1.
+//! - `test-util`: the module `test`, which reads what a client is sent. For `[dev-dependencies]`.
 //!
 //! # Writing an adapter
 //!
 //! Show the request ([`RequestHead`]), make the [`Request`], and turn two things into responses: an
 //! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
+//!
+//! For what speaks the crate `http`, as hyper, axum and tower do, the first of them is here: with the feature `http`
+//! an `http::Request` and its `Parts` are a [`RequestHead`], and the builder of that crate makes requests for tests.
+//! The client's address is looked for among the request's extensions, as a [`SocketAddr`](std::net::SocketAddr):
+//! whoever accepts the connection inserts it.
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 #[cfg(feature = "auth")]
@@ -89,6 +96,8 @@ mod batch;
 mod clock;
 mod event;
 mod frame;
+#[cfg(feature = "http")]
+mod http_head;
 mod hub;
 mod id;
 mod last_event_id;
@@ -102,6 +111,8 @@ mod refusal;
 mod request;
 mod source;
 mod stream;
+#[cfg(feature = "test-util")]
+pub mod test;
 mod topic;
 mod typed;
 mod wakers;

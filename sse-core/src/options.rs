@@ -114,7 +114,8 @@ impl StreamOptions {
 
     /// Keeps the connection alive with this event in place of a comment, for pages that watch whether their stream
     /// still lives: a browser shows them no comment. It should have a name, so that nobody takes it for a message,
-    /// and no id, which would be the client's position.
+    /// and no id, which would be the client's position. Clients that read each event alike, as those of OpenAI's API,
+    /// take it for something said.
     ///
     /// ```
     /// use sse_core::{Event, EventName, StreamOptions};
@@ -149,8 +150,9 @@ impl StreamOptions {
 
     /// Whether a stream begins with a comment (default: yes).
     ///
-    /// It gets the head of the answer through proxies at once. Without it, and without a `retry`, nothing is sent before
-    /// there is something to say.
+    /// It has the head of the answer pass proxies at once. Without it, and without a `retry`, nothing is sent before
+    /// there is something to say. The head itself does not wait for that on actix-web, Rocket and warp, so `onopen`
+    /// fires without a proxy; one in between may hold it back until the first byte.
     #[must_use]
     pub fn opening_comment(mut self, on: bool) -> Self {
         self.rhythm.opening_comment = on;

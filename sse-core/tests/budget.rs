@@ -10,7 +10,7 @@ use sse_core::{EventStream, Hub, Request, Subscription};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::task::{LocalSet, yield_now};
 
-use get::Get;
+use get::get;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -23,7 +23,7 @@ async fn allocations(rounds: usize, at_once: usize) -> f64 {
     let hub = Hub::new();
     let got = Rc::new(Cell::new(0));
     for _ in 0..SUBSCRIBERS {
-        let mut stream = Box::pin(hub.open(&Request::new(&Get, hub.lifecycle()), "news").unwrap());
+        let mut stream = Box::pin(hub.open(&Request::new(&get(), hub.lifecycle()), "news").unwrap());
         let got = Rc::clone(&got);
         tokio::task::spawn_local(async move {
             while let Some(chunk) = poll_fn(|cx| stream.as_mut().poll_chunk(cx, 4096)).await {

@@ -19,7 +19,7 @@ use std::{
 use async_stream::stream;
 use bytes::Bytes;
 use futures_core::Stream;
-use get::Resume;
+use get::resume;
 use sse_core::{Event, EventStream, Hub, Request, Source};
 use tokio::{
     runtime,
@@ -68,7 +68,7 @@ fn a_replay_is_whole() {
             let blocks = publish(&hub, count, len);
             for (limit, poller) in limits().flat_map(|limit| POLLERS.map(|poller| (limit, poller))) {
                 let context = format!("{count} x {len} by {limit}, {poller:?}");
-                let request = Request::new(&Resume(Some(start.clone())), hub.lifecycle());
+                let request = Request::new(&resume(Some(&start)), hub.lifecycle());
                 let mut reader = Reader::new(hub.open(&request, "news").unwrap());
                 let chunks = reader.read(limit, poller);
                 assert_whole(&without_opening(chunks), &blocks, limit, &context);
@@ -77,7 +77,7 @@ fn a_replay_is_whole() {
                 hub.publish_blocking("other", "x").unwrap();
                 reader.is_woken_by(|| publish(&hub, 0, 0), false).await;
             }
-            let request = Request::new(&Resume(Some(hub.position().to_string())), hub.lifecycle());
+            let request = Request::new(&resume(Some(&hub.position().to_string())), hub.lifecycle());
             let mut reader = Reader::new(hub.open(&request, "news").unwrap());
             reader.read(4096, Poller::Turn);
             let blocks = reader.is_woken_by(|| publish(&hub, 1, len), true).await;
@@ -90,7 +90,7 @@ fn a_replay_is_whole() {
 fn live_events_are_whole() {
     in_bounded_time(async || {
         let hub = Hub::new();
-        let open = || Reader::new(hub.open(&Request::new(&Resume(None), hub.lifecycle()), "news").unwrap());
+        let open = || Reader::new(hub.open(&Request::new(&resume(None), hub.lifecycle()), "news").unwrap());
         // What several have missed is put together once; one that is alone takes another way.
         let mut crowd = [open(), open(), open()];
         for alone in [false, true] {
@@ -177,7 +177,7 @@ fn own() -> (UnboundedSender<Event>, Reader<impl Stream<Item = Event>>) {
             yield event;
         }
     };
-    let request = Request::new(&Resume(None), Hub::new().lifecycle());
+    let request = Request::new(&resume(None), Hub::new().lifecycle());
     (sender, Reader::new(EventStream::open(&request, events).unwrap()))
 }
 

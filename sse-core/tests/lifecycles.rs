@@ -7,12 +7,12 @@ mod get;
 use std::{pin::Pin, time::Duration};
 
 use futures_util::StreamExt;
-use get::Get;
+use get::get;
 use sse_core::{EventStream, Hub, Lifecycle, Request, Subscription};
 use tokio::time::timeout;
 
 fn open(hub: &Hub, server: &Lifecycle) -> Pin<Box<EventStream<Subscription>>> {
-    Box::pin(hub.open(&Request::new(&Get, server), "a").unwrap())
+    Box::pin(hub.open(&Request::new(&get(), server), "a").unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,7 +35,7 @@ async fn a_stream_counts_with_both_servers_and_ends_with_either() {
         assert_eq!((hub.lifecycle().streams(), server.streams()), (0, 0));
         timeout(Duration::from_secs(1), stopped.stopped()).await.unwrap();
         // The next is refused, and holds no place with the one that goes on.
-        let refusal = hub.open(&Request::new(&Get, &server), "a").unwrap_err();
+        let refusal = hub.open(&Request::new(&get(), &server), "a").unwrap_err();
         assert_eq!((refusal.status(), other.streams(), hub.stats().subscribers), (503, 0, 0));
         assert!(!other.is_stopping());
     }

@@ -13,7 +13,7 @@ use std::{
 use sse_core::{EventStream, Hub, Request, Subscription};
 use tokio::time::{Instant, sleep};
 
-use get::Get;
+use get::get;
 
 /// When a client was sent how many events.
 type Log = Arc<Mutex<Vec<(Instant, usize)>>>;
@@ -29,7 +29,7 @@ async fn follow(mut stream: Pin<Box<EventStream<Subscription>>>, log: Log) {
 async fn sent(hub: Hub, events: usize) -> Vec<(u128, usize)> {
     let logs = [Log::default(), Log::default()];
     for log in &logs {
-        let stream = Box::pin(hub.open(&Request::new(&Get, hub.lifecycle()), "news").unwrap());
+        let stream = Box::pin(hub.open(&Request::new(&get(), hub.lifecycle()), "news").unwrap());
         tokio::spawn(follow(stream, Arc::clone(log)));
     }
     sleep(Duration::from_millis(500)).await;

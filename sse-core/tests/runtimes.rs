@@ -21,7 +21,7 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use get::Get;
+use get::get;
 use sse_core::{Event, EventStream, Hub, HubBuilder, Lifecycle, Request, StreamOptions, Subscription};
 use tokio::{
     runtime::{self, Runtime},
@@ -56,14 +56,14 @@ fn current_thread() -> Runtime {
 type Body<S> = Pin<Box<EventStream<S>>>;
 
 fn open(hub: &Hub) -> Body<Subscription> {
-    Box::pin(hub.open(&Request::new(&Get, hub.lifecycle()), "a").unwrap())
+    Box::pin(hub.open(&Request::new(&get(), hub.lifecycle()), "a").unwrap())
 }
 
 /// A stream of the application's own, and what feeds it.
 fn own(options: StreamOptions) -> (mpsc::UnboundedSender<Event>, Body<impl Stream<Item = Event> + Send>) {
     let (tx, mut rx) = mpsc::unbounded_channel();
     let events = futures_util::stream::poll_fn(move |cx| rx.poll_recv(cx));
-    (tx, Box::pin(EventStream::open_with(&Request::new(&Get, &Lifecycle::new()), events, options).unwrap()))
+    (tx, Box::pin(EventStream::open_with(&Request::new(&get(), &Lifecycle::new()), events, options).unwrap()))
 }
 
 #[derive(Default)]

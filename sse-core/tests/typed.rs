@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, convert::Infallible, error::Error};
 use async_stream::{stream, try_stream};
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use get::Get;
+use get::get;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use sse_core::{Event, EventError, EventStream, Frame, Hub, Item, Lifecycle, Request, Source, Start};
@@ -82,7 +82,7 @@ proptest! {
 }
 
 async fn sent<S: Stream<Item = I>, I: Item>(events: S) -> Vec<(String, String)> {
-    let request = Request::new(&Get, &Lifecycle::new());
+    let request = Request::new(&get(), &Lifecycle::new());
     read(EventStream::open(&request, events).unwrap()).await
 }
 
@@ -121,7 +121,7 @@ async fn question_marks_on_errors_of_several_kinds_have_one_type() {
     }
     assert_eq!(sent(squares("2,3,x,4")).await, pairs(&[("square", "4"), ("square", "9")]));
 
-    let request = Request::new(&Get, &Lifecycle::new());
+    let request = Request::new(&get(), &Lifecycle::new());
     let events = try_stream! {
         let number: u32 = "5".parse()?;
         yield Event::typed(&Progress::Log(number.to_string()))?;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use get::Get;
+use get::get;
 use sse_core::{Event, EventStream, Hub, Lifecycle, Request, Subscription};
 use tokio::runtime;
 use tracing::{Metadata, span};
@@ -26,12 +26,12 @@ use tracing::{Metadata, span};
 type Body<S> = Pin<Box<EventStream<S>>>;
 
 fn open(hub: &Hub) -> Body<Subscription> {
-    Box::pin(hub.open(&Request::new(&Get, hub.lifecycle()), "a").unwrap())
+    Box::pin(hub.open(&Request::new(&get(), hub.lifecycle()), "a").unwrap())
 }
 
 fn own(lifecycle: &Lifecycle) -> Body<impl Stream<Item = Event>> {
     let events = futures_util::stream::pending();
-    Box::pin(EventStream::open(&Request::new(&Get, lifecycle), events).unwrap())
+    Box::pin(EventStream::open(&Request::new(&get(), lifecycle), events).unwrap())
 }
 
 /// Polls until it sleeps.

@@ -8,6 +8,8 @@ mod extracted;
 mod fairing;
 mod request;
 mod response;
+#[cfg(feature = "test-util")]
+pub mod test;
 
 #[cfg(feature = "auth")]
 pub use auth::{AuthFairing, Authorized, ByToken, TrustedOrigin, with_auth};

@@ -7,6 +7,8 @@ mod auth;
 mod extracted;
 mod request;
 mod response;
+#[cfg(feature = "test-util")]
+pub mod test;
 
 #[cfg(feature = "jwt")]
 pub use auth::authorized;

@@ -194,22 +194,22 @@ pub async fn browser(client: Client) -> Option<Browser> {
     Some(browser.unwrap_or_else(|error| panic!("{client}: {error}")))
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     folder().join(".venv/bin/python")
 }
 
 /// Standard output of a program that is expected to succeed.
-fn output(program: &Path, args: &[&str]) -> Option<String> {
+pub(crate) fn output(program: &Path, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Why Node.js cannot be used, if so.
-fn node() -> Option<String> {
+pub(crate) fn node() -> Option<String> {
     let Some(version) = output(Path::new("node"), &["--version"]) else {
         return Some("Node.js is not installed".to_owned());
     };
@@ -220,7 +220,7 @@ fn node() -> Option<String> {
     }
 }
 
-fn npm(node: &Option<String>, package: &str) -> Option<String> {
+pub(crate) fn npm(node: &Option<String>, package: &str) -> Option<String> {
     node.clone().or_else(|| {
         let manifest = folder().join("node_modules").join(package).join("package.json");
         (!manifest.is_file()).then(|| format!("the package {package} is not installed in tests/clients"))

@@ -85,10 +85,34 @@ impl Example {
         status.expect("a child").code()
     }
 
+    /// How many connections it has not closed, those of clients that have gone among them. `None` where the system
+    /// does not tell.
+    pub fn connections(&self) -> Option<usize> {
+        let local = format!("0100007F:{:04X}", self.addr.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+        let mut count = 0;
+        for line in table.lines() {
+            let mut fields = line.split_whitespace().skip(1);
+            // Established, or left by the client.
+            count +=
+                usize::from(fields.next() == Some(&*local) && matches!(fields.nth(1), Some("01" | "08")));
+        }
+        Some(count)
+    }
+
+    /// The memory that it has resident, in bytes. `None` where the system does not tell.
+    pub fn memory(&self) -> Option<u64> {
+        self.status("VmRSS:")
+    }
+
     /// The most memory it had resident so far, in bytes. `None` where the system does not tell.
     pub fn peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = status.lines().find(|line| line.starts_with(field))?;
         let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib * 1024)
     }

@@ -14,6 +14,7 @@ mod left_out;
 pub mod process;
 pub mod proxy;
 pub mod reverse_proxy;
+pub mod sdks;
 pub mod servers;
 pub mod tokens;
 pub mod traffic;

@@ -6,7 +6,6 @@
 
 use std::{
     future::poll_fn,
-    net::SocketAddr,
     pin::pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Waker},
@@ -17,8 +16,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use sse_benches::{Report, median};
 use sse_core::Authorized;
 use sse_warp::{
-    Algorithm, Auth, EventStream, Grants, Hub, Key, Lifecycle, Request, RequestHead, Subscription, Tickets,
-    Verifier,
+    Algorithm, Auth, EventStream, Grants, Hub, Key, Lifecycle, Request, Subscription, Tickets, Verifier,
 };
 
 const SECRET: &[u8] = b"a secret of the benchmark, longer than the hash";
@@ -30,35 +28,6 @@ const REVOCATIONS: u32 = 1_000_000;
 const SUBJECTS: u32 = 4_000;
 const TICKETS: u32 = 100_000;
 const STREAMS: u32 = 100_000;
-
-#[derive(Default)]
-struct Head {
-    bearer: String,
-    query: String,
-}
-
-impl RequestHead for Head {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let is_there = name == "authorization" && !self.bearer.is_empty();
-        is_there.then_some(self.bearer.as_bytes()).into_iter()
-    }
-
-    fn path(&self) -> &'static str {
-        "/events"
-    }
-
-    fn query(&self) -> Option<&str> {
-        Some(&self.query)
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
 
 fn auth() -> Auth {
     let verifier = Verifier::builder()
@@ -73,7 +42,7 @@ fn auth() -> Auth {
 }
 
 /// With a token of this subject, which has an id of its own.
-fn head(subject: &str) -> Head {
+fn head(subject: &str) -> http::Request<()> {
     static ID: AtomicU64 = AtomicU64::new(0);
     let id = format!("{:032x}", ID.fetch_add(1, Ordering::Relaxed));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
@@ -82,7 +51,9 @@ fn head(subject: &str) -> Head {
         "iat": now, "exp": now + 3600, "topics": ["news", "user/ada"],
     });
     let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET));
-    Head { bearer: format!("Bearer {}", token.expect("a token")), query: String::new() }
+    let head =
+        http::Request::get("/events").header("authorization", format!("Bearer {}", token.expect("a token")));
+    head.body(()).expect("a request")
 }
 
 /// Of one step many times over: the mean and the longest, in microseconds, and what each left behind, in bytes.
@@ -180,7 +151,8 @@ async fn tickets(rows: &mut Vec<Vec<String>>) {
     rows.push(cost.row("a ticket is issued"));
     let mut cost = Cost::new();
     for ticket in all {
-        let head = Head { query: format!("ticket={}", ticket.as_str()), ..Head::default() };
+        let head = http::Request::get(format!("/events?ticket={}", ticket.as_str()));
+        let head = head.body(()).expect("a request");
         let start = Instant::now();
         auth.authorize(&head, hub.lifecycle()).await.expect("a good ticket");
         cost.add(start.elapsed());
@@ -214,7 +186,7 @@ async fn streams(rows: &mut Vec<Vec<String>>) {
 }
 
 /// The time of one connect and of one event, in microseconds, with or without authorisation.
-async fn round(hub: &Hub, auth: Option<&Auth>, head: &Head) -> (f64, f64) {
+async fn round(hub: &Hub, auth: Option<&Auth>, head: &http::Request<()>) -> (f64, f64) {
     let lifecycle: &Lifecycle = hub.lifecycle();
     let start = Instant::now();
     for _ in 0..CONNECTS {

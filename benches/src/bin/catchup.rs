@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, reason = "a benchmark may fail where it stands")]
 
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -14,27 +13,7 @@ use std::{
 };
 
 use sse_benches::{Report, median, percentile};
-use sse_warp::{EventStream, Hub, Request, RequestHead, Subscription};
-
-struct Get(String);
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        (name == "last-event-id").then_some(self.0.as_bytes()).into_iter()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
+use sse_warp::{EventStream, Hub, Request, Subscription};
 
 type Stream = Pin<Box<EventStream<Subscription>>>;
 
@@ -60,7 +39,8 @@ impl Log {
     }
 
     fn open(&self) -> Stream {
-        let request = Request::new(&Get(self.start.clone()), self.hub.lifecycle());
+        let head = http::Request::get("/").header("last-event-id", &self.start).body(()).expect("a request");
+        let request = Request::new(&head, self.hub.lifecycle());
         Box::pin(self.hub.open(&request, self.topics.clone()).expect("a stream"))
     }
 }

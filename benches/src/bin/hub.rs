@@ -5,7 +5,6 @@
 
 use std::{
     future::poll_fn,
-    net::SocketAddr,
     pin::Pin,
     process::Command,
     sync::{
@@ -16,33 +15,13 @@ use std::{
 };
 
 use sse_benches::{Args, MARK, Report, median, percentile};
-use sse_warp::{EventStream, Hub, Lifecycle, Request, RequestHead, Subscription};
-
-struct Get;
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        std::iter::empty()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-}
+use sse_warp::{EventStream, Hub, Lifecycle, Request, Subscription};
 
 type Stream = Pin<Box<EventStream<Subscription>>>;
 
 fn open(hub: &Hub, topic: &str) -> Stream {
     let lifecycle: &Lifecycle = hub.lifecycle();
-    Box::pin(hub.open(&Request::new(&Get, lifecycle), topic).expect("a stream"))
+    Box::pin(hub.open(&Request::new(&http::Request::new(()), lifecycle), topic).expect("a stream"))
 }
 
 /// Subscribers as tasks of a runtime with one thread; `got` counts the greetings and events that they were

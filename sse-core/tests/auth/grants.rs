@@ -2,11 +2,11 @@
 
 use sse_core::{Grants, Hub, Refusal, Topic, TopicPattern, Topics};
 
-use super::{Head, answer, authorize, builder, field, text, token};
+use super::{Build, answer, authorize, bearer, builder, field, text, token};
 
 async fn client(grants: Grants, name: &str) -> Result<sse_core::Authorized, Refusal> {
     let auth = builder().grants(grants).build().unwrap();
-    authorize(&auth, &Head::bearer(&text(&format!("/grants/{name}")))).await
+    authorize(&auth, &bearer(&text(&format!("/grants/{name}")))).await
 }
 
 async fn opens(grants: Grants, name: &str, topics: &[&str]) -> bool {
@@ -46,7 +46,7 @@ async fn a_claim_names_topics_and_prefixes() {
 #[tokio::test]
 async fn the_query_chooses_among_what_is_granted() {
     let asks = async |grants: Grants, name: &str, query: &str| {
-        let head = Head::bearer(&text(&format!("/grants/{name}"))).query(query);
+        let head = bearer(&text(&format!("/grants/{name}"))).query(query);
         let client = authorize(&builder().grants(grants).build().unwrap(), &head).await.unwrap();
         client.granted_topics().map_err(|refusal| {
             (refusal.status(), field(&refusal, "www-authenticate").unwrap_or_default().to_owned())
@@ -113,6 +113,6 @@ async fn an_application_has_rules_of_its_own() {
 #[tokio::test]
 async fn without_grants_no_topic_opens() {
     let auth = sse_core::Auth::builder(super::verifier().build().unwrap()).build().unwrap();
-    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
     assert_eq!(Hub::new().open(&client, "news").unwrap_err().status(), 403);
 }

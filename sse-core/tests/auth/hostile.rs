@@ -1,22 +1,70 @@
 //! Anything at all, in any place: an answer, and never a panic.
 
+use std::net::SocketAddr;
+
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use proptest::{collection::vec, prelude::*};
-use sse_core::{Auth, Key, Keys, Tickets};
+use sse_core::{Auth, Key, Keys, Lifecycle, RequestHead, Tickets};
 
-use super::{DATA, Head, answer, authorize, builder, text, token};
+use super::{Build, DATA, answer, authorize, bearer, builder, get, text, token};
 
 fn auth() -> Auth {
     let auth = builder().allow_query_token().tickets(Tickets::new("/"));
     auth.allowed_origins(["https://app.example"]).allowed_hosts(["localhost"]).build().unwrap()
 }
 
-fn status(head: &Head) -> u16 {
+/// A request whose fields hold what those of the crate `http` may not: an adapter may show anything.
+#[derive(Default)]
+struct Raw {
+    headers: Vec<(&'static str, Vec<u8>)>,
+    query: String,
+}
+
+impl Raw {
+    fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl RequestHead for Raw {
+    fn method(&self) -> &'static str {
+        "GET"
+    }
+
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_slice())
+    }
+
+    fn query(&self) -> Option<&str> {
+        Some(&self.query)
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+fn status(head: &Raw) -> u16 {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async { answer(&authorize(&auth(), head).await).0 })
+    runtime.block_on(async { answer(&auth().authorize(head, &Lifecycle::new()).await).0 })
+}
+
+/// Of an adapter that does not show it.
+#[tokio::test]
+async fn a_ticket_opens_nothing_where_there_is_no_path() {
+    let auth = auth();
+    let shown = bearer(&token("ada")).header("host", "localhost");
+    let client = authorize(&auth, &shown).await.unwrap();
+    let ticket = auth.issue_ticket(&client, "news").unwrap();
+    let query = format!("ticket={}", ticket.as_str());
+    let without = Raw { query: query.clone(), ..Raw::default() }.header("host", "localhost");
+    assert_eq!(answer(&auth.authorize(&without, &Lifecycle::new()).await).0, 401);
+    let with = get().header("host", "localhost").at("GET", "/").query(query);
+    assert_eq!(answer(&authorize(&auth, &with).await).0, 200);
 }
 
 proptest! {
@@ -28,7 +76,7 @@ proptest! {
         const NAMES: [&str; 8] = [
             "authorization", "cookie", "origin", "host", "sec-fetch-site", "sec-fetch-mode", "last-event-id", "accept",
         ];
-        let mut head = Head::get().query(query);
+        let mut head = Raw { query, ..Raw::default() };
         for (name, value) in fields {
             let prefix = ["Bearer ", "sse_token=", "", "localhost"][name.min(2) + usize::from(name == 3)];
             head = head.header(NAMES[name], [prefix.as_bytes(), &value].concat());
@@ -45,7 +93,7 @@ proptest! {
         bytes[at] = byte;
         let changed = bytes != good.as_bytes();
         let cookie = [b"sse_token=".as_slice(), &bytes].concat();
-        let head = Head::get().header("host", "localhost").header("cookie", cookie);
+        let head = Raw::default().header("host", "localhost").header("cookie", cookie);
         let status = status(&head);
         prop_assert_eq!(status == 200, !changed, "{} at {}", byte, at);
     }
@@ -53,7 +101,7 @@ proptest! {
     #[test]
     fn a_token_of_any_header_and_payload(header in "\\PC{0,40}", payload in "\\PC{0,40}") {
         let token = format!("{}.{}.AAAA", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        prop_assert_eq!(status(&Head::bearer(&token).header("host", "localhost")), 401);
+        prop_assert_eq!(status(&Raw::default().header("authorization", format!("Bearer {token}")).header("host", "localhost")), 401);
     }
 
     #[test]

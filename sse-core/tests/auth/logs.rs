@@ -13,7 +13,7 @@ use tracing::{
     span,
 };
 
-use super::{DATA, Head, authorize, builder, text, token};
+use super::{Build, DATA, authorize, bearer, builder, get, text, token, with_cookie};
 
 /// Everything that is recorded, at every level.
 #[derive(Clone, Default)]
@@ -75,11 +75,11 @@ async fn records_and_debug_show_no_secret() {
     for case in DATA["cases"].as_array().unwrap() {
         let token = case["token"].as_str().unwrap();
         for head in [
-            Head::bearer(token),
-            Head::cookie(token),
-            Head::get().query(format!("access_token={token}")),
-            Head::get().query(format!("ticket={token}")),
-            Head::bearer(token).query("access_token=x"),
+            bearer(token),
+            with_cookie(token),
+            get().query(format!("access_token={token}")),
+            get().query(format!("ticket={token}")),
+            bearer(token).query("access_token=x"),
         ] {
             let answered = authorize(&auth, &head).await;
             let _ = write!(shown, "{answered:?}");
@@ -90,9 +90,9 @@ async fn records_and_debug_show_no_secret() {
         secrets.extend(token.split('.').filter(|part| part.len() > 12).map(str::to_owned));
     }
 
-    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
     let ticket = auth.issue_ticket(&client, "news").unwrap();
-    let head = Head::get().query(format!("ticket={}", ticket.as_str()));
+    let head = get().query(format!("ticket={}", ticket.as_str()));
     let by_ticket = authorize(&auth, &head).await.unwrap();
     assert!(authorize(&auth, &head).await.is_err());
     let stream = hub.open(&by_ticket, "news").unwrap();

@@ -16,79 +16,63 @@ mod table;
 mod tickets;
 
 use std::{
-    net::SocketAddr,
+    fmt::Display,
     sync::LazyLock,
     time::{Duration, SystemTime},
 };
 
+use http::HeaderValue;
 use serde_json::Value;
 use sse_core::{
-    Algorithm, Auth, AuthBuilder, Authorized, Grants, Key, Lifecycle, Refusal, RequestHead, Verifier,
-    VerifierBuilder,
+    Algorithm, Auth, AuthBuilder, Authorized, Grants, Key, Lifecycle, Refusal, Verifier, VerifierBuilder,
 };
 use tokio::time::Instant;
 
 static DATA: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../data/tokens.json")).unwrap());
 
-/// A request as an adapter shows it.
-#[derive(Default)]
-struct Head {
-    method: &'static str,
-    path: &'static str,
-    headers: Vec<(&'static str, Vec<u8>)>,
-    query: String,
+type Head = http::Request<()>;
+
+fn get() -> Head {
+    http::Request::get("/events").body(()).unwrap()
 }
 
-impl Head {
-    fn get() -> Self {
-        Self { method: "GET", path: "/events", ..Self::default() }
-    }
+fn bearer(token: &str) -> Head {
+    get().header("authorization", format!("Bearer {token}"))
+}
 
-    fn bearer(token: &str) -> Self {
-        Self::get().header("authorization", format!("Bearer {token}"))
-    }
+fn with_cookie(token: &str) -> Head {
+    get().header("cookie", format!("a=b; sse_token={token}; c=d"))
+}
 
-    fn cookie(token: &str) -> Self {
-        Self::get().header("cookie", format!("a=b; sse_token={token}; c=d"))
-    }
-
+/// A request is made as its builder makes it, and can be shown to several.
+trait Build {
     /// Another method and path.
-    fn at(mut self, method: &'static str, path: &'static str) -> Self {
-        (self.method, self.path) = (method, path);
+    fn at(self, method: &str, path: &str) -> Self;
+
+    /// One more field.
+    fn header(self, name: &'static str, value: impl Into<Vec<u8>>) -> Self;
+
+    /// Another query.
+    fn query(self, query: impl Display) -> Self;
+}
+
+impl Build for Head {
+    fn at(mut self, method: &str, path: &str) -> Self {
+        *self.method_mut() = method.parse().unwrap();
+        let query = self.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        *self.uri_mut() = format!("{path}{query}").parse().unwrap();
         self
     }
 
     fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
-        self.headers.push((name, value.into()));
+        self.headers_mut().append(name, HeaderValue::try_from(value.into()).unwrap());
         self
     }
 
-    fn query(mut self, query: impl Into<String>) -> Self {
-        self.query = query.into();
+    fn query(mut self, query: impl Display) -> Self {
+        *self.uri_mut() = format!("{}?{query}", self.uri().path()).parse().unwrap();
         self
-    }
-}
-
-impl RequestHead for Head {
-    fn method(&self) -> &str {
-        self.method
-    }
-
-    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_slice())
-    }
-
-    fn path(&self) -> &str {
-        self.path
-    }
-
-    fn query(&self) -> Option<&str> {
-        Some(&self.query)
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pages of other sites, and other hosts.
 
-use super::{Head, answer, authorize, builder, field, token};
+use super::{Build, answer, authorize, bearer, builder, field, get, token, with_cookie};
 
 const APP: &str = "https://app.example";
 
@@ -12,7 +12,7 @@ fn auth() -> sse_core::Auth {
 async fn a_cookie_counts_for_our_own_pages_alone() {
     let status = async |fields: &[(&'static str, &str)], cookie: bool| {
         let ada = token("ada");
-        let head = if cookie { Head::cookie(&ada) } else { Head::bearer(&ada) };
+        let head = if cookie { with_cookie(&ada) } else { bearer(&ada) };
         let head = head.header("host", "api.example");
         let head = fields.iter().fold(head, |head, (name, value)| head.header(name, *value));
         answer(&authorize(&auth(), &head).await).0
@@ -58,7 +58,7 @@ async fn what_changes_something_takes_the_same_origin() {
     let ada = token("ada");
     let (origin, site, mode) = ("origin", "sec-fetch-site", "sec-fetch-mode");
     let head = |method: &'static str, fields: &[(&'static str, &'static str)]| {
-        let head = Head::cookie(&ada).header("host", "api.example").at(method, "/notify");
+        let head = with_cookie(&ada).header("host", "api.example").at(method, "/notify");
         fields.iter().fold(head, |head, (name, value)| head.header(name, *value))
     };
     let neighbour = [(origin, "https://sister.example"), (site, "same-site"), (mode, "cors")];
@@ -90,7 +90,7 @@ async fn what_changes_something_takes_the_same_origin() {
 async fn only_listed_origins_read_the_answers() {
     let headers = async |origin: &str, good: bool| {
         let token = if good { token("ada") } else { "x".into() };
-        let answered = authorize(&auth(), &Head::bearer(&token).header("origin", origin)).await;
+        let answered = authorize(&auth(), &bearer(&token).header("origin", origin)).await;
         let pairs: Vec<(String, String)> = match &answered {
             Ok(client) => {
                 client.request().response_headers().map(|(name, value)| (name.into(), value.into())).collect()
@@ -116,7 +116,7 @@ async fn only_listed_origins_read_the_answers() {
 #[tokio::test]
 async fn streams_and_their_refusals_bear_the_same_fields() {
     let hub = sse_core::Hub::new();
-    let client = authorize(&auth(), &Head::bearer(&token("ada")).header("origin", APP)).await.unwrap();
+    let client = authorize(&auth(), &bearer(&token("ada")).header("origin", APP)).await.unwrap();
     let stream = hub.open(&client, "news").unwrap();
     let allow = ("access-control-allow-origin", APP);
     assert!(stream.headers().any(|(name, value)| (name, &*value) == allow));
@@ -129,7 +129,7 @@ async fn streams_and_their_refusals_bear_the_same_fields() {
 
 #[test]
 fn preflights_need_no_token() {
-    let asked = |origin: &str| auth().preflight(&Head::get().header("origin", origin));
+    let asked = |origin: &str| auth().preflight(&get().header("origin", origin));
     let yes = asked(APP);
     assert_eq!((yes.status(), yes.body()), (204, ""));
     assert_eq!(field(&yes, "access-control-allow-origin"), Some(APP));
@@ -145,7 +145,7 @@ fn preflights_need_no_token() {
 async fn other_hosts_are_misdirected() {
     let auth = builder().allowed_hosts(["localhost", "127.0.0.1:8080", "[::1]"]).build().unwrap();
     let status = async |host: &str| {
-        let head = Head::bearer(&token("ada")).header("host", host);
+        let head = bearer(&token("ada")).header("host", host);
         let answered = authorize(&auth, &head).await;
         answer(&answered).0
     };
@@ -157,6 +157,6 @@ async fn other_hosts_are_misdirected() {
     {
         assert_eq!(status(bad).await, 421, "{bad}");
     }
-    assert_eq!(answer(&authorize(&auth, &Head::bearer(&token("ada"))).await).0, 421);
-    assert_eq!(auth.preflight(&Head::get().header("host", "evil.test")).status(), 421);
+    assert_eq!(answer(&authorize(&auth, &bearer(&token("ada"))).await).0, 421);
+    assert_eq!(auth.preflight(&get().header("host", "evil.test")).status(), 421);
 }

@@ -15,7 +15,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use sse_core::{Auth, EventStream, Hub, Identity, Subscription, Topics};
 use tokio::time::{Instant, advance, sleep};
 
-use super::{Head, clock};
+use super::{clock, get};
 
 type Answer = Result<Option<Identity>, &'static str>;
 
@@ -62,7 +62,7 @@ fn still(topics: &'static [&'static str]) -> impl Fn() -> BoxFuture<'static, Ans
 type Stream = Pin<Box<EventStream<Subscription>>>;
 
 fn open(auth: &Auth, hub: &Hub) -> Stream {
-    let client = auth.admit(&Head::get(), hub.lifecycle(), ada(&["news", "team"])).unwrap();
+    let client = auth.admit(&get(), hub.lifecycle(), ada(&["news", "team"])).unwrap();
     Box::pin(hub.open(&client, client.granted_topics().unwrap()).unwrap())
 }
 
@@ -126,7 +126,7 @@ async fn a_denial_ends_the_stream_and_what_was_due_is_not_sent() {
     hub.publish("news", "secret").await.unwrap();
     assert_eq!(read(&mut stream).await, (vec![], true));
     // No revocation: it is the application's to say who is signed in.
-    assert!(auth.admit(&Head::get(), hub.lifecycle(), ada(&["news"])).is_ok());
+    assert!(auth.admit(&get(), hub.lifecycle(), ada(&["news"])).is_ok());
     // An answer for somebody else is one, too.
     oracle.answers(|| async { Ok(Some(Identity::new("bob").every_topic())) }.boxed());
     let mut stream = open(&auth, &hub);

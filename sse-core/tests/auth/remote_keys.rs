@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use sse_core::{Algorithm, Auth, FetchedKeys, Keys};
 
-use super::{DATA, Head, answer, authorize, field, text, verifier};
+use super::{Build, DATA, answer, authorize, bearer, field, text, verifier};
 
 /// What the issuer answers, and how often it was asked.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Issuer {
 }
 
 async fn status(auth: &Auth, kid: &str) -> u16 {
-    answer(&authorize(auth, &Head::bearer(&text(&format!("/rs_by_kid/{kid}")))).await).0
+    answer(&authorize(auth, &bearer(&text(&format!("/rs_by_kid/{kid}")))).await).0
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +77,7 @@ async fn ten_thousand_unknown_ids_cause_two_fetches() {
     let tokens: Vec<String> = (0..10_000).map(random_kid).collect();
     let answers = join_all(tokens.iter().map(|token| {
         let auth = &auth;
-        async move { answer(&authorize(auth, &Head::bearer(token)).await).0 }
+        async move { answer(&authorize(auth, &bearer(token)).await).0 }
     }))
     .await;
     assert!(answers.iter().all(|status| *status == 503), "they may be newer than the set");
@@ -85,7 +85,7 @@ async fn ten_thousand_unknown_ids_cause_two_fetches() {
     assert!(started.elapsed() < Duration::from_secs(1));
     // Nor one after the other.
     for n in 10_000..10_200 {
-        assert_eq!(answer(&authorize(&auth, &Head::bearer(&random_kid(n))).await).0, 503);
+        assert_eq!(answer(&authorize(&auth, &bearer(&random_kid(n))).await).0, 503);
     }
     assert!(issuer.asked() <= 2, "{}", issuer.asked());
     // Good ones are served meanwhile, and afterwards.
@@ -95,7 +95,7 @@ async fn ten_thousand_unknown_ids_cause_two_fetches() {
     let asked = issuer.asked();
     for case in DATA["cases"].as_array().unwrap() {
         if matches!(case["name"].as_str(), Some("kid is line break" | "kid is NUL" | "kid is empty")) {
-            let head = Head::bearer(case["token"].as_str().unwrap());
+            let head = bearer(case["token"].as_str().unwrap());
             assert_eq!(answer(&authorize(&auth, &head).await).0, 401);
         }
     }
@@ -104,7 +104,7 @@ async fn ten_thousand_unknown_ids_cause_two_fetches() {
     tokio::time::sleep(Duration::from_secs(31)).await;
     join_all((20_000..20_100).map(|n| {
         let auth = &auth;
-        async move { authorize(auth, &Head::bearer(&random_kid(n))).await.map(|_| ()) }
+        async move { authorize(auth, &bearer(&random_kid(n))).await.map(|_| ()) }
     }))
     .await;
     assert!(issuer.asked() <= 3, "{}", issuer.asked());
@@ -125,7 +125,7 @@ async fn a_new_key_is_found_by_its_id_and_nobody_is_sent_away_before() {
     let issuer = Issuer::with("mixed");
     let auth = issuer.auth();
     assert_eq!(status(&auth, "r").await, 200);
-    let late = Head::bearer(&text("/rs_by_kid/late"));
+    let late = bearer(&text("/rs_by_kid/late"));
     let asks = async || authorize(&auth, &late).await.map(|_| ()).map_err(|refusal| refusal.status());
     // The issuer signs with a key that its document does not have yet.
     let refused = authorize(&auth, &late).await.unwrap_err();
@@ -135,7 +135,7 @@ async fn a_new_key_is_found_by_its_id_and_nobody_is_sent_away_before() {
     issuer.set(Ok(DATA["late_set"].to_string().into()));
     // It is too early to ask again. An EventSource is told to come back.
     assert_eq!((asks().await, issuer.asked()), (Err(503), 2));
-    let browser = Head::bearer(&text("/rs_by_kid/late"));
+    let browser = bearer(&text("/rs_by_kid/late"));
     let browser = browser.header("accept", "text/event-stream").header("sec-fetch-mode", "cors");
     let soft = authorize(&auth, &browser).await.unwrap_err();
     assert_eq!((soft.status(), field(&soft, "content-type")), (200, Some("text/event-stream")));
@@ -143,7 +143,7 @@ async fn a_new_key_is_found_by_its_id_and_nobody_is_sent_away_before() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!((asks().await, issuer.asked()), (Ok(()), 3));
     // One that never comes is none in the end.
-    let never = Head::bearer(&text("/random_kids/0"));
+    let never = bearer(&text("/random_kids/0"));
     let asks = async || answer(&authorize(&auth, &never).await).0;
     let mut answers = Vec::new();
     for _ in 0..8 {
@@ -225,7 +225,7 @@ async fn the_last_good_set_stays_for_a_day() {
         }
         assert!(issuer.asked() > 20);
         tokio::time::sleep(Duration::from_secs(3700)).await;
-        let refused = authorize(&auth, &Head::bearer(&text("/rs_by_kid/r"))).await.unwrap_err();
+        let refused = authorize(&auth, &bearer(&text("/rs_by_kid/r"))).await.unwrap_err();
         assert_eq!(refused.status(), 503);
         assert!(field(&refused, "retry-after").is_some());
         assert_eq!(field(&refused, "www-authenticate"), None);

@@ -14,14 +14,14 @@ use futures_util::StreamExt;
 use sse_core::{Algorithm, Auth, EventStream, Grants, Hub, Key, Revocations, Subscription, Topic};
 use tokio::time::{Instant, timeout};
 
-use super::{Head, answer, auth, authorize, text, token, verifier};
+use super::{answer, auth, authorize, bearer, text, token, verifier};
 
 async fn status(auth: &Auth, name: &str) -> u16 {
-    answer(&authorize(auth, &Head::bearer(&token(name))).await).0
+    answer(&authorize(auth, &bearer(&token(name))).await).0
 }
 
 async fn open(hub: &Hub, auth: &Auth, name: &str) -> EventStream<Subscription> {
-    let client = auth.authorize(&Head::bearer(&token(name)), hub.lifecycle()).await.unwrap();
+    let client = auth.authorize(&bearer(&token(name)), hub.lifecycle()).await.unwrap();
     hub.open(&client, client.granted_topics().unwrap()).unwrap()
 }
 
@@ -34,7 +34,7 @@ async fn ends(stream: EventStream<Subscription>) -> bool {
 async fn signing_out_ends_one_token() {
     let (hub, auth) = (Hub::new(), auth());
     let (signed_out, other) = (open(&hub, &auth, "ada").await, open(&hub, &auth, "ada_again").await);
-    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
     assert_eq!(auth.revocations().revoke(&client), 1);
     assert!(ends(signed_out).await);
     assert!(!ends(other).await);
@@ -43,7 +43,7 @@ async fn signing_out_ends_one_token() {
     assert_eq!(status(&auth, "ada_again").await, 200);
 
     // A token without an id is revoked all the same.
-    let client = authorize(&auth, &Head::bearer(&token("ada_without_iat"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&token("ada_without_iat"))).await.unwrap();
     assert_eq!(auth.revocations().revoke(&client), 0);
     assert_eq!(status(&auth, "ada_without_iat").await, 401);
     assert_eq!(auth.revocations().revoke_token_id("ada-2"), 0);
@@ -91,7 +91,7 @@ async fn a_subject_can_sign_in_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_can_be_taken_from_everybody() {
     let (hub, auth) = (Hub::new(), auth());
-    let client = authorize(&auth, &Head::bearer(&token("ada"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
     let with = hub.open(&client, ["news", "user/ada"]).unwrap();
     let without = hub.open(&client, "user/ada").unwrap();
     let news = Topic::new("news").unwrap();
@@ -101,11 +101,11 @@ async fn a_topic_can_be_taken_from_everybody() {
     assert!(!ends(without).await);
     assert!(!client.allows(&news));
     assert_eq!(hub.open(&client, "news").unwrap_err().status(), 403);
-    let eve = authorize(&auth, &Head::bearer(&token("eve"))).await.unwrap();
+    let eve = authorize(&auth, &bearer(&token("eve"))).await.unwrap();
     assert_eq!(hub.open(&eve, ["news", "user/eve"]).unwrap_err().status(), 403);
     assert!(hub.open(&eve, "user/eve").is_ok());
     // A token issued since then.
-    let later = authorize(&auth, &Head::bearer(&token("ada_later"))).await.unwrap();
+    let later = authorize(&auth, &bearer(&token("ada_later"))).await.unwrap();
     assert!(hub.open(&later, "news").is_ok());
 }
 
@@ -163,14 +163,14 @@ async fn another_signature_of_the_same_token_is_the_same_token() {
         let verifier = verifier().algorithms([Algorithm::ES256]).keys(Key::pem(text("/pem/p256")).unwrap());
         Auth::builder(verifier.build().unwrap()).grants(Grants::claim("topics")).build().unwrap()
     };
-    let status = async |auth: &Auth, token: &str| answer(&authorize(auth, &Head::bearer(token)).await).0;
+    let status = async |auth: &Auth, token: &str| answer(&authorize(auth, &bearer(token)).await).0;
     let other = flipped(token);
     assert_ne!(token, other);
     assert_eq!(token, flipped(&other));
 
     // By the token, and by the subject within the second that it was issued in.
     let auth = auth();
-    let client = authorize(&auth, &Head::bearer(token)).await.unwrap();
+    let client = authorize(&auth, &bearer(token)).await.unwrap();
     assert_eq!(client.claims().unwrap().token_id(), None);
     assert_eq!(status(&auth, &other).await, 200);
     auth.revocations().revoke(&client);

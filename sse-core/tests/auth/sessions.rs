@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use sse_core::{Auth, Authorized, EventStream, Hub, Identity, Refusal, Subscription};
 use tokio::time::timeout;
 
-use super::{Head, clock};
+use super::{Build, bearer, clock, get};
 
 fn auth() -> Auth {
     Auth::sessions().clock(clock()).build().unwrap()
@@ -18,7 +18,7 @@ fn ada(session: &str) -> Identity {
 }
 
 fn admit(auth: &Auth, hub: &Hub, identity: Identity) -> Result<Authorized<Identity>, Refusal> {
-    auth.admit(&Head::get(), hub.lifecycle(), identity)
+    auth.admit(&get(), hub.lifecycle(), identity)
 }
 
 fn open(auth: &Auth, hub: &Hub, identity: Identity) -> Pin<Box<EventStream<Subscription>>> {
@@ -130,7 +130,7 @@ async fn what_is_ended_may_come_back() {
 async fn another_sites_page_is_turned_away_before_anybody_is_asked() {
     let (auth, hub) = (auth(), Hub::new());
     let from = |site: &'static str, mode: &'static str| {
-        Head::get().header("sec-fetch-site", site).header("sec-fetch-mode", mode)
+        get().header("sec-fetch-site", site).header("sec-fetch-mode", mode)
     };
     for (head, status) in [
         (from("same-origin", "cors"), None),
@@ -156,7 +156,7 @@ async fn another_sites_page_is_turned_away_before_anybody_is_asked() {
 #[tokio::test]
 async fn without_a_verifier_no_token_opens_anything() {
     let (auth, hub) = (auth(), Hub::new());
-    let head = Head::bearer(&super::token("ada"));
+    let head = bearer(&super::token("ada"));
     assert_eq!(auth.authorize(&head, hub.lifecycle()).await.unwrap_err().status(), 401);
 }
 
@@ -174,7 +174,7 @@ async fn a_tokens_session_is_revoked_by_its_id() {
         let key = EncodingKey::from_secret(super::text("/secret").as_bytes());
         encode(&Header::default(), &claims, &key).unwrap()
     };
-    let authorize = async |sid: &str| auth.authorize(&Head::bearer(&token(sid)), hub.lifecycle()).await;
+    let authorize = async |sid: &str| auth.authorize(&bearer(&token(sid)), hub.lifecycle()).await;
     let client = authorize("a").await.unwrap();
     let mut stream = Box::pin(hub.open(&client, "news").unwrap());
     assert_eq!(auth.revocations().revoke_session("a"), 1);

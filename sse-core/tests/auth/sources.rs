@@ -1,6 +1,6 @@
 //! Where a token may stand.
 
-use super::{Head, answer, auth, authorize, builder, token};
+use super::{Build, Head, answer, auth, authorize, bearer, builder, get, token, with_cookie};
 
 const INVALID_REQUEST: (u16, &str) = (400, "Bearer error=\"invalid_request\"");
 const INVALID_TOKEN: (u16, &str) = (401, "Bearer error=\"invalid_token\"");
@@ -9,16 +9,16 @@ const INVALID_TOKEN: (u16, &str) = (401, "Bearer error=\"invalid_token\"");
 async fn the_first_that_is_there_decides() {
     let (ada, eve) = (token("ada"), token("eve"));
     let subject = async |head: &Head| authorize(&auth(), head).await.unwrap().subject().to_owned();
-    assert_eq!(subject(&Head::bearer(&ada)).await, "ada");
-    assert_eq!(subject(&Head::cookie(&ada)).await, "ada");
-    assert_eq!(subject(&Head::cookie(&eve).header("authorization", format!("bEARER  {ada}"))).await, "ada");
+    assert_eq!(subject(&bearer(&ada)).await, "ada");
+    assert_eq!(subject(&with_cookie(&ada)).await, "ada");
+    assert_eq!(subject(&with_cookie(&eve).header("authorization", format!("bEARER  {ada}"))).await, "ada");
     // Another scheme is none of ours.
-    assert_eq!(subject(&Head::cookie(&eve).header("authorization", "Basic YTpi")).await, "eve");
+    assert_eq!(subject(&with_cookie(&eve).header("authorization", "Basic YTpi")).await, "eve");
     // HTTP/2 may split the cookies.
-    let split = Head::get().header("cookie", "a=b").header("cookie", format!("sse_token={ada}"));
+    let split = get().header("cookie", "a=b").header("cookie", format!("sse_token={ada}"));
     assert_eq!(subject(&split).await, "ada");
 
-    let bad_header = Head::cookie(&ada).header("authorization", "Bearer abc");
+    let bad_header = with_cookie(&ada).header("authorization", "Bearer abc");
     assert_eq!(answer(&authorize(&auth(), &bad_header).await), INVALID_TOKEN);
 }
 
@@ -27,24 +27,24 @@ async fn requests_that_cannot_be_read() {
     let ada = token("ada");
     let long = "x".repeat((8 << 10) + 1);
     for head in [
-        Head::bearer(&ada).header("authorization", format!("Bearer {ada}")),
-        Head::bearer(&ada).header("authorization", "Basic YTpi"),
-        Head::bearer(&ada).query(format!("access_token={ada}")),
-        Head::bearer(""),
-        Head::bearer("a b"),
-        Head::bearer("a,b"),
-        Head::get().header("authorization", format!("Bearer\t{ada}")),
-        Head::cookie(&ada).header("authorization", format!("Bearer\t{ada}")),
-        Head::get().header("authorization", b"Bearer \xff".as_slice()),
-        Head::get().header("authorization", "Bearer"),
-        Head::bearer(&long),
-        Head::cookie(&long),
-        Head::cookie(&ada).header("cookie", (0..20).map(|n| format!("sse_token={n}; ")).collect::<String>()),
-        Head::get().query("access_token=a&access_token=b"),
-        Head::get().query("access_token=%ff"),
+        bearer(&ada).header("authorization", format!("Bearer {ada}")),
+        bearer(&ada).header("authorization", "Basic YTpi"),
+        bearer(&ada).query(format!("access_token={ada}")),
+        bearer(""),
+        bearer("a b"),
+        bearer("a,b"),
+        get().header("authorization", format!("Bearer\t{ada}")),
+        with_cookie(&ada).header("authorization", format!("Bearer\t{ada}")),
+        get().header("authorization", b"Bearer \xff".as_slice()),
+        get().header("authorization", "Bearer"),
+        bearer(&long),
+        with_cookie(&long),
+        with_cookie(&ada).header("cookie", (0..20).map(|n| format!("sse_token={n}; ")).collect::<String>()),
+        get().query("access_token=a&access_token=b"),
+        get().query("access_token=%ff"),
     ] {
         let answered = authorize(&auth(), &head).await;
-        assert_eq!(answer(&answered), INVALID_REQUEST, "{:?} {:?}", head.headers, head.query);
+        assert_eq!(answer(&answered), INVALID_REQUEST, "{head:?}");
     }
 }
 
@@ -52,32 +52,32 @@ async fn requests_that_cannot_be_read() {
 async fn without_a_token_one_is_asked_for() {
     let ada = token("ada");
     for head in [
-        Head::get(),
-        Head::get().header("authorization", "Basic YTpi"),
-        Head::get().header("authorization", "Bearerx"),
-        Head::cookie(""),
-        Head::get().header("cookie", format!("xsse_token={ada}; sse_tokenx={ada}; sse_token")),
+        get(),
+        get().header("authorization", "Basic YTpi"),
+        get().header("authorization", "Bearerx"),
+        with_cookie(""),
+        get().header("cookie", format!("xsse_token={ada}; sse_tokenx={ada}; sse_token")),
         // Neither is turned on.
-        Head::get().query(format!("access_token={ada}")),
-        Head::get().query("ticket=0123456789abcdef0123456789abcdef"),
+        get().query(format!("access_token={ada}")),
+        get().query("ticket=0123456789abcdef0123456789abcdef"),
     ] {
-        assert_eq!(answer(&authorize(&auth(), &head).await), (401, "Bearer"), "{:?}", head.headers);
+        assert_eq!(answer(&authorize(&auth(), &head).await), (401, "Bearer"), "{head:?}");
     }
     let no_cookie = builder().no_cookie().build().unwrap();
-    assert_eq!(answer(&authorize(&no_cookie, &Head::cookie(&ada)).await), (401, "Bearer"));
+    assert_eq!(answer(&authorize(&no_cookie, &with_cookie(&ada)).await), (401, "Bearer"));
 }
 
 #[tokio::test]
 async fn a_token_in_the_query_must_be_allowed() {
     let auth = builder().allow_query_token().build().unwrap();
-    let head = Head::get().query(format!("x=1&access_token={}", token("ada")));
+    let head = get().query(format!("x=1&access_token={}", token("ada")));
     assert_eq!(authorize(&auth, &head).await.unwrap().subject(), "ada");
 }
 
 #[tokio::test]
 async fn a_cookie_of_a_neighbour_locks_nobody_out() {
     let (ada, again, eve) = (token("ada"), token("ada_again"), token("eve"));
-    let answered = async |cookies: &str| authorize(&auth(), &Head::get().header("cookie", cookies)).await;
+    let answered = async |cookies: &str| authorize(&auth(), &get().header("cookie", cookies)).await;
     for cookies in [
         format!("sse_token=x; sse_token={ada}"),
         format!("sse_token={ada}; sse_token=a.b.c"),

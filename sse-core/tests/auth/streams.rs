@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use sse_core::{Auth, Event, EventStream, Hub, Lifecycle, Start, Subscription, Topic};
 use tokio::time::{Instant, timeout};
 
-use super::{Head, answer, auth, authorize, builder, token};
+use super::{Build, Head, answer, auth, authorize, bearer, builder, token};
 
 async fn open(hub: &Hub, auth: &Auth, head: &Head) -> EventStream<Subscription> {
     let client = auth.authorize(head, hub.lifecycle()).await.unwrap();
@@ -23,7 +23,7 @@ async fn rest(stream: EventStream<Subscription>) -> (String, Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_with_its_token_and_nothing_comes_after() {
     let (hub, auth) = (Hub::new(), auth());
-    let stream = open(&hub, &auth, &Head::bearer(&token("ada_short"))).await;
+    let stream = open(&hub, &auth, &bearer(&token("ada_short"))).await;
     let publisher = hub.clone();
     let publishing = tokio::spawn(async move {
         for n in 0..100 {
@@ -41,7 +41,7 @@ async fn a_stream_ends_with_its_token_and_nothing_comes_after() {
     assert_eq!(hub.stats().subscribers, 0);
     assert_eq!(hub.lifecycle().streams(), 0);
     // The same leeway: the token is refused by then.
-    assert_eq!(answer(&authorize(&auth, &Head::bearer(&token("ada_short"))).await).0, 401);
+    assert_eq!(answer(&authorize(&auth, &bearer(&token("ada_short"))).await).0, 401);
     publishing.abort();
 }
 
@@ -49,7 +49,7 @@ async fn a_stream_ends_with_its_token_and_nothing_comes_after() {
 async fn a_quiet_stream_ends_too_and_tells_before() {
     let hub = Hub::new();
     let auth = builder().expiry_notice(Duration::from_secs(20)).build().unwrap();
-    let (text, after) = rest(open(&hub, &auth, &Head::bearer(&token("ada_short"))).await).await;
+    let (text, after) = rest(open(&hub, &auth, &bearer(&token("ada_short"))).await).await;
     assert!(after >= Duration::from_secs(32) && after <= Duration::from_secs(34), "{after:?}");
     assert_eq!(text.matches("event: sse-auth\n").count(), 1, "{text}");
     let left: u64 =
@@ -58,10 +58,10 @@ async fn a_quiet_stream_ends_too_and_tells_before() {
     assert!(text.find("sse-position").unwrap() < text.find("sse-auth").unwrap());
 
     // Without it there is no such event, and a notice longer than the token comes right after the opening.
-    let (text, _) = rest(open(&hub, &super::auth(), &Head::bearer(&token("ada_short"))).await).await;
+    let (text, _) = rest(open(&hub, &super::auth(), &bearer(&token("ada_short"))).await).await;
     assert!(!text.contains("sse-auth"));
     let auth = builder().expiry_notice(Duration::from_secs(3600)).build().unwrap();
-    let (text, _) = rest(open(&hub, &auth, &Head::bearer(&token("ada_short"))).await).await;
+    let (text, _) = rest(open(&hub, &auth, &bearer(&token("ada_short"))).await).await;
     assert_eq!(text.matches("event: sse-auth\n").count(), 1, "{text}");
     assert!(text.find("sse-position").unwrap() < text.find("sse-auth").unwrap());
 }
@@ -70,13 +70,13 @@ async fn a_quiet_stream_ends_too_and_tells_before() {
 async fn an_own_stream_ends_with_its_token_and_by_revocation() {
     let auth = auth();
     let lifecycle = Lifecycle::new();
-    let client = auth.authorize(&Head::bearer(&token("ada_short")), &lifecycle).await.unwrap();
+    let client = auth.authorize(&bearer(&token("ada_short")), &lifecycle).await.unwrap();
     let stream = EventStream::open(&client, futures_util::stream::pending::<Event>()).unwrap();
     let started = Instant::now();
     assert_eq!(stream.collect::<Vec<_>>().await.len(), 2 + 2, "the opening, two keep-alives, the farewell");
     assert!(started.elapsed() <= Duration::from_secs(34));
 
-    let client = auth.authorize(&Head::bearer(&token("ada")), &lifecycle).await.unwrap();
+    let client = auth.authorize(&bearer(&token("ada")), &lifecycle).await.unwrap();
     let mut stream = pin!(EventStream::open(&client, futures_util::stream::pending::<Event>()).unwrap());
     stream.next().await.unwrap();
     let waiting = Instant::now();
@@ -105,7 +105,7 @@ async fn a_wall_clock_that_jumps_ends_a_stream_at_its_next_wake() {
     let auth =
         Auth::builder(verifier.build().unwrap()).grants(sse_core::Grants::claim("topics")).build().unwrap();
     let hub = Hub::new();
-    let mut stream = pin!(open(&hub, &auth, &Head::bearer(&token("ada"))).await);
+    let mut stream = pin!(open(&hub, &auth, &bearer(&token("ada"))).await);
     stream.next().await.unwrap();
     JUMP.store(3600, Ordering::SeqCst);
     let started = Instant::now();
@@ -123,7 +123,7 @@ async fn who_lost_a_topic_gets_nothing_of_it_replayed() {
     publish("user/ada", "private").await;
     publish("news", "two").await;
     let resume = async |token: String| {
-        let head = Head::bearer(&token).header("last-event-id", start.to_string());
+        let head = bearer(&token).header("last-event-id", start.to_string());
         let mut stream = pin!(open(&hub, &auth, &head).await);
         String::from_utf8(stream.next().await.unwrap().to_vec()).unwrap()
     };
@@ -133,19 +133,19 @@ async fn who_lost_a_topic_gets_nothing_of_it_replayed() {
     assert!(after.contains("data: one\n") && after.contains("data: two\n"), "{after}");
     assert!(!after.contains("private"), "{after}");
     // And asking for it by name opens nothing at all.
-    let client = authorize(&auth, &Head::bearer(&super::text("/grants/news_only"))).await.unwrap();
+    let client = authorize(&auth, &bearer(&super::text("/grants/news_only"))).await.unwrap();
     assert_eq!(hub.open(&client, ["news", "user/ada"]).unwrap_err().status(), 403);
 }
 
 #[tokio::test]
 async fn a_head_holds_nothing_and_a_dropped_stream_leaves_the_list() {
     let (hub, auth) = (Hub::new(), auth());
-    let head = Head { method: "HEAD", ..Head::bearer(&token("ada")) };
+    let head = bearer(&token("ada")).at("HEAD", "/events");
     let _held = open(&hub, &auth, &head).await;
     assert_eq!(auth.revocations().revoke_topic(&Topic::new("news").unwrap()), 0);
     let auth = super::auth();
-    drop(open(&hub, &auth, &Head::bearer(&token("ada"))).await);
-    let _held = open(&hub, &auth, &Head::bearer(&token("ada"))).await;
+    drop(open(&hub, &auth, &bearer(&token("ada"))).await);
+    let _held = open(&hub, &auth, &bearer(&token("ada"))).await;
     assert_eq!(auth.revocations().revoke_subject("ada"), 1);
     // A subscription without a request is the application's own.
     drop(hub.subscribe("user/eve", Start::Now));
@@ -155,7 +155,7 @@ async fn a_head_holds_nothing_and_a_dropped_stream_leaves_the_list() {
 async fn a_stopping_server_tells_an_allowed_origin() {
     let auth = builder().allowed_origins(["https://app.example"]).build().unwrap();
     let hub = Hub::new();
-    let head = Head::bearer(&token("ada")).header("origin", "https://app.example");
+    let head = bearer(&token("ada")).header("origin", "https://app.example");
     let client = auth.authorize(&head, hub.lifecycle()).await.unwrap();
     hub.lifecycle().stop();
     let refusal = hub.open(&client, "news").unwrap_err();

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use sse_core::{Algorithm, Auth, ConfigError, Key, KeyError, Keys, Tickets, Verifier};
 
-use super::{DATA, Head, answer, authorize, text};
+use super::{DATA, answer, authorize, bearer, text};
 
 fn algorithm(name: &Value) -> Algorithm {
     use Algorithm::*;
@@ -58,7 +58,7 @@ async fn run(data: &Value) -> usize {
             verifier = verifier.access_token_profile();
         }
         let auth = Auth::builder(verifier.build().unwrap()).build().unwrap();
-        let answered = authorize(&auth, &Head::bearer(case["token"].as_str().unwrap())).await;
+        let answered = authorize(&auth, &bearer(case["token"].as_str().unwrap())).await;
         let expected = match case["expect"].as_u64().unwrap() {
             200 => (200, ""),
             400 => (400, "Bearer error=\"invalid_request\""),

@@ -1,48 +1,18 @@
 //! The plainest requests for a stream.
 #![allow(dead_code, reason = "each test needs one of them")]
 
-use std::net::SocketAddr;
-
-use sse_core::RequestHead;
+use http::Request;
 
 /// Without anything.
-pub(crate) struct Get;
-
-/// With this `Last-Event-ID`, if any.
-pub(crate) struct Resume(pub(crate) Option<String>);
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        std::iter::empty()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
+pub(crate) fn get() -> Request<()> {
+    Request::new(())
 }
 
-impl RequestHead for Resume {
-    fn method(&self) -> &'static str {
-        Get.method()
-    }
-
-    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.as_deref().filter(|_| name == "last-event-id").map(str::as_bytes).into_iter()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
+/// With this `Last-Event-ID`, if any.
+pub(crate) fn resume(id: Option<&str>) -> Request<()> {
+    let mut request = get();
+    request
+        .headers_mut()
+        .extend(id.map(|id| (http::header::HeaderName::from_static("last-event-id"), id.parse().unwrap())));
+    request
 }

@@ -32,7 +32,7 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use get::Resume;
+use get::resume;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
@@ -86,7 +86,7 @@ impl Client {
     }
 
     fn open_with(hub: &Hub, topics: &[&str], last: Option<&str>, options: StreamOptions) -> Self {
-        let request = Request::new(&Resume(last.map(str::to_owned)), hub.lifecycle());
+        let request = Request::new(&resume(last), hub.lifecycle());
         Self::reading(hub.open_with(&request, topics, options).unwrap(), last)
     }
 

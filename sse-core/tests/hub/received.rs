@@ -89,7 +89,7 @@ fn even(event: &Received) -> Option<Event> {
 }
 
 fn filtered(hub: &Hub, last: Option<&str>, options: StreamOptions) -> Client<impl Source + use<>> {
-    let request = Request::new(&Resume(last.map(str::to_owned)), hub.lifecycle());
+    let request = Request::new(&resume(last), hub.lifecycle());
     Client::reading(hub.open_with(&request, "a", options).unwrap().filter_map(even), last)
 }
 
@@ -168,7 +168,7 @@ async fn a_filter_that_leaves_everything_out_lets_others_have_their_turn() {
 #[tokio::test]
 async fn a_filter_may_give_frames_texts_and_errors() {
     let hub = builder().build();
-    let request = Request::new(&Resume(None), hub.lifecycle());
+    let request = Request::new(&resume(None), hub.lifecycle());
     let open = || hub.open(&request, "a").unwrap();
     let as_is = |event: &Received| Some(event.frame().clone());
     let mut client = Client::reading(open().filter_map(as_is), None);
@@ -210,7 +210,7 @@ async fn a_filtered_stream_owes_what_is_due_when_the_server_stops() {
 async fn a_subscription_that_was_opened_by_hand_is_one_of_the_streams() {
     let hub = builder().build();
     publish(&hub, &["a"], "1");
-    let request = Request::new(&Resume(None), Hub::new().lifecycle());
+    let request = Request::new(&resume(None), Hub::new().lifecycle());
     let subscription = hub.subscribe("a", Start::Oldest).unwrap();
     let mut client = Client::reading(EventStream::open(&request, subscription).unwrap(), None);
     assert_eq!(client.said(), ["1"]);

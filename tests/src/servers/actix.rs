@@ -9,6 +9,7 @@ use actix_web::{
     middleware::Compress,
     web,
 };
+use model::{Question, anthropic, openai};
 use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,46 @@ async fn own(
     name: web::Path<String>,
 ) -> Result<impl Responder, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options.clone())?))
+}
+
+async fn with(
+    request: SseRequest,
+    app: web::Data<App>,
+    name: web::Path<String>,
+) -> Result<impl Responder, Error> {
+    Ok(Sse(app.with(&request, &name)?))
+}
+
+async fn filtered(
+    request: SseRequest,
+    app: web::Data<App>,
+    name: web::Path<String>,
+) -> Result<impl Responder, Error> {
+    Ok(Sse(app.filtered(&request, name.into_inner())?))
+}
+
+async fn posted(
+    request: SseRequest,
+    hub: web::Data<Hub>,
+    topics: web::Json<Vec<String>>,
+) -> Result<impl Responder, Error> {
+    request.subscribe(&hub, topics.into_inner())
+}
+
+async fn completions(
+    request: SseRequest,
+    question: web::Json<Question>,
+    hub: web::Data<Hub>,
+) -> Result<impl Responder, Error> {
+    request.stream_with(openai::completion(&question, hub.lifecycle()), openai::options())
+}
+
+async fn messages(
+    request: SseRequest,
+    question: web::Json<Question>,
+    hub: web::Data<Hub>,
+) -> Result<impl Responder, Error> {
+    request.stream_with(anthropic::message(&question, hub.lifecycle()), anthropic::options())
 }
 
 async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder, Error> {
@@ -61,6 +102,11 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                         web::resource("/events").route(web::get().to(events)).route(web::head().to(events)),
                     )
                     .route("/own/{name}", web::get().to(own))
+                    .route("/with/{name}", web::get().to(with))
+                    .route("/for/{name}", web::get().to(filtered))
+                    .route("/posted", web::post().to(posted))
+                    .route("/v1/chat/completions", web::post().to(completions))
+                    .route("/v1/messages", web::post().to(messages))
                     .route("/once", web::get().to(once))
                     .service(
                         web::resource("/private")

@@ -5,6 +5,7 @@ mod rocket;
 mod warp;
 
 use std::{
+    collections::HashMap,
     fmt,
     net::SocketAddr,
     pin::Pin,
@@ -16,7 +17,8 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use sse_core::{Auth, Event, EventStream, Hub, Refusal, Request, StreamOptions};
+use serde_json::Value;
+use sse_core::{Auth, Event, EventStream, Hub, Refusal, Request, Source, StreamOptions, Subscription};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::tokens;
@@ -24,7 +26,8 @@ use crate::tokens;
 /// A stream of the application's own, by name.
 pub type OwnStream = Pin<Box<dyn Stream<Item = Result<Event, String>> + Send>>;
 
-/// What a server serves: `/events` from the hub, `/own/{name}` from the application, `/blank` for browsers.
+/// What a server serves: `/events` from the hub, `/own/{name}` from the application, `/blank` for browsers; and the
+/// model of the `chat` examples, at the paths of two vendors.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Behind `/events`.
@@ -33,6 +36,8 @@ pub struct App {
     pub own: fn(&str) -> OwnStream,
     /// For `/own/{name}`.
     pub options: StreamOptions,
+    /// For `/with/{name}`, which is `/events` but for these.
+    pub endpoints: HashMap<&'static str, StreamOptions>,
     /// Before `/private`, which is `/events` for those with a token, and `/ticket`.
     pub auth: Auth,
     /// How often `/once` was asked for.
@@ -46,9 +51,25 @@ impl App {
             hub,
             own: |_| Box::pin(stream::empty()),
             options: StreamOptions::new(),
+            endpoints: HashMap::new(),
             auth: tokens::auth().build().expect("rules"),
             asked: Arc::default(),
         }
+    }
+
+    /// `/with/{name}`: the hub's streams as one endpoint has them.
+    fn with(&self, request: &Request, name: &str) -> Result<EventStream<Subscription>, Refusal> {
+        let options = self.endpoints.get(name).cloned().ok_or_else(|| Refusal::not_found("No endpoint."))?;
+        self.hub.open_with(request, request.any_topics("news")?, options)
+    }
+
+    /// `/for/{name}`: of all that is said, what is said to one, without to whom.
+    fn filtered(&self, request: &Request, name: String) -> Result<EventStream<impl Source + use<>>, Refusal> {
+        let stream = self.hub.open(request, request.any_topics("news")?)?;
+        Ok(stream.filter_map(move |event| {
+            let said: Value = event.json().ok()?;
+            (said["to"] == "all" || said["to"] == *name).then(|| Event::json(&said["text"]))
+        }))
     }
 
     /// `/once`: a stream of one event, and for those who have it, no other.

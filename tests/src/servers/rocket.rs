@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Mutex};
 
 use futures_util::Stream;
-use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes};
+use model::{Question, anthropic, openai};
+use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes, serde::json::Json};
 use sse_core::Event;
-use sse_rocket::{Authorized, Error, EventStream, Hub, Sse, SseRequest, TrustedOrigin};
+use sse_rocket::{Authorized, Error, EventStream, Hub, Source, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
 use super::{App, OwnStream};
@@ -22,6 +23,39 @@ fn own(
     name: &str,
 ) -> Result<Sse<impl Stream<Item = Result<Event, String>> + use<>>, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(name), app.options.clone())?))
+}
+
+#[get("/with/<name>")]
+fn with(request: SseRequest, app: &State<App>, name: &str) -> Result<Sse, Error> {
+    Ok(Sse(app.with(&request, name)?))
+}
+
+#[get("/for/<name>")]
+fn filtered(request: SseRequest, app: &State<App>, name: String) -> Result<Sse<impl Source + use<>>, Error> {
+    Ok(Sse(app.filtered(&request, name)?))
+}
+
+#[post("/posted", data = "<topics>")]
+fn posted(request: SseRequest, hub: &State<Hub>, topics: Json<Vec<String>>) -> Result<Sse, Error> {
+    request.subscribe(hub, topics.into_inner())
+}
+
+#[post("/v1/chat/completions", data = "<question>")]
+fn completions(
+    request: SseRequest,
+    question: Json<Question>,
+    hub: &State<Hub>,
+) -> Result<Sse<impl Source + use<>>, Error> {
+    request.stream_with(openai::completion(&question, hub.lifecycle()), openai::options())
+}
+
+#[post("/v1/messages", data = "<question>")]
+fn messages(
+    request: SseRequest,
+    question: Json<Question>,
+    hub: &State<Hub>,
+) -> Result<Sse<impl Source + use<>>, Error> {
+    request.stream_with(anthropic::message(&question, hub.lifecycle()), anthropic::options())
 }
 
 #[get("/once")]
@@ -69,6 +103,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .merge(("log_level", "off"))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
+    let streams = routes![events, own, with, filtered, posted, completions, messages, once];
     let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&app.hub))
         .attach(sse_rocket::with_auth(&app.auth))
@@ -79,7 +114,8 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
-        .mount("/", routes![events, own, once, private, ticket, whoami, change, login, blank]);
+        .mount("/", streams)
+        .mount("/", routes![private, ticket, whoami, change, login, blank]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use model::{Question, anthropic, openai};
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::{net::TcpSocket, sync::oneshot};
 use warp::{Filter, Reply, compression, filters::BoxedFilter, reply::Response};
@@ -14,6 +15,26 @@ fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
 
 fn own(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
     Ok(Sse(EventStream::open_with(&request, (app.own)(&name), app.options)?))
+}
+
+fn with(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
+    Ok(Sse(app.with(&request, &name)?))
+}
+
+fn filtered(name: String, request: SseRequest, app: App) -> Result<impl Reply, Error> {
+    Ok(Sse(app.filtered(&request, name)?))
+}
+
+fn posted(request: SseRequest, topics: Vec<String>, app: App) -> Result<impl Reply, Error> {
+    request.subscribe(&app.hub, topics)
+}
+
+fn completions(request: SseRequest, question: Question, app: App) -> Result<impl Reply, Error> {
+    request.stream_with(openai::completion(&question, app.hub.lifecycle()), openai::options())
+}
+
+fn messages(request: SseRequest, question: Question, app: App) -> Result<impl Reply, Error> {
+    request.stream_with(anthropic::message(&question, app.hub.lifecycle()), anthropic::options())
 }
 
 fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
@@ -56,10 +77,26 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         response.headers_mut().remove("content-encoding");
         response
     });
+    let named = warp::get().and(request.clone()).and(with_app.clone());
+    let question = warp::post().and(request.clone()).and(warp::body::json()).and(with_app.clone());
+    let posts = warp::path!("v1" / "chat" / "completions")
+        .and(question.clone())
+        .map(completions)
+        .or(warp::path!("v1" / "messages").and(question).map(messages))
+        .or(warp::path!("posted")
+            .and(warp::post())
+            .and(request.clone())
+            .and(warp::body::json())
+            .and(with_app.clone())
+            .map(posted))
+        .boxed();
     let routes = encoded(&stream)
         .or(warp::path("bare").and(encoded(&bare.boxed())))
         .or(stream)
-        .or(warp::path!("own" / String).and(warp::get()).and(request.clone()).and(with_app.clone()).map(own))
+        .or(posts)
+        .or(warp::path!("own" / String).and(named.clone()).map(own))
+        .or(warp::path!("with" / String).and(named.clone()).map(with))
+        .or(warp::path!("for" / String).and(named).map(filtered))
         .or(warp::path!("once").and(warp::get()).and(request).and(with_app).map(once))
         .or(warp::path!("private").and(read).and(client.clone()).and(hub).map(private))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))

@@ -1,9 +1,9 @@
 //! How streams end.
 
-use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_stream::stream;
-use sse_core::{Event, Hub, Request, RequestHead, StreamOptions};
+use sse_core::{Event, Hub, Request, StreamOptions};
 use sse_tests::{
     clients::{self, Client},
     http::{self, without_jitter},
@@ -25,27 +25,6 @@ fn own(name: &str) -> OwnStream {
         "endless" => Box::pin(futures_util::stream::repeat_with(|| Ok(Event::new("again")))),
         "silent" => Box::pin(futures_util::stream::pending()),
         other => panic!("no stream {other}"),
-    }
-}
-
-/// A request without anything.
-struct Get;
-
-impl RequestHead for Get {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-
-    fn headers<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        std::iter::empty()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
     }
 }
 
@@ -83,7 +62,8 @@ pub(crate) async fn stopping_ends_every_stream_cleanly(framework: Framework) {
 pub(crate) async fn while_stopping_clients_are_told_to_come_back(framework: Framework) {
     let server = framework.serve(app(Hub::new())).await;
     // A stream that nobody polls keeps the server up while it stops, as that of a client that does not read.
-    let _stalled = server.hub.open(&Request::new(&Get, server.hub.lifecycle()), "news").unwrap();
+    let _stalled =
+        server.hub.open(&Request::new(&::http::Request::new(()), server.hub.lifecycle()), "news").unwrap();
     server.hub.lifecycle().stop();
     assert_eq!(server.hub.lifecycle().streams(), 1);
 

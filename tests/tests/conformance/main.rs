@@ -6,6 +6,7 @@ mod auth;
 mod encoders;
 mod ends;
 mod only;
+mod options;
 mod resume;
 mod slow;
 mod wire;
@@ -55,6 +56,14 @@ conformance! {
         a_quiet_client_is_told_its_position
         a_capped_replay_goes_on_after_reconnects
         cut_anywhere_nothing_is_lost_or_repeated;
+    options:
+        each_endpoint_begins_where_it_says
+        a_named_event_keeps_a_stream_alive
+        without_keep_alive_nothing_is_sent_and_who_leaves_is_noticed
+        the_head_comes_at_once_without_a_word
+        each_endpoint_has_its_own_caps_and_gaps
+        each_client_sees_what_it_may
+        a_post_names_its_topics_in_the_body;
     slow:
         a_client_that_stops_reading_costs_the_log_and_no_more;
     auth:

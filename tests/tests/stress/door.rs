@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::{Stream as _, task::AtomicWaker};
-use sse_core::{EventStream, Hub, Request, RequestHead, Subscription, SubscriptionHandle, Topics};
+use sse_core::{EventStream, Hub, Request, Subscription, SubscriptionHandle, Topics};
 use tokio::runtime;
 
 use crate::topics::{TopicSet, names};
@@ -43,7 +43,7 @@ impl Door {
     ) -> Result<Option<Body>, String> {
         match self {
             Self::Memory(hub) => {
-                let request = Request::new(&Head { method: "GET", id }, hub.lifecycle());
+                let request = Request::new(&head("GET", id), hub.lifecycle());
                 match hub.open(&request, names(topics)) {
                     Ok(stream) => {
                         let polled = Polled::new(stream);
@@ -74,7 +74,7 @@ impl Door {
     pub(crate) async fn head(&self, topics: TopicSet, id: Option<&str>) -> Result<(), String> {
         match self {
             Self::Memory(hub) => {
-                let request = Request::new(&Head { method: "HEAD", id }, hub.lifecycle());
+                let request = Request::new(&head("HEAD", id), hub.lifecycle());
                 let stream = hub.open(&request, names(topics)).map_err(|refusal| refusal.to_string())?;
                 match Polled::new(stream).next().await {
                     None => Ok(()),
@@ -198,27 +198,10 @@ impl Polled {
 }
 
 /// What the hub looks at in a request.
-struct Head<'a> {
-    method: &'static str,
-    id: Option<&'a str>,
-}
-
-impl RequestHead for Head<'_> {
-    fn method(&self) -> &'static str {
-        self.method
-    }
-
-    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.id.filter(|_| name == "last-event-id").map(str::as_bytes).into_iter()
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
+fn head(method: &str, id: Option<&str>) -> http::Request<()> {
+    let head = http::Request::builder().method(method);
+    let head = id.into_iter().fold(head, |head, id| head.header("last-event-id", id));
+    head.body(()).expect("a request")
 }
 
 pub(crate) fn topics(set: TopicSet) -> Topics {

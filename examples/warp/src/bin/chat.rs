@@ -1,0 +1,41 @@
+//! A model behind two APIs that clients know, on warp: `cargo run -p example-warp --bin chat`
+
+use model::{Question, anthropic, openai};
+use sse_warp::{Error, Lifecycle, SseRequest};
+use tokio::net::TcpSocket;
+use warp::{Filter, Reply};
+
+/// For OpenAI's clients, whose base URL is `http://127.0.0.1:8080/v1` then.
+fn completions(request: SseRequest, question: Question, lifecycle: Lifecycle) -> Result<impl Reply, Error> {
+    request.stream_with(openai::completion(&question, &lifecycle), openai::options())
+}
+
+/// For Anthropic's clients, whose base URL is `http://127.0.0.1:8080` then.
+fn messages(request: SseRequest, question: Question, lifecycle: Lifecycle) -> Result<impl Reply, Error> {
+    request.stream_with(anthropic::message(&question, &lifecycle), anthropic::options())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let lifecycle = Lifecycle::new();
+    let question = warp::post()
+        .and(sse_warp::request(&lifecycle))
+        .and(warp::body::content_length_limit(2 << 20))
+        .and(warp::body::json())
+        .and(sse_warp::with_lifecycle(&lifecycle));
+    let routes = warp::path!("v1" / "chat" / "completions")
+        .and(question.clone())
+        .map(completions)
+        .or(warp::path!("v1" / "messages").and(question).map(messages));
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    println!("http://127.0.0.1:{port}");
+    let stop = lifecycle.stop_on_signal();
+    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
+    lifecycle.limit(server).await;
+    Ok(())
+}

@@ -191,7 +191,7 @@ impl Subscription {
         }
         this.asleep_at = NEVER;
         let mut start = None;
-        if (slot.cursor.pos() == log.head().pos || !due) && !batch.is_ended() {
+        if (slot.cursor.is_at_rest(log) || !due) && !batch.is_ended() {
             arm(&mut slot.waker, &mut waker);
             start = this.shared.board(sleepers, slot, this.slot as usize);
             this.asleep_at = match slot.cursor.wake_at() {

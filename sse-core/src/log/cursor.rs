@@ -132,6 +132,11 @@ impl Cursor {
         self.at.pos
     }
 
+    /// Whether it stands at the head and owes nothing.
+    pub(crate) fn is_at_rest(&self, log: &Log) -> bool {
+        self.at.pos == log.head().pos && self.backlog.as_ref().is_none_or(|backlog| backlog.values.is_empty())
+    }
+
     /// The last position that the client was given as an id.
     pub(crate) fn sent(&self) -> Pos {
         self.sent

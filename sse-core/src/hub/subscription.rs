@@ -20,7 +20,7 @@ use crate::{
     batch::Batch,
     frame::Frame,
     lifecycle::{Lifecycle, Permit},
-    log::{Cursor, Followed, Member, Policy, Pos, Position},
+    log::{Cursor, Followed, Given, Member, Policy, Pos, Position},
     source::{Feed, Live},
     stream::EventStream,
     topic::Topics,
@@ -137,25 +137,25 @@ impl EventStream<Subscription> {
 /// One event of a subscription, taken out of its turn.
 pub(super) struct Taken {
     pub(super) event: Received,
-    /// The last position that the client had before.
-    sent: Pos,
+    /// What the client had before.
+    before: Given,
 }
 
 impl Subscription {
     /// The next event by itself. `None` is the end.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
-        let sent = self.shared.lock().slots[self.slot as usize].cursor.sent();
+        let before = self.shared.lock().slots[self.slot as usize].cursor.given();
         let mut batch = Batch::of_one();
         if self.poll_due(cx, &mut batch).is_pending() {
             return Poll::Pending;
         }
         let event = batch.into_one().and_then(|(bytes, topics)| Received::new(bytes, Topics::of(topics)));
-        Poll::Ready(event.map(|event| Taken { event, sent }))
+        Poll::Ready(event.map(|event| Taken { event, before }))
     }
 
-    /// The client is not given this event, and so not its id.
+    /// The client is not given this event.
     pub(super) fn keep_back(&mut self, taken: &Taken) {
-        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.sent);
+        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.before);
     }
 
     fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {

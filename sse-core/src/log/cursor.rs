@@ -41,6 +41,16 @@ pub(crate) struct Cursor {
     backlog: Option<Box<Backlog>>,
 }
 
+/// What a client was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// The last position that it got as an id.
+    sent: Pos,
+    /// Of the past.
+    events: usize,
+    bytes: usize,
+}
+
 /// What there is for a subscriber that follows the head.
 #[derive(Debug)]
 pub(crate) enum Followed {
@@ -137,14 +147,19 @@ impl Cursor {
         self.at.pos == log.head().pos && self.backlog.as_ref().is_none_or(|backlog| backlog.values.is_empty())
     }
 
-    /// The last position that the client was given as an id.
-    pub(crate) fn sent(&self) -> Pos {
-        self.sent
+    /// What the client was given so far.
+    pub(crate) fn given(&self) -> Given {
+        let replay = self.backlog.as_ref().map(|backlog| backlog.replay).unwrap_or_default();
+        Given { sent: self.sent, events: replay.events, bytes: replay.bytes }
     }
 
-    /// What was given out since `sent` does not reach the client, and its id neither.
-    pub(crate) fn keep_back(&mut self, sent: Pos) {
-        self.sent = sent;
+    /// What was given out since then does not reach the client: neither does its id, nor does it count against a
+    /// cap on replay. A client that is given nothing in place of it would come back for it for ever.
+    pub(crate) fn keep_back(&mut self, given: Given) {
+        self.sent = given.sent;
+        if let Some(Backlog { replay, .. }) = self.backlog.as_deref_mut() {
+            (replay.events, replay.bytes) = (given.events, given.bytes);
+        }
     }
 
     /// Nothing more than what is due now.

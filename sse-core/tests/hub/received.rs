@@ -166,6 +166,31 @@ async fn a_filter_that_leaves_everything_out_lets_others_have_their_turn() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_does_not_count_against_a_cap_on_replay() {
+    let hub = builder().build();
+    let start = hub.position().to_string();
+    for n in [1, 3, 5, 7, 2, 9, 4, 11, 6, 13] {
+        publish(&hub, &["a"], n.to_string());
+    }
+    for options in [options().max_replay_events(2), options().max_replay_bytes(120), options().max_replay_bytes(0)] {
+        let (mut id, mut all, mut connections) = (start.clone(), Vec::new(), 0);
+        loop {
+            let mut client = filtered(&hub, Some(&id), options.clone());
+            let said = client.said();
+            assert!(!said.is_empty() || !client.ended, "it is sent away with nothing");
+            all.extend(said);
+            client.id().clone_into(&mut id);
+            connections += 1;
+            if !client.ended {
+                break;
+            }
+        }
+        assert_eq!(all, ["1", "2", "3"]);
+        assert!(connections > 1);
+    }
+}
+
+#[tokio::test]
 async fn a_filter_may_give_frames_texts_and_errors() {
     let hub = builder().build();
     let request = Request::new(&Resume(None), hub.lifecycle());

@@ -120,11 +120,18 @@ where
             };
             match this.filtered(&taken) {
                 Ok(given) => {
-                    // A comment bears no id.
-                    if given.as_ref().is_none_or(|frame| !frame.is_event()) {
+                    // A comment bears no id, and keeps the keep-alive away that would tell the position.
+                    let is_comment = given.as_ref().is_some_and(|frame| !frame.is_event());
+                    if is_comment || given.is_none() {
                         this.subscription.keep_back(&taken);
                     }
-                    given.into_iter().for_each(|frame| batch.push(frame.into_bytes()));
+                    let position = if is_comment { Pin::new(&mut this.subscription).heartbeat() } else { None };
+                    match (given, position) {
+                        (Some(comment), Some(position)) => {
+                            batch.push([&comment.as_bytes()[..], position.as_bytes()].concat().into());
+                        }
+                        (given, _) => given.into_iter().for_each(|frame| batch.push(frame.into_bytes())),
+                    }
                 }
                 Err(error) => {
                     tracing::error!(error, "an event stream of the application failed and is ended");
@@ -137,10 +144,11 @@ where
             }
         }
         if batch.is_empty() {
+            // Not pending: there may be more, and a server that stops waits for it.
             cx.waker().wake_by_ref();
-            return Poll::Pending;
+        } else {
+            batch.fill();
         }
-        batch.fill();
         Poll::Ready(())
     }
 

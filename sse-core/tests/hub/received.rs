@@ -140,6 +140,27 @@ async fn a_filter_moves_the_position_over_what_it_leaves_out() {
     assert_eq!(client.said(), ["4"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_gives_comments_moves_the_position_too() {
+    let hub = Hub::builder().max_events(4).build();
+    let open = |last: Option<String>| {
+        let request = Request::new(&Resume(last), hub.lifecycle());
+        let stream = hub.open(&request, "a").unwrap();
+        Client::reading(stream.filter_map(|event| Some(Frame::comment(&event.data()))), None)
+    };
+    let mut client = open(None);
+    client.drain();
+    // It is never so quiet that it would be kept alive.
+    for n in 0..40 {
+        publish(&hub, &["a"], n.to_string());
+        client.drain();
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.parser.comments().len(), 1 + 40);
+    let mut client = open(Some(client.id().to_owned()));
+    assert_eq!(client.said(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_filter_that_leaves_everything_out_lets_others_have_their_turn() {
     let hub = builder().max_events(100_000).build();
@@ -229,6 +250,24 @@ async fn a_filtered_stream_owes_what_is_due_when_the_server_stops() {
     assert_eq!(client.said(), ["1"]);
     assert!(client.ended);
     assert_eq!(hub.stats().subscribers, 0);
+}
+
+#[tokio::test]
+async fn a_filtered_stream_owes_what_lies_behind_much_that_is_left_out() {
+    let hub = builder().build();
+    let start = hub.position().to_string();
+    let mut live = filtered(&hub, None, hub.stream_options());
+    live.drain();
+    for n in 0..1000 {
+        publish(&hub, &["a"], (2 * n + 1).to_string());
+    }
+    publish(&hub, &["a"], "2");
+    let mut late = filtered(&hub, Some(&start), hub.stream_options());
+    hub.lifecycle().stop();
+    for client in [&mut live, &mut late] {
+        assert_eq!(client.said(), ["1"]);
+        assert!(client.ended);
+    }
 }
 
 #[tokio::test]

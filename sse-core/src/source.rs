@@ -41,7 +41,7 @@ pub trait Feed {
         None
     }
 
-    /// Another task polls than before, perhaps in another runtime.
+    /// A task polls that did not before, perhaps in another runtime.
     fn moved(self: Pin<&mut Self>) {}
 
     /// Whether there is surely nothing, and the task of the last poll is registered: servers poll once more after

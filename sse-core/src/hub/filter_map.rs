@@ -125,7 +125,8 @@ where
                     if is_comment || given.is_none() {
                         this.subscription.keep_back(&taken);
                     }
-                    let position = if is_comment { Pin::new(&mut this.subscription).heartbeat() } else { None };
+                    let position =
+                        if is_comment { Pin::new(&mut this.subscription).heartbeat() } else { None };
                     match (given, position) {
                         (Some(comment), Some(position)) => {
                             batch.push([&comment.as_bytes()[..], position.as_bytes()].concat().into());

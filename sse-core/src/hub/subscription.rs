@@ -61,6 +61,8 @@ struct Extra {
     policy: Policy,
     /// Its place among the open streams, where it is read on this side; elsewhere the [`EventStream`] has one.
     permit: Option<Permit>,
+    /// Who reads it on this side.
+    waker: Option<Waker>,
     stopping: bool,
 }
 
@@ -158,6 +160,19 @@ impl Subscription {
         self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.before);
     }
 
+    /// It is woken in the runtime that it is polled in.
+    fn change_group(&self) {
+        let mut guard = self.shared.lock();
+        let HubState { sleepers, slots, .. } = &mut *guard;
+        let slot = &mut slots[self.slot as usize];
+        // One that has never slept finds its group when it does.
+        let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
+        drop(guard);
+        if let Some(start) = start {
+            start.run();
+        }
+    }
+
     fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         let this = self;
         let mut waker = Some(cx.waker().clone());
@@ -216,18 +231,30 @@ impl Stream for Subscription {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
-        if extra.permit.is_none() {
-            extra.permit = this.shared.settings.lifecycle.enter();
+        if !extra.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            let entered = || this.shared.settings.lifecycle.enter();
+            extra.permit = extra.permit.take().or_else(entered);
+            if let Some(permit) = &extra.permit {
+                permit.register(cx.waker());
+            }
+            extra.waker = Some(cx.waker().clone());
+            // It may be in another runtime by now, and the first stand still.
+            this.change_group();
         }
-        if let Some(permit) = &extra.permit {
-            permit.register(cx.waker());
-        }
+        let extra = this.extra.get_or_insert_default();
         let stops = extra.permit.as_ref().is_none_or(Permit::is_stopping);
         if stops && !std::mem::replace(&mut extra.stopping, true) {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();
         }
-        this.poll_event(cx).map(|taken| taken.map(|taken| taken.event))
+        let next = this.poll_event(cx).map(|taken| taken.map(|taken| taken.event));
+        if matches!(next, Poll::Ready(None))
+            && let Some(extra) = &mut this.extra
+        {
+            // It holds up nobody who waits for the streams to end, even if it is not dropped yet.
+            (extra.permit, extra.waker) = (None, None);
+        }
+        next
     }
 }
 
@@ -275,16 +302,12 @@ impl Feed for Subscription {
         }
     }
 
-    fn moved(self: Pin<&mut Self>) {
-        let mut guard = self.shared.lock();
-        let HubState { sleepers, slots, .. } = &mut *guard;
-        let slot = &mut slots[self.slot as usize];
-        // One that has never slept finds its group when it does.
-        let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
-        drop(guard);
-        if let Some(start) = start {
-            start.run();
+    fn moved(mut self: Pin<&mut Self>) {
+        if let Some(extra) = &mut self.extra {
+            // Of one that was read on this side before.
+            (extra.permit, extra.waker) = (None, None);
         }
+        self.change_group();
     }
 
     #[inline]

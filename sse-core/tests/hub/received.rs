@@ -81,6 +81,22 @@ async fn a_subscription_ends_with_the_server_and_counts_as_a_stream() {
     let mut late = hub.subscribe("a", Start::Oldest).unwrap();
     assert_eq!(late.next().await.unwrap().data(), "too late");
     assert!(late.next().await.is_none() && late.next().await.is_none());
+    // Nobody waits for those that have ended.
+    assert_eq!(hub.lifecycle().streams(), 0);
+    drop((events, late));
+}
+
+#[tokio::test]
+async fn a_subscription_that_was_read_before_it_was_opened_counts_once() {
+    let hub = builder().build();
+    let mut events = hub.subscribe("a", Start::Now).unwrap();
+    assert_eq!(read(&mut events).len(), 0);
+    let request = Request::new(&Resume(None), hub.lifecycle());
+    let mut client = Client::reading(EventStream::open(&request, events).unwrap(), None);
+    client.drain();
+    assert_eq!(hub.lifecycle().streams(), 1);
+    publish(&hub, &["a"], "a");
+    assert_eq!(client.said(), ["a"]);
 }
 
 fn even(event: &Received) -> Option<Event> {
@@ -193,7 +209,9 @@ async fn what_is_left_out_does_not_count_against_a_cap_on_replay() {
     for n in [1, 3, 5, 7, 2, 9, 4, 11, 6, 13] {
         publish(&hub, &["a"], n.to_string());
     }
-    for options in [options().max_replay_events(2), options().max_replay_bytes(120), options().max_replay_bytes(0)] {
+    for options in
+        [options().max_replay_events(2), options().max_replay_bytes(120), options().max_replay_bytes(0)]
+    {
         let (mut id, mut all, mut connections) = (start.clone(), Vec::new(), 0);
         loop {
             let mut client = filtered(&hub, Some(&id), options.clone());

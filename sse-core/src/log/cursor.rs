@@ -82,7 +82,10 @@ impl Cursor {
                 told = head.pos;
                 (log.before_time(time, now), Opening::Resumed { owes_values: true })
             }
-            Position::Server(Start::After(id)) => Self::behind(log, &members, id.into(), now),
+            // It may be that of one present value, behind which others were due.
+            Position::Server(Start::After(id)) => {
+                Self::behind(log, &members, ClientId { id, owes_values: true }, now)
+            }
             Position::Client(Some(client)) => Self::behind(log, &members, client, now),
             Position::Client(None) => (head, Opening::Lost(Reason::Unknown, None)),
         };

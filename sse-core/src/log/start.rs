@@ -22,7 +22,8 @@ pub enum Start {
     /// With what was published at this time or later, by this machine's clock, as far as it is still kept. A clock
     /// that was set meanwhile shifts it.
     Since(SystemTime),
-    /// Behind the event with this id, with a gap told where something of it is lost.
+    /// Behind the event with this id, with a gap told where something of it is lost. Present values come wherever
+    /// they lie: which of them were received, an id does not tell.
     After(EventId),
 }
 

@@ -175,6 +175,11 @@ async fn a_filter_that_gives_comments_moves_the_position_too() {
     assert_eq!(client.parser.comments().len(), 1 + 40);
     let mut client = open(Some(client.id().to_owned()));
     assert_eq!(client.said(), [""; 0]);
+    // At the opening too, so that nobody is without one.
+    let mut client = open(None);
+    publish(&hub, &["a"], "x");
+    client.drain();
+    assert_eq!(client.id(), hub.position().to_string());
 }
 
 #[tokio::test]

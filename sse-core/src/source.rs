@@ -36,7 +36,8 @@ pub trait Feed {
         true
     }
 
-    /// Puts what is due into the batch. Pending where nothing is, with the task registered.
+    /// Puts what is due into the batch. Pending where nothing is, with the task registered. One that has added
+    /// nothing and is not through with what is due has the task woken.
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()>;
 
     /// [`poll_batch`](Self::poll_batch) for the usual case: a stream that has opened, is sent what has just
@@ -45,7 +46,7 @@ pub trait Feed {
         None
     }
 
-    /// Another task polls than before, perhaps in another runtime.
+    /// A task polls that did not before, perhaps in another runtime.
     fn moved(self: Pin<&mut Self>) {}
 
     /// Whether there is surely nothing, and the task of the last poll is registered: servers poll once more after

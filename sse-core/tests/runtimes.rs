@@ -22,7 +22,7 @@ use std::{
 use futures_core::Stream;
 use futures_util::StreamExt;
 use get::get;
-use sse_core::{Event, EventStream, Hub, HubBuilder, Lifecycle, Request, StreamOptions, Subscription};
+use sse_core::{Event, EventStream, Hub, HubBuilder, Lifecycle, Request, Start, StreamOptions, Subscription};
 use tokio::{
     runtime::{self, Runtime},
     sync::mpsc,
@@ -95,6 +95,13 @@ where
 {
     runtime.block_on(poll_fn(|cx| {
         drain(body, cx.waker());
+        Poll::Ready(())
+    }));
+}
+
+fn sleep_in_stream(runtime: &Runtime, events: &mut Subscription) {
+    runtime.block_on(poll_fn(|cx| {
+        assert!(events.poll_next_unpin(cx).is_pending());
         Poll::Ready(())
     }));
 }
@@ -322,6 +329,32 @@ fn a_body_may_move_back_and_forth() {
     assert_eq!(hub.stats().subscribers, 3);
     drop((body, others));
     assert_eq!((hub.stats().subscribers, hub.stats().topics), (0, 1), "the topic has events");
+}
+
+/// As a stream of events, and as the source of a body after that.
+#[test]
+fn a_subscription_that_has_moved_is_woken_where_it_is() {
+    let runtimes = [current_thread(), current_thread(), current_thread()];
+    let hub = quiet().build();
+    let mut events = hub.subscribe("a", Start::Now).unwrap();
+    for runtime in [0, 1, 0, 1].map(|n| &runtimes[n]) {
+        let (start, mut cause) = (Instant::now(), Some(()));
+        let received = poll_fn(|cx| {
+            assert!(start.elapsed() < SOON, "nobody wakes it");
+            let next = events.poll_next_unpin(cx);
+            if cause.take().is_some() {
+                assert!(next.is_pending());
+                publish(&hub, "x");
+            }
+            next
+        });
+        let received = runtime.block_on(async { timeout(SOON, received).await.unwrap().unwrap() });
+        assert_eq!(received.data(), "x");
+        sleep_in_stream(runtime, &mut events);
+    }
+    let request = Request::new(&get(), hub.lifecycle());
+    let mut body = Box::pin(EventStream::open(&request, events).unwrap());
+    assert!(woken(&runtimes[2], &mut body, || publish(&hub, "x")).starts_with("data: x\n"));
 }
 
 /// The waker tells nothing of a runtime, and is the same all the time.

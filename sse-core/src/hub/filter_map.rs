@@ -25,6 +25,8 @@ const AT_ONCE: usize = 256;
 pub struct FilterMap<F> {
     subscription: Subscription,
     filter: F,
+    /// Whether the client was given a position on this connection.
+    has_position: bool,
 }
 
 impl Subscription {
@@ -41,7 +43,7 @@ impl Subscription {
         F: FnMut(&Received) -> Option<T>,
         T: Item,
     {
-        FilterMap { subscription: self, filter }
+        FilterMap { subscription: self, filter, has_position: false }
     }
 }
 
@@ -124,11 +126,23 @@ where
             };
             match this.filtered(&taken) {
                 Ok(given) => {
-                    // A comment bears no id.
-                    if given.as_ref().is_none_or(|frame| !frame.is_event()) {
+                    let is_event = given.as_ref().is_some_and(Frame::is_event);
+                    this.has_position |= is_event;
+                    if !is_event {
                         this.subscription.keep_back(&taken);
                     }
-                    given.into_iter().for_each(|frame| batch.push(frame.into_bytes()));
+                    // A comment bears no id, and keeps away the opening and the keep-alive that would bring one.
+                    let position = match given.is_some() && !is_event {
+                        true if this.has_position => Pin::new(&mut *this).heartbeat(),
+                        true => Pin::new(&mut *this).greeting(),
+                        false => None,
+                    };
+                    match (given, position) {
+                        (Some(comment), Some(position)) => {
+                            batch.push([&comment.as_bytes()[..], position.as_bytes()].concat().into());
+                        }
+                        (given, _) => given.into_iter().for_each(|frame| batch.push(frame.into_bytes())),
+                    }
                 }
                 Err(error) => {
                     tracing::error!(error, "an event stream of the application failed and is ended");
@@ -141,10 +155,11 @@ where
             }
         }
         if batch.is_empty() {
+            // Not pending: there may be more, and a server that stops waits for it.
             cx.waker().wake_by_ref();
-            return Poll::Pending;
+        } else {
+            batch.fill();
         }
-        batch.fill();
         Poll::Ready(())
     }
 
@@ -156,7 +171,8 @@ where
         self.subscription.is_asleep()
     }
 
-    fn greeting(self: Pin<&mut Self>) -> Option<Frame> {
+    fn greeting(mut self: Pin<&mut Self>) -> Option<Frame> {
+        self.has_position = true;
         self.source().greeting()
     }
 

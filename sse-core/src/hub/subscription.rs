@@ -20,7 +20,7 @@ use crate::{
     batch::Batch,
     frame::Frame,
     lifecycle::{Lifecycle, Permit},
-    log::{Cursor, Followed, Member, Policy, Pos, Position},
+    log::{Cursor, Followed, Given, Member, Policy, Pos, Position},
     source::{Feed, Live},
     stream::EventStream,
     topic::Topics,
@@ -61,6 +61,8 @@ struct Extra {
     policy: Policy,
     /// Its place among the open streams, where it is read on this side; elsewhere the [`EventStream`] has one.
     permit: Option<Permit>,
+    /// Who reads it on this side.
+    waker: Option<Waker>,
     stopping: bool,
 }
 
@@ -137,25 +139,38 @@ impl EventStream<Subscription> {
 /// One event of a subscription, taken out of its turn.
 pub(super) struct Taken {
     pub(super) event: Received,
-    /// The last position that the client had before.
-    sent: Pos,
+    /// What the client had before.
+    before: Given,
 }
 
 impl Subscription {
     /// The next event by itself. `None` is the end.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
-        let sent = self.shared.lock().slots[self.slot as usize].cursor.sent();
+        let before = self.shared.lock().slots[self.slot as usize].cursor.given();
         let mut batch = Batch::of_one();
         if self.poll_due(cx, &mut batch).is_pending() {
             return Poll::Pending;
         }
         let event = batch.into_one().and_then(|(bytes, topics)| Received::new(bytes, Topics::of(topics)));
-        Poll::Ready(event.map(|event| Taken { event, sent }))
+        Poll::Ready(event.map(|event| Taken { event, before }))
     }
 
-    /// The client is not given this event, and so not its id.
+    /// The client is not given this event.
     pub(super) fn keep_back(&mut self, taken: &Taken) {
-        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.sent);
+        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.before);
+    }
+
+    /// It is woken in the runtime that it is polled in.
+    fn change_group(&self) {
+        let mut guard = self.shared.lock();
+        let HubState { sleepers, slots, .. } = &mut *guard;
+        let slot = &mut slots[self.slot as usize];
+        // One that has never slept finds its group when it does.
+        let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
+        drop(guard);
+        if let Some(start) = start {
+            start.run();
+        }
     }
 
     fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
@@ -191,7 +206,7 @@ impl Subscription {
         }
         this.asleep_at = NEVER;
         let mut start = None;
-        if (slot.cursor.pos() == log.head().pos || !due) && !batch.is_ended() {
+        if (slot.cursor.is_at_rest(log) || !due) && !batch.is_ended() {
             arm(&mut slot.waker, &mut waker);
             start = this.shared.board(sleepers, slot, this.slot as usize);
             this.asleep_at = match slot.cursor.wake_at() {
@@ -216,18 +231,30 @@ impl Stream for Subscription {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
-        if extra.permit.is_none() {
-            extra.permit = this.shared.settings.lifecycle.enter();
+        if !extra.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            let entered = || this.shared.settings.lifecycle.enter();
+            extra.permit = extra.permit.take().or_else(entered);
+            if let Some(permit) = &extra.permit {
+                permit.register(cx.waker());
+            }
+            extra.waker = Some(cx.waker().clone());
+            // It may be in another runtime by now, and the first stand still.
+            this.change_group();
         }
-        if let Some(permit) = &extra.permit {
-            permit.register(cx.waker());
-        }
+        let extra = this.extra.get_or_insert_default();
         let stops = extra.permit.as_ref().is_none_or(Permit::is_stopping);
         if stops && !std::mem::replace(&mut extra.stopping, true) {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();
         }
-        this.poll_event(cx).map(|taken| taken.map(|taken| taken.event))
+        let next = this.poll_event(cx).map(|taken| taken.map(|taken| taken.event));
+        if matches!(next, Poll::Ready(None))
+            && let Some(extra) = &mut this.extra
+        {
+            // It holds up nobody who waits for the streams to end, even if it is not dropped yet.
+            (extra.permit, extra.waker) = (None, None);
+        }
+        next
     }
 }
 
@@ -280,16 +307,12 @@ impl Feed for Subscription {
         }
     }
 
-    fn moved(self: Pin<&mut Self>) {
-        let mut guard = self.shared.lock();
-        let HubState { sleepers, slots, .. } = &mut *guard;
-        let slot = &mut slots[self.slot as usize];
-        // One that has never slept finds its group when it does.
-        let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
-        drop(guard);
-        if let Some(start) = start {
-            start.run();
+    fn moved(mut self: Pin<&mut Self>) {
+        if let Some(extra) = &mut self.extra {
+            // Of one that was read on this side before.
+            (extra.permit, extra.waker) = (None, None);
         }
+        self.change_group();
     }
 
     #[inline]

@@ -41,6 +41,16 @@ pub(crate) struct Cursor {
     backlog: Option<Box<Backlog>>,
 }
 
+/// What a client was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// The last position that it got as an id.
+    sent: Pos,
+    /// Of the past.
+    events: usize,
+    bytes: usize,
+}
+
 /// What there is for a subscriber that follows the head.
 #[derive(Debug)]
 pub(crate) enum Followed {
@@ -72,7 +82,10 @@ impl Cursor {
                 told = head.pos;
                 (log.before_time(time, now), Opening::Resumed { owes_values: true })
             }
-            Position::Server(Start::After(id)) => Self::behind(log, &members, id.into(), now),
+            // It may be that of one present value, behind which others were due.
+            Position::Server(Start::After(id)) => {
+                Self::behind(log, &members, ClientId { id, owes_values: true }, now)
+            }
             Position::Client(Some(client)) => Self::behind(log, &members, client, now),
             Position::Client(None) => (head, Opening::Lost(Reason::Unknown, None)),
         };
@@ -132,14 +145,24 @@ impl Cursor {
         self.at.pos
     }
 
-    /// The last position that the client was given as an id.
-    pub(crate) fn sent(&self) -> Pos {
-        self.sent
+    /// Whether it stands at the head and owes nothing.
+    pub(crate) fn is_at_rest(&self, log: &Log) -> bool {
+        self.at.pos == log.head().pos && self.backlog.as_ref().is_none_or(|backlog| backlog.values.is_empty())
     }
 
-    /// What was given out since `sent` does not reach the client, and its id neither.
-    pub(crate) fn keep_back(&mut self, sent: Pos) {
-        self.sent = sent;
+    /// What the client was given so far.
+    pub(crate) fn given(&self) -> Given {
+        let replay = self.backlog.as_ref().map(|backlog| backlog.replay).unwrap_or_default();
+        Given { sent: self.sent, events: replay.events, bytes: replay.bytes }
+    }
+
+    /// What was given out since then does not reach the client: neither does its id, nor does it count against a
+    /// cap on replay. A client that is given nothing in place of it would come back for it for ever.
+    pub(crate) fn keep_back(&mut self, given: Given) {
+        self.sent = given.sent;
+        if let Some(Backlog { replay, .. }) = self.backlog.as_deref_mut() {
+            (replay.events, replay.bytes) = (given.events, given.bytes);
+        }
     }
 
     /// Nothing more than what is due now.

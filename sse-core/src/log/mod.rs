@@ -31,7 +31,7 @@ use std::{collections::VecDeque, mem, time::Instant};
 use self::topics::{Kept, TopicTable};
 pub(crate) use self::{
     catch_up::CatchUps,
-    cursor::{Cursor, Followed},
+    cursor::{Cursor, Followed, Given},
     limits::Limits,
     look::Member,
     policy::Policy,

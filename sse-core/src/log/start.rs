@@ -22,7 +22,8 @@ pub enum Start {
     /// With what was published at this time or later, by this machine's clock, as far as it is still kept. A clock
     /// that was set meanwhile shifts it.
     Since(SystemTime),
-    /// Behind the event with this id, with a gap told where something of it is lost.
+    /// Behind the event with this id, with a gap told where something of it is lost. Present values come wherever
+    /// they lie: which of them were received, an id does not tell.
     After(EventId),
 }
 
@@ -46,6 +47,10 @@ impl Log {
         let mut first = self.head.pos + 1;
         // From each topic's newest backwards, the newest of all first; one of several topics counts once.
         let kept = |member: &Member| &self.topics[member.key].kept;
+        if members.iter().map(|member| kept(member).len()).sum::<usize>() <= events {
+            // All of them, which need not be counted: publishers wait meanwhile.
+            return self.before(self.due(members, 0).next().map_or(first, |kept| kept.at.pos));
+        }
         let mut next: BinaryHeap<(Pos, usize, usize)> = members
             .iter()
             .enumerate()

@@ -27,17 +27,16 @@ impl<S: Source> Parts<'_, S> {
         if self.is_registered(cx) {
             return true;
         }
-        let before = self.waker.replace(cx.waker().clone());
+        *self.waker = Some(cx.waker().clone());
         self.permits().for_each(|permit| permit.register(cx.waker()));
         if let Some(lease) = self.lease() {
             lease.register(cx.waker());
         }
-        if before.is_some() {
-            // It may be in another runtime by now, and the first stand still or be gone, its timers with it.
-            self.timer.set(None);
-            if let Some(source) = self.source.as_mut().as_pin_mut() {
-                source.moved();
-            }
+        // It may be in another runtime by now, and the first stand still or be gone, its timers with it. A
+        // subscription may have been read elsewhere before.
+        self.timer.set(None);
+        if let Some(source) = self.source.as_mut().as_pin_mut() {
+            source.moved();
         }
         false
     }

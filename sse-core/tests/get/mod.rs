@@ -10,9 +10,6 @@ pub(crate) fn get() -> Request<()> {
 
 /// With this `Last-Event-ID`, if any.
 pub(crate) fn resume(id: Option<&str>) -> Request<()> {
-    let mut request = get();
-    request
-        .headers_mut()
-        .extend(id.map(|id| (http::header::HeaderName::from_static("last-event-id"), id.parse().unwrap())));
-    request
+    let request = id.into_iter().fold(Request::builder(), |request, id| request.header("last-event-id", id));
+    request.body(()).unwrap()
 }

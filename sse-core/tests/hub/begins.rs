@@ -116,3 +116,16 @@ async fn present_values_come_wherever_they_lie() {
     assert_eq!(begin(&hub, &topics, Start::Last(9)).said(), ["x1", "n1", "n2"]);
     assert_eq!(begin(&hub, &topics, Start::Now).said(), ["x1"]);
 }
+
+#[tokio::test]
+async fn who_reads_on_behind_one_present_value_gets_the_others() {
+    let hub = latest().build();
+    let topics = ["news", "price/x", "price/y"];
+    publish(&hub, &["price/x"], "x1");
+    publish(&hub, &["price/y"], "y1");
+    let first = hub.subscribe(topics, Start::Now).unwrap().next().await.unwrap();
+    assert_eq!(first.data(), "x1");
+    publish(&hub, &["news"], "n1");
+    let rest = begin(&hub, &topics, Start::After(first.id())).said();
+    assert_eq!(rest, ["x1", "y1", "n1"]);
+}

@@ -178,3 +178,28 @@ async fn an_id_that_is_owed_values_and_means_nothing_here_is_like_any_other() {
         assert_eq!(chunks[0], chunks[1]);
     }
 }
+
+/// In chunks that take one value each, to a client that has slept before.
+#[tokio::test]
+async fn values_behind_a_gap_are_all_sent_before_the_client_sleeps() {
+    let topics = ["price/a", "price/b", "price/c", "news"];
+    let lagging = |hub: &Hub| {
+        for n in 0..9 {
+            publish(hub, &["news"], n.to_string());
+        }
+        for topic in &topics[..3] {
+            publish(hub, &[topic], big(topic) + &big(""));
+        }
+    };
+    let expected = ["lagged:news", "price/a", "price/b", "price/c"];
+    let hub = latest().max_events(8).build();
+    let request = Request::new(&resume(None), hub.lifecycle());
+    let open = || hub.open_with(&request, topics, options().on_gap(OnGap::Now)).unwrap();
+    let mut client = Client::reading(open(), None);
+    let mut filtered = Client::reading(open().filter_map(|event| Some(event.frame().clone())), None);
+    client.drain();
+    filtered.drain();
+    lagging(&hub);
+    assert_eq!(labels(&client.drain()), expected);
+    assert_eq!(labels(&filtered.drain()), expected);
+}

@@ -36,7 +36,7 @@ use get::resume;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    Event, EventId, EventName, EventStream, Hub, HubBuilder, OnGap, Received, Request, Source, Start,
+    Event, EventId, EventName, EventStream, Frame, Hub, HubBuilder, OnGap, Received, Request, Source, Start,
     StreamOptions, Subscription, SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{

@@ -81,6 +81,22 @@ async fn a_subscription_ends_with_the_server_and_counts_as_a_stream() {
     let mut late = hub.subscribe("a", Start::Oldest).unwrap();
     assert_eq!(late.next().await.unwrap().data(), "too late");
     assert!(late.next().await.is_none() && late.next().await.is_none());
+    // Nobody waits for those that have ended.
+    assert_eq!(hub.lifecycle().streams(), 0);
+    drop((events, late));
+}
+
+#[tokio::test]
+async fn a_subscription_that_was_read_before_it_was_opened_counts_once() {
+    let hub = builder().build();
+    let mut events = hub.subscribe("a", Start::Now).unwrap();
+    assert_eq!(read(&mut events).len(), 0);
+    let request = Request::new(&resume(None), hub.lifecycle());
+    let mut client = Client::reading(EventStream::open(&request, events).unwrap(), None);
+    client.drain();
+    assert_eq!(hub.lifecycle().streams(), 1);
+    publish(&hub, &["a"], "a");
+    assert_eq!(client.said(), ["a"]);
 }
 
 fn even(event: &Received) -> Option<Event> {
@@ -140,6 +156,32 @@ async fn a_filter_moves_the_position_over_what_it_leaves_out() {
     assert_eq!(client.said(), ["4"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_gives_comments_moves_the_position_too() {
+    let hub = Hub::builder().max_events(4).build();
+    let open = |last: Option<String>| {
+        let request = Request::new(&resume(last.as_deref()), hub.lifecycle());
+        let stream = hub.open(&request, "a").unwrap();
+        Client::reading(stream.filter_map(|event| Some(Frame::comment(&event.data()))), None)
+    };
+    let mut client = open(None);
+    client.drain();
+    // It is never so quiet that it would be kept alive.
+    for n in 0..40 {
+        publish(&hub, &["a"], n.to_string());
+        client.drain();
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.parser.comments().len(), 1 + 40);
+    let mut client = open(Some(client.id().to_owned()));
+    assert_eq!(client.said(), [""; 0]);
+    // At the opening too, so that nobody is without one.
+    let mut client = open(None);
+    publish(&hub, &["a"], "x");
+    client.drain();
+    assert_eq!(client.id(), hub.position().to_string());
+}
+
 #[tokio::test]
 async fn a_filter_that_leaves_everything_out_lets_others_have_their_turn() {
     let hub = builder().max_events(100_000).build();
@@ -163,6 +205,33 @@ async fn a_filter_that_leaves_everything_out_lets_others_have_their_turn() {
     }
     assert!(polls > 20, "{polls}");
     assert_eq!(messages[0].data, "1");
+}
+
+#[tokio::test]
+async fn what_is_left_out_does_not_count_against_a_cap_on_replay() {
+    let hub = builder().build();
+    let start = hub.position().to_string();
+    for n in [1, 3, 5, 7, 2, 9, 4, 11, 6, 13] {
+        publish(&hub, &["a"], n.to_string());
+    }
+    for options in
+        [options().max_replay_events(2), options().max_replay_bytes(120), options().max_replay_bytes(0)]
+    {
+        let (mut id, mut all, mut connections) = (start.clone(), Vec::new(), 0);
+        loop {
+            let mut client = filtered(&hub, Some(&id), options.clone());
+            let said = client.said();
+            assert!(!said.is_empty() || !client.ended, "it is sent away with nothing");
+            all.extend(said);
+            client.id().clone_into(&mut id);
+            connections += 1;
+            if !client.ended {
+                break;
+            }
+        }
+        assert_eq!(all, ["1", "2", "3"]);
+        assert!(connections > 1);
+    }
 }
 
 #[tokio::test]
@@ -204,6 +273,24 @@ async fn a_filtered_stream_owes_what_is_due_when_the_server_stops() {
     assert_eq!(client.said(), ["1"]);
     assert!(client.ended);
     assert_eq!(hub.stats().subscribers, 0);
+}
+
+#[tokio::test]
+async fn a_filtered_stream_owes_what_lies_behind_much_that_is_left_out() {
+    let hub = builder().build();
+    let start = hub.position().to_string();
+    let mut live = filtered(&hub, None, hub.stream_options());
+    live.drain();
+    for n in 0..1000 {
+        publish(&hub, &["a"], (2 * n + 1).to_string());
+    }
+    publish(&hub, &["a"], "2");
+    let mut late = filtered(&hub, Some(&start), hub.stream_options());
+    hub.lifecycle().stop();
+    for client in [&mut live, &mut late] {
+        assert_eq!(client.said(), ["1"]);
+        assert!(client.ended);
+    }
 }
 
 #[tokio::test]

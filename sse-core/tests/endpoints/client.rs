@@ -16,7 +16,7 @@ use futures_core::Stream;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use sse_core::{
     Event, EventStream, FilterMap, Frame, OnGap, Received, Request, Start, StreamOptions, Subscription,
-    SubscriptionHandle, Topics,
+    SubscriptionHandle, Topic, Topics,
 };
 
 use crate::{
@@ -367,7 +367,7 @@ impl Client {
                     if !received.is_gap() && number(&received.data()) == seq(&received.id().to_string()) {
                         let mut names: Vec<_> =
                             topics.unwrap().topics.iter().map(|topic| TOPICS[*topic]).collect();
-                        let mut got: Vec<_> = received.topics().iter().map(|topic| topic.as_str()).collect();
+                        let mut got: Vec<_> = received.topics().iter().map(Topic::as_str).collect();
                         names.sort_unstable();
                         got.sort_unstable();
                         assert_eq!(got, names);
@@ -447,6 +447,7 @@ impl Client {
         self.connect(published);
     }
 
+    #[allow(clippy::map_entry, reason = "what is between looks at the whole map")]
     pub(crate) fn change_topics(&mut self, rng: &mut StdRng, published: &Published) {
         let topic = rng.random_range(0..TOPICS.len());
         let Some(handle) = self.handle.as_ref().filter(|_| self.connection.is_some()) else {

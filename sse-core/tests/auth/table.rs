@@ -147,6 +147,8 @@ fn keys_must_be_strong_and_for_this() {
         "exponent_3",
         "short_ed",
         "wrong_curve",
+        "ed_with_another_curve",
+        "ed448",
         "empty",
     ] {
         assert_eq!(set(name), Err(KeyError::Empty), "{name}");

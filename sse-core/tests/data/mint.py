@@ -12,7 +12,7 @@ import sys
 try:
     import jwt
     from cryptography.hazmat.primitives import serialization as ser
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
 except ImportError as missing:
     print(f"{missing}: pip install pyjwt cryptography", file=sys.stderr)
@@ -35,6 +35,7 @@ p256_key = ec.generate_private_key(ec.SECP256R1())
 p384_key = ec.generate_private_key(ec.SECP384R1())
 k1_key = ec.generate_private_key(ec.SECP256K1())
 ed_key = ed25519.Ed25519PrivateKey.generate()
+ed448_key = ed448.Ed448PrivateKey.generate()
 
 pem = {
     "rsa": public_pem(rsa_key),
@@ -61,6 +62,8 @@ def plain(entry):
 RS, PS = RSAAlgorithm(RSAAlgorithm.SHA256), RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256)
 ES, ED = ECAlgorithm(ECAlgorithm.SHA256), OKPAlgorithm()
 HS = HMACAlgorithm(HMACAlgorithm.SHA256)
+raw_public = (ser.Encoding.Raw, ser.PublicFormat.Raw)
+ed448_x = base64.urlsafe_b64encode(ed448_key.public_key().public_bytes(*raw_public)).decode().rstrip("=")
 oct_key = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("=")}
 
 sets = {
@@ -83,6 +86,10 @@ sets = {
     "exponent_3": [jwk(RS, rsa_key, kid="r") | {"e": "Aw"}],
     "short_ed": [{"kty": "OKP", "crv": "Ed25519", "kid": "o", "x": "AAAA"}],
     "wrong_curve": [jwk(ES, p256_key, kid="e") | {"crv": "P-384"}],
+    "ed_by_its_new_name": [jwk(ED, ed_key, kid="o", alg="Ed25519")],
+    "ed_by_its_old_name": [jwk(ED, ed_key, kid="o", alg="EdDSA")],
+    "ed_with_another_curve": [jwk(ED, ed_key, kid="o", alg="Ed448")],
+    "ed448": [{"kty": "OKP", "crv": "Ed448", "kid": "o", "alg": "Ed448", "x": ed448_x}],
     "empty": [],
 }
 sets["with_secret"] = sets["mixed"] + sets["secret"]
@@ -246,6 +253,18 @@ case("kid is a number", raw({"alg": "RS256", "kid": 1}, GOOD, lambda m: RS.sign(
 case("kid is null", raw({"alg": "RS256", "kid": None}, GOOD, lambda m: RS.sign(m, rsa_key)), 401, "set:mixed", ["RS256"])
 case("HS256 by the set's secret", raw({"alg": "HS256", "kid": "h"}, GOOD, hs()), 200, "set:secret", ["HS256"])
 case("EdDSA by the set", raw({"alg": "EdDSA", "kid": "o"}, GOOD, lambda m: ED.sign(m, ed_key)), 200, "set:mixed", ["EdDSA"])
+ed = lambda alg, **more: raw({"alg": alg} | more, GOOD, lambda m: ED.sign(m, ed_key))
+for name in ["new", "old"]:
+    for alg in ["EdDSA", "Ed25519"]:
+        case(f"{alg} by a key of the {name} name", ed(alg, kid="o"), 200, f"set:ed_by_its_{name}_name", ["EdDSA"])
+case("Ed25519 by a key without a name", ed("Ed25519"), 200, "pem:ed25519", ["EdDSA"])
+case("Ed448 by name, Ed25519 by key", ed("Ed448"), 401, "pem:ed25519", ["EdDSA"])
+for alg in ["Ed448", "EdDSA", "Ed25519"]:
+    token = raw({"alg": alg, "kid": "o"}, GOOD, lambda m: ed448_key.sign(m))
+    case(f"{alg}, signed by a key of Ed448", token, 401, "pem:ed25519", ["EdDSA"])
+for alg in ["ed25519", "ED25519", "Ed25519 "]:
+    case(f"alg {alg!r}", ed(alg), 401, "pem:ed25519", ["EdDSA"])
+case("Ed25519, not on the list", ed("Ed25519", kid="o"), 401, "set:mixed", ["ES256"])
 case("PS256 for a key that is bound to it", raw({"alg": "PS256", "kid": "r"}, GOOD, lambda m: PS.sign(m, rsa_key)), 200, "set:bound_to_ps256", ["PS256"])
 case("RS256 for a key that is bound to PS256", kid("r"), 401, "set:bound_and_other", ["PS256", "RS256"])
 

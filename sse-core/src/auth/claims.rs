@@ -24,7 +24,8 @@ impl Claims {
         Self { stamp: Arc::new(stamp), payload: payload.into() }
     }
 
-    /// Who the token is about (`sub`), never empty.
+    /// Who the token is about (`sub`). Empty for a token that does not say it, which a verifier refuses unless it is
+    /// told [otherwise](crate::VerifierBuilder::optional_subject); never else.
     pub fn subject(&self) -> &str {
         &self.stamp.subject
     }
@@ -34,9 +35,10 @@ impl Claims {
         self.stamp.id.as_deref()
     }
 
-    /// When the token expires (`exp`). Streams end up to the verifier's leeway later.
-    pub fn expires_at(&self) -> SystemTime {
-        self.stamp.expires_at
+    /// When the token expires (`exp`); streams end up to the verifier's leeway later. `None` for **a token that never
+    /// does**, which a verifier refuses unless it is told [otherwise](crate::VerifierBuilder::optional_expiry).
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        Some(self.stamp.expires_at).filter(|at| *at != Stamp::never())
     }
 
     /// When the token was issued (`iat`), as far as it says so.

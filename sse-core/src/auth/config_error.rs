@@ -17,6 +17,10 @@ pub enum ConfigError {
     Issuer,
     /// No audience was said; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
     Audience,
+    /// Access tokens of RFC 9068 have a subject and expire: it does not go together with
+    /// [`optional_subject`](crate::VerifierBuilder::optional_subject) or
+    /// [`optional_expiry`](crate::VerifierBuilder::optional_expiry).
+    Profile,
     /// No key can verify this algorithm.
     #[cfg(feature = "jwt")]
     NoKeyFor(Algorithm),
@@ -45,6 +49,9 @@ impl fmt::Display for ConfigError {
                     Self::Keys => f.write_str("the keys of the tokens must be said"),
                     Self::Issuer => f.write_str("the issuer of the tokens must be said"),
                     Self::Audience => f.write_str("the audience of the tokens must be said"),
+                    Self::Profile => {
+                f.write_str("access tokens of RFC 9068 have a subject and expire: neither can be optional")
+            }
                     #[cfg(feature = "jwt")]
             Self::NoKeyFor(algorithm) => write!(f, "no key can verify {algorithm:?}"),
                     Self::CryptoProvider => f.write_str(

@@ -224,7 +224,9 @@ impl Auth {
         for token in tokens {
             match self.check(token).await {
                 Ok((claims, _))
-                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
+                    if good
+                        .as_ref()
+                        .is_some_and(|(good, _)| good.stamp().subject_key != claims.stamp().subject_key) =>
                 {
                     return Err(Denial::Malformed("two cookies of one name, of different subjects"));
                 }

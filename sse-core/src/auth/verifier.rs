@@ -20,7 +20,7 @@ use super::{
     key::Key,
     key_set::Found,
     keys::{Keys, Source},
-    stamp::Stamp,
+    stamp::{NEVER, Stamp},
     token_header::TokenHeader,
 };
 use crate::{clock::Clock, refusal::Refusal};
@@ -53,8 +53,8 @@ pub(super) const MAX_TOKEN: usize = 8 << 10;
 /// ```
 ///
 /// A token must be a signed JWT of at most 8 KiB in the compact form, with an algorithm on the list and a key
-/// that is for that algorithm. `sub`, `exp`, `iss` and `aud` must be there, `nbf` and `iat` are checked where
-/// they are, and a claim of another type than it should have makes the token invalid. Thirty seconds are
+/// that is for that algorithm. `sub`, `exp`, `iss` and `aud` must be there unless the builder is told otherwise, `nbf`
+/// and `iat` are checked where they are, and a claim of another type than it should have makes the token invalid. Thirty seconds are
 /// allowed between the clocks; what expires within five seconds is refused. Critical headers (`crit`) are
 /// refused, and keys or addresses of keys in the token (`jwk`, `jku`, `x5c`, `x5u`) mean nothing.
 #[derive(Clone)]
@@ -68,6 +68,8 @@ struct Rules {
     /// `None`: any, or none.
     audience: Option<String>,
     access_token_profile: bool,
+    needs_subject: bool,
+    needs_expiry: bool,
     max_lifetime: Duration,
     clock: Clock,
 }
@@ -81,6 +83,8 @@ impl Verifier {
             issuer: None,
             audience: None,
             access_token_profile: false,
+            needs_subject: true,
+            needs_expiry: true,
             max_lifetime: Duration::from_secs(31 * 86_400),
             clock: Clock::system(),
         }
@@ -148,8 +152,10 @@ impl Verifier {
         &self.0.clock
     }
 
+    /// How long what was revoked is to be remembered. Where tokens live for ever, so do their revocations, and those
+    /// of a subject and a topic: a token from before could come back at any time.
     pub(super) fn max_lifetime(&self) -> Duration {
-        self.0.max_lifetime
+        if self.0.needs_expiry { self.0.max_lifetime } else { NEVER }
     }
 }
 
@@ -164,17 +170,20 @@ impl Rules {
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let latest = (since_1970 + LEEWAY).as_secs_f64();
 
-        let Some(exp) = claims.exp else {
-            return invalid("exp is missing");
+        let (expires_at, ends_at) = match claims.exp {
+            None if self.needs_expiry => return invalid("exp is missing"),
+            None => (Stamp::never(), Stamp::never()),
+            Some(exp) if exp > (since_1970 + self.max_lifetime + LEEWAY).as_secs_f64() => {
+                return invalid("exp lies further ahead than the longest lifetime allowed");
+            }
+            Some(exp) => {
+                let Ok(exp) = Duration::try_from_secs_f64(exp) else {
+                    return invalid("exp is out of range");
+                };
+                let expires_at = SystemTime::UNIX_EPOCH + exp;
+                (expires_at, expires_at + LEEWAY)
+            }
         };
-        if exp > (since_1970 + self.max_lifetime + LEEWAY).as_secs_f64() {
-            return invalid("exp lies further ahead than the longest lifetime allowed");
-        }
-        let Ok(exp) = Duration::try_from_secs_f64(exp) else {
-            return invalid("exp is out of range");
-        };
-        let expires_at = SystemTime::UNIX_EPOCH + exp;
-        let ends_at = expires_at + LEEWAY;
         if now + LEAST_LEFT > ends_at {
             return invalid("expired");
         }
@@ -195,18 +204,22 @@ impl Rules {
                 return invalid("aud is missing or another");
             }
         }
-        let Some(subject) = claims.sub.filter(|sub| !sub.is_empty()) else {
+        // An empty one is not the same as none.
+        if claims.sub.as_ref().map_or(self.needs_subject, String::is_empty) {
             return invalid("sub is missing or empty");
-        };
+        }
         if self.access_token_profile
             && (claims.iat.is_none() || claims.jti.is_none() || !claims.client_id.is_string())
         {
             return invalid("iat, jti or client_id is missing");
         }
         let by_id = claims.jti.as_deref().map(Digest::of_token_id);
+        // Nobody's token is its own only fellow: what is done to a subject must not hit all of those without one.
+        let subject_key = claims.sub.as_deref().map(Digest::of_subject);
+        let alone = || Digest::of(&["no sub", claims.jti.as_deref().unwrap_or(message)]);
         Ok(Stamp {
-            subject_key: Digest::of_subject(&subject),
-            subject: subject.into(),
+            subject_key: subject_key.unwrap_or_else(alone),
+            subject: claims.sub.unwrap_or_default().into(),
             key: by_id.unwrap_or_else(|| Digest::of_signed(message)),
             id: claims.jti.map(Into::into),
             session: claims.sid.as_deref().map(Digest::of_session),
@@ -236,6 +249,8 @@ pub struct VerifierBuilder {
     issuer: Option<Option<String>>,
     audience: Option<Option<String>>,
     access_token_profile: bool,
+    needs_subject: bool,
+    needs_expiry: bool,
     max_lifetime: Duration,
     clock: Clock,
 }
@@ -285,13 +300,44 @@ impl VerifierBuilder {
     }
 
     /// Accepts access tokens of [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068) alone: `typ` must be
-    /// `at+jwt`, and `iat`, `jti` and `client_id` must be there.
+    /// `at+jwt`, and `iat`, `jti` and `client_id` must be there, `sub` and `exp` in any case.
     ///
     /// Without this `typ` may be missing, `JWT` or `at+jwt`. Tokens for something else (`logout+jwt`) are
     /// refused either way.
     #[must_use]
     pub fn access_token_profile(mut self) -> Self {
         self.access_token_profile = true;
+        self
+    }
+
+    /// Takes tokens **that name nobody** (no `sub`), too, as those of a hub of Mercure 0.x do.
+    ///
+    /// Whoever has such a token has a subject of their own, which nobody can name:
+    /// [`Claims::subject`](crate::Claims::subject) is empty, and
+    /// [`revoke_subject`](crate::Revocations::revoke_subject) ends nothing of theirs. By the token
+    /// ([`revoke`](crate::Revocations::revoke), `revoke_token`, `revoke_token_id`), by its session (`sid`) and by a
+    /// topic it is revoked like any other; the same token in several hands is one. A `sub` that is empty or not a text
+    /// is refused as ever.
+    #[must_use]
+    pub fn optional_subject(mut self) -> Self {
+        self.needs_subject = false;
+        self
+    }
+
+    /// Takes tokens **that never expire** (no `exp`), too. Whoever gets hold of one is let in until it is revoked,
+    /// or until its key is taken away.
+    ///
+    /// Their streams end at the [`max_age`](crate::StreamOptions::max_age) of every stream, and whoever comes back is let
+    /// in again. There is no [notice](crate::AuthBuilder::expiry_notice) of an end.
+    ///
+    /// **What is revoked is remembered for as long as this process lives**, tokens, subjects and topics, for a token
+    /// from before could come back at any time: not for [`max_lifetime`](Self::max_lifetime), which holds for tokens
+    /// with an `exp` alone. After a restart all of them are good again, so such a token is best revoked by taking its
+    /// key away. Once there are more than there is [room](crate::Revocations) for, every token is refused until the
+    /// next restart.
+    #[must_use]
+    pub fn optional_expiry(mut self) -> Self {
+        self.needs_expiry = false;
         self
     }
 
@@ -328,6 +374,9 @@ impl VerifierBuilder {
         if audience.as_deref() == Some("") {
             return Err(ConfigError::Audience);
         }
+        if self.access_token_profile && !(self.needs_subject && self.needs_expiry) {
+            return Err(ConfigError::Profile);
+        }
         match &keys.0 {
             Source::Fixed(set) => {
                 if let Some(without) = self.algorithms.iter().find(|algorithm| !set.serves(**algorithm)) {
@@ -353,6 +402,8 @@ impl VerifierBuilder {
             issuer,
             audience,
             access_token_profile: self.access_token_profile,
+            needs_subject: self.needs_subject,
+            needs_expiry: self.needs_expiry,
             max_lifetime: self.max_lifetime,
             clock: self.clock,
         })))

@@ -4,6 +4,7 @@
 
 mod grants;
 mod hostile;
+mod lenient;
 mod logs;
 mod origins;
 mod reauthorize;

@@ -54,6 +54,12 @@ async fn run(data: &Value) -> usize {
         if is("no_audience") {
             verifier = verifier.no_audience();
         }
+        if is("optional_subject") {
+            verifier = verifier.optional_subject();
+        }
+        if is("optional_expiry") {
+            verifier = verifier.optional_expiry();
+        }
         if is("profile") {
             verifier = verifier.access_token_profile();
         }
@@ -179,6 +185,10 @@ fn a_verifier_wants_to_be_told_everything() {
     assert_eq!(build(all().audience("")), ConfigError::Audience);
     assert_eq!(build(all().algorithms([Algorithm::RS256])), ConfigError::NoKeyFor(Algorithm::RS256));
     assert_eq!(build(all().algorithms([Algorithm::HS512])), ConfigError::NoKeyFor(Algorithm::HS512));
+    for lenient in [all().optional_subject(), all().optional_expiry()] {
+        assert!(lenient.clone().build().is_ok());
+        assert_eq!(build(lenient.access_token_profile()), ConfigError::Profile);
+    }
     let some = Verifier::builder().algorithms([Algorithm::HS256]);
     assert_eq!(build(some.clone()), ConfigError::Keys);
     assert_eq!(build(some.clone().keys(hmac())), ConfigError::Issuer);

@@ -209,6 +209,25 @@ claims("no audience: another", 200, {"aud": "other"}, no_audience=True)
 claims("no audience: none", 200, without=["aud"], no_audience=True)
 claims("no audience: a number", 401, {"aud": 1}, no_audience=True)
 
+# Claims that may be left out where the verifier is told so, and yet not be anything else.
+claims("optional sub: missing", 200, without=["sub"], optional_subject=True)
+claims("optional sub: there", 200, optional_subject=True)
+for name, value in [("number", 7), ("null", None), ("empty", ""), ("list", ["ada"]), ("object", {}), ("1,000 entries", [""] * 1_000)]:
+    claims(f"optional sub: {name}", 401, {"sub": value}, optional_subject=True)
+case("optional sub: twice", raw({"alg": "HS256"}, '{"sub":"eve",' + json.dumps(GOOD)[1:], hs()), 401, optional_subject=True)
+claims("optional sub: exp is missing", 401, without=["exp"], optional_subject=True)
+claims("optional exp: missing", 200, without=["exp"], optional_expiry=True)
+claims("optional exp: there", 200, optional_expiry=True)
+claims("optional exp: there and over", 401, {"exp": NOW - 60}, optional_expiry=True)
+claims("optional exp: there and too far", 401, {"exp": NOW + 40 * 86400}, optional_expiry=True)
+claims("optional exp: as far as never", 401, {"exp": 2**32 - 1}, optional_expiry=True)
+for name, value in [("text", str(NOW + 900)), ("null", None), ("1e300", 1e300), ("negative", -1), ("list", []), ("false", False), ("zero", 0)]:
+    claims(f"optional exp: {name}", 401, {"exp": value}, optional_expiry=True)
+case("optional exp: twice", raw({"alg": "HS256"}, f'{{"exp":{NOW + 5},' + json.dumps(GOOD)[1:], hs()), 401, optional_expiry=True)
+claims("optional exp: sub is missing", 401, without=["sub"], optional_expiry=True)
+claims("optional exp: nbf in the future", 401, {"nbf": NOW + 31}, ["exp"], optional_expiry=True)
+claims("optional exp: iat in the future", 401, {"iat": NOW + 31}, ["exp"], optional_expiry=True)
+
 # Headers that ask for something.
 header("crit", 401, {"crit": ["x"], "x": 1})
 header("crit is null", 401, {"crit": None})
@@ -299,6 +318,12 @@ people = {
     "ada_later": jwt.encode(GOOD | {"jti": "ada-5", "iat": NOW + 1}, SECRET, "HS256"),
     "ada_short": jwt.encode(GOOD | {"exp": NOW + 3}, SECRET, "HS256"),
     "ada_without_iat": jwt.encode({k: v for k, v in GOOD.items() if k != "iat"}, SECRET, "HS256"),
+    # As the documentation of Mercure 0.x shows one: nothing else is in it.
+    "mercure_0": jwt.encode({"mercure": {"publish": ["*"], "subscribe": ["https://example.com/books/{id}"]}}, SECRET, "HS256"),
+    "mercure_0_too": jwt.encode({"mercure": {"subscribe": ["https://example.com/books/{id}", "news"]}}, SECRET, "HS256"),
+    "nobody_1": jwt.encode({k: v for k, v in GOOD.items() if k not in ["sub", "exp"]} | {"jti": "nobody-1"}, SECRET, "HS256"),
+    "nobody_2": jwt.encode({k: v for k, v in GOOD.items() if k not in ["sub", "exp"]} | {"jti": "nobody-2"}, SECRET, "HS256"),
+    "ada_for_ever": jwt.encode({k: v for k, v in GOOD.items() if k != "exp"} | {"jti": "ada-6"}, SECRET, "HS256"),
     "eve": jwt.encode(GOOD | {"sub": "eve", "topics": ["news", "user/eve"]}, SECRET, "HS256"),
 }
 

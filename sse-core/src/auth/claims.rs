@@ -16,12 +16,19 @@ use super::stamp::Stamp;
 #[derive(Clone)]
 pub struct Claims {
     stamp: Arc<Stamp>,
+    issuer: Option<Arc<str>>,
     payload: Arc<[u8]>,
 }
 
 impl Claims {
-    pub(super) fn new(stamp: Stamp, payload: Vec<u8>) -> Self {
-        Self { stamp: Arc::new(stamp), payload: payload.into() }
+    pub(super) fn new(stamp: Stamp, issuer: Option<String>, payload: Vec<u8>) -> Self {
+        Self { stamp: Arc::new(stamp), issuer: issuer.map(Into::into), payload: payload.into() }
+    }
+
+    /// Who issued the token (`iss`): one of those that the verifier accepts, or whatever it says where that is
+    /// [any](crate::VerifierBuilder::accept_any_issuer).
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// Who the token is about (`sub`). Empty for a token that does not say it, which a verifier refuses unless it is

@@ -4,6 +4,7 @@
 
 mod grants;
 mod hostile;
+mod issuers;
 mod lenient;
 mod logs;
 mod origins;

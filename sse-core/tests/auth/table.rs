@@ -48,6 +48,14 @@ async fn run(data: &Value) -> usize {
             .issuer("sse-example")
             .audience("sse-example")
             .clock(move || now);
+        let names =
+            |option: &str| case[option].as_array().map(|all| all.iter().map(|name| name.as_str().unwrap()));
+        if let Some(issuers) = names("issuers") {
+            verifier = verifier.issuers(issuers);
+        }
+        if let Some(audiences) = names("audiences") {
+            verifier = verifier.audiences(audiences);
+        }
         if is("any_issuer") {
             verifier = verifier.accept_any_issuer();
         }
@@ -183,6 +191,10 @@ fn a_verifier_wants_to_be_told_everything() {
     assert_eq!(build(all().algorithms([])), ConfigError::Algorithms);
     assert_eq!(build(all().issuer("")), ConfigError::Issuer);
     assert_eq!(build(all().audience("")), ConfigError::Audience);
+    assert_eq!(build(all().issuers([""; 0])), ConfigError::Issuer);
+    assert_eq!(build(all().issuers(["issuer", ""])), ConfigError::Issuer);
+    assert_eq!(build(all().audiences([""; 0])), ConfigError::Audience);
+    assert_eq!(build(all().audiences(["audience", ""])), ConfigError::Audience);
     assert_eq!(build(all().algorithms([Algorithm::RS256])), ConfigError::NoKeyFor(Algorithm::RS256));
     assert_eq!(build(all().algorithms([Algorithm::HS512])), ConfigError::NoKeyFor(Algorithm::HS512));
     for lenient in [all().optional_subject(), all().optional_expiry()] {

@@ -74,6 +74,7 @@ sets = {
         {"kty": "unheard-of", "kid": "u"},
     ],
     "secret": [oct_key | {"kid": "h"}],
+    "partner": [jwk(RS, other_rsa_key, kid="partner")],
     "two_rsa": [jwk(RS, rsa_key, kid="a"), jwk(RS, other_rsa_key, kid="b")],
     "enc_only": [plain(jwk(RS, rsa_key, kid="r")) | {"use": "enc"}],
     "sign_only": [jwk(RS, rsa_key, kid="r") | {"key_ops": ["sign"]}],
@@ -228,6 +229,17 @@ claims("optional exp: sub is missing", 401, without=["sub"], optional_expiry=Tru
 claims("optional exp: nbf in the future", 401, {"nbf": NOW + 31}, ["exp"], optional_expiry=True)
 claims("optional exp: iat in the future", 401, {"iat": NOW + 31}, ["exp"], optional_expiry=True)
 
+# Several names of one issuer, and of this server.
+claims("several issuers: one of them", 200, {"iss": "b"}, issuers=["a", "b"])
+for name, value in [("another", "c"), ("list of both", ["a", "b"]), ("empty", ""), ("both in one", "a b"), ("star", "*"), ("null", None)]:
+    claims(f"several issuers: {name}", 401, {"iss": value}, issuers=["a", "b"])
+claims("several issuers: none", 401, without=["iss"], issuers=["a", "b"])
+for name, value in [("one of them", "b"), ("another and one of them", ["x", "b"]), ("both", ["a", "b"])]:
+    claims(f"several audiences: {name}", 200, {"aud": value}, audiences=["a", "b"])
+for name, value in [("another", "c"), ("empty list", []), ("nested list", [["a"]]), ("both in one", "a b"), ("star", "*"), ("null", None), ("1,000 others", ["x"] * 1_000)]:
+    claims(f"several audiences: {name}", 401, {"aud": value}, audiences=["a", "b"])
+claims("several audiences: none", 401, without=["aud"], audiences=["a", "b"])
+
 # Headers that ask for something.
 header("crit", 401, {"crit": ["x"], "x": 1})
 header("crit is null", 401, {"crit": None})
@@ -295,6 +307,45 @@ case("jku, x5u, jwk, x5c: another's key", raw({"alg": "RS256", "kid": "r"} | for
 case("jku, x5u, jwk, x5c: our key", raw({"alg": "RS256", "kid": "r"} | foreign, GOOD, lambda m: RS.sign(m, rsa_key)), 200, "set:mixed", ["RS256"])
 case("jku of another's key under an unknown id", raw({"alg": "RS256", "kid": "x"} | foreign, GOOD, lambda m: RS.sign(m, other_rsa_key)), 401, "set:mixed", ["RS256"])
 
+# Two issuers with keys of their own: the staff's of RSA, the partner's of RSA too, and a secret of a third. What is
+# wrong with one is right with another.
+STAFF, PARTNER, JOBS = "https://staff.example", "https://partner.example", "https://jobs.example"
+by_issuer = []
+
+
+def issued(name, expect, key, iss, alg="RS256", header=None, change=None, without=(), payload=None):
+    whole = {k: v for k, v in (GOOD | {"iss": iss} | (change or {})).items() if k not in without}
+    sign = hs(key) if alg == "HS256" else lambda message: RS.sign(message, key)
+    token = raw({"alg": alg} | (header or {}), payload or whole, sign)
+    by_issuer.append({"name": name, "token": token, "expect": expect, "issuer": iss})
+
+
+issued("staff's own", 200, rsa_key, STAFF)
+issued("partner's own", 200, other_rsa_key, PARTNER)
+issued("partner's, naming the key", 200, other_rsa_key, PARTNER, header={"kid": "partner"})
+issued("jobs' own, which never expires", 200, SECRET, JOBS, "HS256", change={"aud": "jobs"}, without=["exp"])
+issued("mix-up: partner's key in the staff's name", 401, other_rsa_key, STAFF)
+issued("mix-up: and naming partner's key", 401, other_rsa_key, STAFF, header={"kid": "partner"})
+issued("mix-up: staff's key in partner's name", 401, rsa_key, PARTNER)
+issued("mix-up: staff's key, naming partner's", 401, rsa_key, PARTNER, header={"kid": "partner"})
+issued("staff's own, naming a key as partner does", 200, rsa_key, STAFF, header={"kid": "partner"})
+issued("mix-up: jobs' secret in the staff's name", 401, SECRET, STAFF, "HS256")
+issued("mix-up: the staff's public key as a secret", 401, pem["rsa"], STAFF, "HS256")
+issued("mix-up: RSA in jobs' name", 401, rsa_key, JOBS, change={"aud": "jobs"})
+issued("rules: staff's that never expires, as jobs' may", 401, rsa_key, STAFF, without=["exp"])
+issued("rules: staff's for the audience of jobs", 401, rsa_key, STAFF, change={"aud": "jobs"})
+issued("rules: jobs' for the audience of staff", 401, SECRET, JOBS, "HS256")
+issued("rules: partner's without a subject", 401, other_rsa_key, PARTNER, without=["sub"])
+for other in ["https://other.example", STAFF + "/", STAFF.upper(), "", "*", None, 1, [STAFF], {"iss": STAFF}]:
+    issued(f"issuer {other!r}", 401, rsa_key, other)
+issued("no issuer", 401, rsa_key, STAFF, without=["iss"])
+both = lambda first, second: f'{{"iss":"{first}",' + json.dumps(GOOD | {"iss": second})[1:]
+issued("two issuers, partner's key, staff last", 401, other_rsa_key, None, payload=both(PARTNER, STAFF))
+issued("two issuers, partner's key, staff first", 401, other_rsa_key, None, payload=both(STAFF, PARTNER))
+issued("the same issuer twice", 401, rsa_key, None, payload=both(STAFF, STAFF))
+issued("issuer of another within", 401, other_rsa_key, PARTNER, change={"iss": {"iss": STAFF}})
+issued("payload is a list with it", 401, rsa_key, STAFF, payload=f'["{STAFF}"]')
+
 # Grants.
 mercure = lambda subscribe: jwt.encode(GOOD | {"mercure": {"subscribe": subscribe}}, SECRET, "HS256")
 grants = {
@@ -336,6 +387,7 @@ json.dump(
         "pem": pem,
         "sets": {name: {"keys": keys} for name, keys in sets.items()},
         "cases": cases,
+        "by_issuer": by_issuer,
         "grants": grants,
         "people": people,
         "random_kids": [kid(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4)],

@@ -73,6 +73,11 @@ impl Claims {
         serde_json::from_slice(&self.payload).map_err(|_| ClaimsError(()))
     }
 
+    /// All of them, as JSON.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     pub(super) fn stamp(&self) -> &Arc<Stamp> {
         &self.stamp
     }

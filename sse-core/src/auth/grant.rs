@@ -1,5 +1,7 @@
 //! [`Grants`]: which topics a token opens.
 
+mod lookup;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -27,19 +29,99 @@ pub struct Grants(Kind);
 enum Kind {
     Nothing,
     Everything,
-    Claim(Box<str>),
+    Claim(Words),
+    Scope(Words),
     Mercure,
     Own(Arc<OwnGrants>),
 }
+
+/// A claim that holds words, and what each of them opens.
+#[derive(Clone)]
+struct Words {
+    path: Arc<[Box<str>]>,
+    topics: Arc<OwnWords>,
+}
+
+type OwnWords = dyn Fn(&str) -> Result<Vec<TopicPattern>, TopicError> + Send + Sync;
 
 type OwnGrants = dyn Fn(&Claims) -> Result<Vec<TopicPattern>, Denial> + Send + Sync;
 
 impl Grants {
     /// A claim with a list of [patterns](TopicPattern), or with one: `news`, `user/ada`, `news/*`.
     ///
-    /// A token without the claim opens no topic.
+    /// The name is taken to the letter, dots and all: `https://app.example/topics` is one. A token without the claim
+    /// opens no topic; one that has it twice, or in another form, is not valid.
     pub fn claim(name: impl Into<String>) -> Self {
-        Self(Kind::Claim(name.into().into()))
+        Self::claim_path([name])
+    }
+
+    /// [`claim`](Self::claim), where it stands in another one: `["sse", "topics"]` for `{"sse": {"topics": […]}}`.
+    ///
+    /// Roles and groups are not names of topics: [`claim_words`](Self::claim_words) makes topics of them.
+    pub fn claim_path<S: Into<String>>(path: impl IntoIterator<Item = S>) -> Self {
+        Self::claim_words(path, |pattern| TopicPattern::new(pattern).map(Some))
+    }
+
+    /// A claim with a list of words of the provider's own, or with one, such as roles and groups; the function says which
+    /// topics a word opens, and is asked for every word. The path is that of [`claim_path`](Self::claim_path), and of one
+    /// name for a claim that stands in no other.
+    ///
+    /// ```
+    /// use sse_core::{Grants, TopicPattern};
+    ///
+    /// // As Keycloak has them: {"realm_access": {"roles": ["editor", "offline_access"]}}
+    /// let grants = Grants::claim_words(["realm_access", "roles"], |role| {
+    ///     Ok(match role {
+    ///         "editor" => vec![TopicPattern::exact("news")?, TopicPattern::prefix("drafts/")?],
+    ///         "reader" => vec![TopicPattern::exact("news")?],
+    ///         _ => vec![],
+    ///     })
+    /// });
+    /// // By a prefix, and each group as the one topic of its name: {"groups": ["team:red"]}
+    /// let grants = Grants::claim_words(["groups"], |group| {
+    ///     group.strip_prefix("team:").map(|team| TopicPattern::exact(format!("team/{team}"))).transpose()
+    /// });
+    /// ```
+    ///
+    /// **Names that somebody could choose belong in [`TopicPattern::exact`]**, as the second does it: a group that is
+    /// called `*` must not open every topic. A token is not valid where the function gives an error, where its words open
+    /// more than 64 patterns together, and where the claim is there twice or in another form.
+    pub fn claim_words<S, I>(
+        path: impl IntoIterator<Item = S>,
+        topics: impl Fn(&str) -> Result<I, TopicError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Into<String>,
+        I: IntoIterator<Item = TopicPattern>,
+    {
+        Self(Kind::Claim(Words::new(path, topics)))
+    }
+
+    /// The words of the claim `scope`, which spaces separate
+    /// ([RFC 8693 §4.2](https://www.rfc-editor.org/rfc/rfc8693#section-4.2),
+    /// [RFC 9068 §2.2.3](https://www.rfc-editor.org/rfc/rfc9068#section-2.2.3)): what follows the prefix is a
+    /// [pattern](TopicPattern). With `sse:` the scope `openid sse:news sse:team/*` opens `news` and all that begins with
+    /// `team/`; words without the prefix are not for streams, and open nothing.
+    ///
+    /// **With an empty prefix every word is a pattern**, `openid` too. A token with the prefix alone for a word, or with a
+    /// `scope` that is not a text, is not valid.
+    pub fn scope(prefix: impl Into<String>) -> Self {
+        let prefix = prefix.into();
+        Self::scope_words("scope", move |word| word.strip_prefix(&*prefix).map(TopicPattern::new).transpose())
+    }
+
+    /// The words of a claim which spaces separate, `scope` or whatever the provider calls it (`scp`); the function says
+    /// which topics a word opens, as that of [`claim_words`](Self::claim_words).
+    ///
+    /// Where a provider writes them as a list, they are for `claim_words`.
+    pub fn scope_words<I>(
+        claim: impl Into<String>,
+        topics: impl Fn(&str) -> Result<I, TopicError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        I: IntoIterator<Item = TopicPattern>,
+    {
+        Self(Kind::Scope(Words::new([claim], topics)))
     }
 
     /// The claim of [Mercure](https://mercure.rocks/spec): `{"mercure": {"subscribe": […]}}`.
@@ -93,15 +175,12 @@ impl Grants {
         let granted = match &self.0 {
             Kind::Nothing => Granted::Some(Vec::new()),
             Kind::Everything => Granted::All,
-            Kind::Claim(name) => {
-                let Value::Object(mut all) = claims.parse().map_err(|_| FORM)? else {
-                    return Err(FORM);
-                };
-                let patterns = strings(all.remove(&**name))?;
-                Granted::Some(
-                    patterns.iter().map(|text| pattern(TopicPattern::new(text))).collect::<Result<_, _>>()?,
-                )
-            }
+            Kind::Claim(words) => words.open(list(words.find(claims)?)?.iter().map(String::as_str))?,
+            Kind::Scope(words) => match words.find(claims)? {
+                None => Granted::Some(Vec::new()),
+                Some(Value::String(text)) => words.open(text.split(' ').filter(|word| !word.is_empty()))?,
+                Some(_) => return Err(FORM),
+            },
             Kind::Mercure => mercure(claims)?,
             Kind::Own(own) => Granted::Some(own(claims)?.into_iter().map(Grant::Pattern).collect()),
         };
@@ -111,6 +190,41 @@ impl Grants {
             }
             _ => Ok(granted),
         }
+    }
+}
+
+impl Words {
+    fn new<S, I>(
+        path: impl IntoIterator<Item = S>,
+        topics: impl Fn(&str) -> Result<I, TopicError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Into<String>,
+        I: IntoIterator<Item = TopicPattern>,
+    {
+        let topics = move |word: &str| Ok(topics(word)?.into_iter().take(MAX_GRANTS + 1).collect());
+        Self { path: path.into_iter().map(|name| name.into().into()).collect(), topics: Arc::new(topics) }
+    }
+
+    fn find(&self, claims: &Claims) -> Result<Option<Value>, Denial> {
+        lookup::find(claims.payload(), &self.path).map_err(|_| FORM)
+    }
+
+    /// What these open together, each pattern once.
+    fn open<'a>(&self, words: impl Iterator<Item = &'a str>) -> Result<Granted, Denial> {
+        let mut opened = Vec::new();
+        for word in words {
+            for pattern in (self.topics)(word).map_err(|_| PATTERN)? {
+                if !opened.contains(&pattern) {
+                    opened.push(pattern);
+                }
+            }
+            // Refused for their number by whoever asked.
+            if opened.len() > MAX_GRANTS {
+                break;
+            }
+        }
+        Ok(Granted::Some(opened.into_iter().map(Grant::Pattern).collect()))
     }
 }
 
@@ -127,6 +241,7 @@ impl fmt::Debug for Grants {
             Kind::Nothing => "Grants(nothing)",
             Kind::Everything => "Grants(everything)",
             Kind::Claim(_) => "Grants(claim)",
+            Kind::Scope(_) => "Grants(scope)",
             Kind::Mercure => "Grants(mercure)",
             Kind::Own(_) => "Grants(own)",
         })
@@ -141,7 +256,7 @@ fn pattern(pattern: Result<TopicPattern, TopicError>) -> Result<Grant, Denial> {
 }
 
 /// A list of strings, one string, or nothing.
-fn strings(value: Option<Value>) -> Result<Vec<String>, Denial> {
+fn list(value: Option<Value>) -> Result<Vec<String>, Denial> {
     match value {
         None => Ok(Vec::new()),
         Some(Value::String(one)) => Ok(vec![one]),

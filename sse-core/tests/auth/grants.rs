@@ -82,6 +82,134 @@ async fn mercure_has_a_claim_of_its_own() {
     assert_eq!(answer(&client(mercure(), "mercure_unknown_form").await).0, 401);
 }
 
+const INVALID: (u16, &str) = (401, "Bearer error=\"invalid_token\"");
+
+#[tokio::test]
+async fn a_claim_may_stand_in_another() {
+    let at = |path: &[&str]| Grants::claim_path(path.iter().copied());
+    assert!(opens(at(&["a", "b", "c"]), "deep", &["news"]).await);
+    assert!(!opens(at(&["a", "b", "c"]), "deep", &["other"]).await);
+    assert!(opens(at(&["a", "c"]), "deep", &["other"]).await);
+    for nothing in [&["a", "x"][..], &["x", "b", "c"], &["a", "b", "c."], &["a.b.c"], &["a.b", "c"]] {
+        assert!(!opens(at(nothing), "deep", &["news"]).await, "{nothing:?}");
+        assert!(!opens(at(nothing), "deep", &["other"]).await, "{nothing:?}");
+    }
+    for malformed in [&["a"][..], &["a", "b"], &["a", "b", "c", "d"], &["sub", "x"], &["exp"], &[]] {
+        assert_eq!(answer(&client(at(malformed), "deep").await), INVALID, "{malformed:?}");
+    }
+    // A name is one, whatever is in it.
+    let url = || Grants::claim("https://app.example/topics");
+    assert!(opens(url(), "url", &["news"]).await);
+    assert!(!opens(url(), "url", &["other"]).await);
+    assert!(opens(at(&["https://app", "example/topics"]), "url", &["other"]).await);
+    // Not the last of two.
+    assert_eq!(answer(&client(Grants::claim("topics"), "topics_twice").await), INVALID);
+    assert_eq!(answer(&client(Grants::claim("other"), "topics_twice").await).0, 200);
+}
+
+#[tokio::test]
+async fn roles_open_what_the_application_says() {
+    let roles = || {
+        Grants::claim_words(["realm_access", "roles"], |role| match role {
+            "editor" => Ok(vec![TopicPattern::exact("news")?, TopicPattern::prefix("drafts/")?]),
+            _ => match role.strip_prefix("team:") {
+                Some(team) => Ok(vec![TopicPattern::exact(team)?]),
+                None => Ok(Vec::new()),
+            },
+        })
+    };
+    assert!(opens(roles(), "roles", &["news", "drafts/1", "red"]).await);
+    for other in ["editor", "offline_access", "team:red", "drafts", "blue"] {
+        assert!(!opens(roles(), "roles", &[other]).await, "{other}");
+    }
+    for all in ["roles_one", "roles_many", "roles_same"] {
+        assert!(opens(roles(), all, &["news", "drafts/1"]).await, "{all}");
+    }
+    for none in ["roles_none", "roles_empty", "roles_empty_text", "roles_with_a_dot", "absent"] {
+        assert!(!opens(roles(), none, &["news"]).await, "{none}");
+    }
+    // A team of that name, and no pattern.
+    assert!(opens(roles(), "roles_star", &["*"]).await);
+    for other in ["news", "red", "drafts/1"] {
+        assert!(!opens(roles(), "roles_star", &[other]).await, "{other}");
+    }
+    for malformed in [
+        "roles_team_empty",
+        "roles_control",
+        "roles_long",
+        "roles_number",
+        "roles_mixed",
+        "roles_nested",
+        "roles_null",
+        "roles_object",
+        "outer_list",
+        "outer_text",
+        "outer_null",
+        "outer_number",
+        "roles_twice",
+        "outer_twice",
+        "outer_twice_null",
+        "roles_teams",
+    ] {
+        assert_eq!(answer(&client(roles(), malformed).await), INVALID, "{malformed}");
+    }
+    assert_eq!(answer(&client(roles(), "roles_10000").await).0, 400);
+    // As they stand they are patterns.
+    let patterns = || Grants::claim_path(["realm_access", "roles"]);
+    assert!(opens(patterns(), "roles_star", &["whatever"]).await);
+    assert_eq!(answer(&client(patterns(), "roles_empty_text").await), INVALID);
+    let endless =
+        Grants::claim_words(
+            ["topics"],
+            |_| Ok((0..).filter_map(|n| TopicPattern::exact(n.to_string()).ok())),
+        );
+    assert_eq!(answer(&client(endless, "claim").await), INVALID);
+}
+
+#[tokio::test]
+async fn a_scope_names_topics_by_a_prefix() {
+    let scope = || Grants::scope("sse:");
+    assert!(opens(scope(), "scope", &["news", "team/a"]).await);
+    for other in ["openid", "profile", "sse:news", "loud", "other", "team", "SSE:loud"] {
+        assert!(!opens(scope(), "scope", &[other]).await, "{other}");
+    }
+    let own = client(scope(), "scope").await.unwrap().granted_topics().unwrap();
+    assert_eq!(own, Topics::new(["news"]).unwrap());
+    for one in ["scope_one", "scope_spaces", "scope_same", "scope_many"] {
+        assert!(opens(scope(), one, &["news"]).await, "{one}");
+    }
+    assert!(opens(scope(), "scope_64", &["t0", "t63"]).await);
+    assert!(opens(scope(), "scope_everything", &["whatever"]).await);
+    // One word, and not one that begins so.
+    for none in ["scope_empty", "scope_tab", "absent"] {
+        assert!(!opens(scope(), none, &["news"]).await, "{none}");
+    }
+    for malformed in [
+        "scope_new_line",
+        "scope_prefix_alone",
+        "scope_list",
+        "scope_null",
+        "scope_number",
+        "scope_object",
+        "scope_65",
+        "scope_twice",
+    ] {
+        assert_eq!(answer(&client(scope(), malformed).await), INVALID, "{malformed}");
+    }
+    assert_eq!(answer(&client(scope(), "scope_10000").await).0, 400);
+    assert!(opens(Grants::scope(""), "scope", &["openid", "sse:news"]).await);
+
+    let own = || {
+        Grants::scope_words("scp", |word| {
+            word.strip_prefix("sse:").map(|rest| TopicPattern::exact(format!("{rest}!"))).transpose()
+        })
+    };
+    assert!(opens(own(), "scp", &["news!"]).await);
+    for other in ["news", "other!", "other"] {
+        assert!(!opens(own(), "scp", &[other]).await, "{other}");
+    }
+}
+
 #[tokio::test]
 async fn an_application_has_rules_of_its_own() {
     #[derive(serde::Deserialize)]

@@ -361,6 +361,63 @@ grants = {
     "mercure_all": mercure(["*"]),
     "mercure_unknown_form": mercure(["https://example.com/{+path}"]),
 }
+said = lambda **claims: jwt.encode(GOOD | claims, SECRET, "HS256")
+text = lambda start: raw({"alg": "HS256"}, start + json.dumps(GOOD)[1:], hs())
+roles = {
+    "roles": {"roles": ["editor", "offline_access", "team:red", "uma_authorization"]},
+    "roles_one": {"roles": "editor"},
+    "roles_none": {},
+    "roles_empty": {"roles": []},
+    "roles_many": {"roles": [f"r{n}" for n in range(500)] + ["editor"]},
+    "roles_same": {"roles": ["editor"] * 500},
+    "roles_teams": {"roles": [f"team:{n}" for n in range(65)]},
+    "roles_star": {"roles": ["*", "team:*", "editor*"]},
+    "roles_empty_text": {"roles": [""]},
+    "roles_team_empty": {"roles": ["team:"]},
+    "roles_control": {"roles": ["team:a\nb"]},
+    "roles_long": {"roles": ["team:" + "x" * 257]},
+    "roles_number": {"roles": 1},
+    "roles_mixed": {"roles": ["editor", 1]},
+    "roles_nested": {"roles": [["editor"]]},
+    "roles_null": {"roles": None},
+    "roles_object": {"roles": {"editor": True}},
+    "outer_list": ["editor"],
+    "outer_text": "editor",
+    "outer_null": None,
+    "outer_number": 1,
+}
+grants |= {name: said(realm_access=value) for name, value in roles.items()}
+grants |= {
+    "roles_10000": said(realm_access={"roles": [""] * 10_000}),
+    "roles_with_a_dot": said(**{"realm_access.roles": ["editor"], "realm_access": {"x.roles": ["editor"]}}),
+    "roles_twice": text('{"realm_access":{"roles":[],"roles":["editor"]},'),
+    "outer_twice": text('{"realm_access":{},"realm_access":{"roles":["editor"]},'),
+    "outer_twice_null": text('{"realm_access":{"roles":["editor"]},"realm_access":{"roles":["editor"]},'),
+    "topics_twice": text('{"topics":["*"],'),
+    "url": said(**{"https://app.example/topics": ["news"], "https://app": {"example/topics": ["other"]}}),
+    "deep": said(a={"b": {"c": ["news"]}, "c": ["other"]}, b={"c": ["other"]}, c=["other"]),
+}
+scopes = {
+    "scope": "openid sse:news profile sse:team/* SSE:loud xsse:other",
+    "scope_one": "sse:news",
+    "scope_empty": "",
+    "scope_spaces": "  sse:news   openid ",
+    "scope_tab": "openid\tsse:news",
+    "scope_new_line": "sse:a\nb",
+    "scope_prefix_alone": "openid sse:",
+    "scope_everything": "sse:*",
+    "scope_list": ["sse:news"],
+    "scope_null": None,
+    "scope_number": 1,
+    "scope_object": {"sse:news": True},
+    "scope_same": "sse:news " * 500,
+    "scope_64": " ".join(f"sse:t{n}" for n in range(64)),
+    "scope_65": " ".join(f"sse:t{n}" for n in range(65)),
+    "scope_many": "x " * 2_500 + "sse:news",
+    "scope_10000": "x " * 10_000,
+}
+grants |= {name: said(scope=value) for name, value in scopes.items()}
+grants |= {"scp": said(scp="sse:news", scope="sse:other"), "scope_twice": text('{"scope":"sse:news","scope":"",')}
 people = {
     "ada": jwt.encode(GOOD | {"jti": "ada-1"}, SECRET, "HS256"),
     "ada_again": jwt.encode(GOOD | {"jti": "ada-2"}, SECRET, "HS256"),

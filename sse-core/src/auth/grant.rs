@@ -1,17 +1,17 @@
 //! [`Grants`]: which topics a token opens.
 
 mod lookup;
+mod mercure;
 
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
     claims::Claims,
     denial::Denial,
     granted::{Grant, Granted},
-    template::Template,
 };
 use crate::topic::{TopicError, TopicPattern};
 
@@ -32,6 +32,7 @@ enum Kind {
     Claim(Words),
     Scope(Words),
     Mercure,
+    MercureV1,
     Own(Arc<OwnGrants>),
 }
 
@@ -124,12 +125,51 @@ impl Grants {
         Self(Kind::Scope(Words::new([claim], topics)))
     }
 
-    /// The claim of [Mercure](https://mercure.rocks/spec): `{"mercure": {"subscribe": […]}}`.
+    /// The claim of Mercure **0.x**, up to the draft
+    /// [draft-dunglas-mercure-07](https://datatracker.ietf.org/doc/html/draft-dunglas-mercure-07):
+    /// `{"mercure": {"subscribe": […]}}`. For 1.0 there is [`mercure_v1`](Self::mercure_v1).
     ///
     /// Its entries are topics to the letter, `*` for all, and URI templates in the simple form
     /// (`https://example.com/books/{id}`). A token with a template of any other form is not valid.
+    ///
+    /// The tokens that its documentation shows name neither subject nor expiry, issuer or audience: such are taken with
+    /// [`optional_subject`](crate::VerifierBuilder::optional_subject),
+    /// [`optional_expiry`](crate::VerifierBuilder::optional_expiry),
+    /// [`accept_any_issuer`](crate::VerifierBuilder::accept_any_issuer) and
+    /// [`no_audience`](crate::VerifierBuilder::no_audience) alone, each of which says what it costs.
     pub fn mercure() -> Self {
         Self(Kind::Mercure)
+    }
+
+    /// The claim of Mercure **1.0**, by §6.4 and §6.7 of
+    /// [draft-dunglas-mercure-08](https://datatracker.ietf.org/doc/html/draft-dunglas-mercure-08): authorization details
+    /// ([RFC 9396](https://www.rfc-editor.org/rfc/rfc9396)) of the type `https://mercure.rocks/authorization-detail`. The
+    /// claim of 0.x means nothing to it, nor this one to [`mercure`](Self::mercure).
+    ///
+    /// ```json
+    /// {"authorization_details": [{
+    ///     "type": "https://mercure.rocks/authorization-detail",
+    ///     "actions": ["subscribe"],
+    ///     "topics": [
+    ///         {"match": "https://example.com/news"},
+    ///         {"match": "https://example.com/books/:id", "match_type": "urlpattern"}
+    ///     ]
+    /// }]}
+    /// ```
+    ///
+    /// - Details of other types, and actions other than `subscribe`, open nothing. The types of earlier drafts, as
+    ///   `mercure`, are such.
+    /// - A `match` is a topic to the letter, or `*` for all. With the `match_type` `urlpattern` it is a URL pattern, **of
+    ///   which the simple form is understood**: a path, or one with `http://` or `https://` and a host before it, in which
+    ///   `:name` is what is left of one segment, and a `*` at the end any rest. It is for topics that are written alike:
+    ///   one that begins with a path is for such topics alone, and none with `..` in it matches any pattern.
+    /// - A token is not valid where one detail of this type is malformed, or has a matcher of another type or form: no
+    ///   part of it counts. So it is where the claim is no list, or an entry no object with a `type`.
+    ///
+    /// The draft asks for [`access_token_profile`](crate::VerifierBuilder::access_token_profile), an issuer and an
+    /// audience as well: that is for the verifier.
+    pub fn mercure_v1() -> Self {
+        Self(Kind::MercureV1)
     }
 
     /// The application's own rule, over claims of its own type.
@@ -181,7 +221,8 @@ impl Grants {
                 Some(Value::String(text)) => words.open(text.split(' ').filter(|word| !word.is_empty()))?,
                 Some(_) => return Err(FORM),
             },
-            Kind::Mercure => mercure(claims)?,
+            Kind::Mercure => mercure::version_0(claims)?,
+            Kind::MercureV1 => mercure::version_1(claims)?,
             Kind::Own(own) => Granted::Some(own(claims)?.into_iter().map(Grant::Pattern).collect()),
         };
         match &granted {
@@ -242,7 +283,8 @@ impl fmt::Debug for Grants {
             Kind::Everything => "Grants(everything)",
             Kind::Claim(_) => "Grants(claim)",
             Kind::Scope(_) => "Grants(scope)",
-            Kind::Mercure => "Grants(mercure)",
+            Kind::Mercure => "Grants(mercure 0.x)",
+            Kind::MercureV1 => "Grants(mercure 1.0)",
             Kind::Own(_) => "Grants(own)",
         })
     }
@@ -262,31 +304,4 @@ fn list(value: Option<Value>) -> Result<Vec<String>, Denial> {
         Some(Value::String(one)) => Ok(vec![one]),
         Some(many) => serde_json::from_value(many).map_err(|_| FORM),
     }
-}
-
-fn mercure(claims: &Claims) -> Result<Granted, Denial> {
-    #[derive(Deserialize)]
-    struct Outer {
-        #[serde(default)]
-        mercure: Inner,
-    }
-
-    #[derive(Default, Deserialize)]
-    struct Inner {
-        #[serde(default)]
-        subscribe: Vec<String>,
-    }
-
-    let Outer { mercure } = claims.parse().map_err(|_| FORM)?;
-    if mercure.subscribe.iter().any(|text| text == "*") {
-        return Ok(Granted::All);
-    }
-    let grants = mercure.subscribe.iter().map(|text| {
-        if text.contains(['{', '}']) {
-            let template = Template::new(text).map(Grant::Template);
-            return template.ok_or(Denial::Invalid("a topic template is not of the simple form"));
-        }
-        pattern(TopicPattern::exact(text))
-    });
-    Ok(Granted::Some(grants.collect::<Result<_, _>>()?))
 }

@@ -17,7 +17,7 @@ pub use self::builder::VerifierBuilder;
 use super::jwks::Newer;
 use super::{
     algorithm::Algorithm,
-    claims::{Claims, OneOrMany, Registered},
+    claims::{Claims, Object, OneOrMany, Registered},
     config_error::ConfigError,
     denial::Denial,
     digest::Digest,
@@ -198,7 +198,8 @@ impl Verifier {
         if !signed {
             return Err(Denial::Invalid("the signature is not right"));
         }
-        let mut claims: Registered = serde_json::from_slice(&payload).map_err(|_| MALFORMED)?;
+        let Object(mut claims): Object<Registered> =
+            serde_json::from_slice(&payload).map_err(|_| MALFORMED)?;
         let issuer = claims.iss.take();
         let stamp = rules.stamp(claims, issuer.as_ref(), message)?;
         Ok(Claims::new(stamp, issuer, payload))
@@ -214,7 +215,7 @@ impl Verifier {
         if self.others.is_empty() {
             return Ok(&self.rules);
         }
-        let named: Named = serde_json::from_slice(payload).map_err(|_| MALFORMED)?;
+        let Object(named): Object<Named> = serde_json::from_slice(payload).map_err(|_| MALFORMED)?;
         let issued = |rules: &&Arc<Rules>| rules.issuers.has(named.iss.as_slice());
         self.all().find(issued).map(|rules| &**rules).ok_or(ISSUER)
     }

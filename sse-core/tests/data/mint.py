@@ -240,6 +240,11 @@ for name, value in [("another", "c"), ("empty list", []), ("nested list", [["a"]
     claims(f"several audiences: {name}", 401, {"aud": value}, audiences=["a", "b"])
 claims("several audiences: none", 401, without=["aud"], audiences=["a", "b"])
 
+# Lists of what the members of an object would be.
+case("payload is an empty list, and nothing is needed", raw({"alg": "HS256"}, [], hs()), 401, optional_subject=True, optional_expiry=True, any_issuer=True, no_audience=True)
+case("payload is a list of claims", raw({"alg": "HS256"}, [NOW + 900, NOW, NOW, "sse-example", "sse-example", "ada", "1", "1", None], hs()), 401)
+case("header is a list", raw(["HS256"], GOOD, hs()), 401)
+
 # Headers that ask for something.
 header("crit", 401, {"crit": ["x"], "x": 1})
 header("crit is null", 401, {"crit": None})
@@ -388,7 +393,7 @@ roles = {
 }
 grants |= {name: said(realm_access=value) for name, value in roles.items()}
 grants |= {
-    "roles_10000": said(realm_access={"roles": [""] * 10_000}),
+    "roles_10000": said(realm_access={"roles": [0] * 10_000}),
     "roles_with_a_dot": said(**{"realm_access.roles": ["editor"], "realm_access": {"x.roles": ["editor"]}}),
     "roles_twice": text('{"realm_access":{"roles":[],"roles":["editor"]},'),
     "outer_twice": text('{"realm_access":{},"realm_access":{"roles":["editor"]},'),
@@ -414,10 +419,98 @@ scopes = {
     "scope_64": " ".join(f"sse:t{n}" for n in range(64)),
     "scope_65": " ".join(f"sse:t{n}" for n in range(65)),
     "scope_many": "x " * 2_500 + "sse:news",
-    "scope_10000": "x " * 10_000,
 }
 grants |= {name: said(scope=value) for name, value in scopes.items()}
 grants |= {"scp": said(scp="sse:news", scope="sse:other"), "scope_twice": text('{"scope":"sse:news","scope":"",')}
+# Mercure 1.0.
+DETAIL = "https://mercure.rocks/authorization-detail"
+detail = lambda topics, actions=("subscribe",), **more: {"type": DETAIL, "actions": list(actions), "topics": topics} | more
+match = lambda text, kind=None: {"match": text} | ({"match_type": kind} if kind else {})
+news, books = match("news"), match("https://example.com/books/:id", "urlpattern")
+details = {
+    "v1": [detail([news, match("https://example.com/a", "exact"), books, match("/users/42/*", "urlpattern"), match("stars*")])],
+    "v1_several": [detail([news]), detail([match("other")], ["publish"]), detail([match("third")], ["publish", "subscribe"])],
+    "v1_all": [detail([match("*")])],
+    "v1_all_by_pattern": [detail([match("*", "urlpattern")])],
+    "v1_all_to_publish": [detail([match("*")], ["publish"]), detail([news])],
+    "v1_unknown_action": [detail([match("*")], ["sing"]), detail([news], ["sing", "subscribe"])],
+    "v1_action_in_upper_case": [detail([news], ["SUBSCRIBE"])],
+    "v1_payload": [detail([news], payload={"a": [1]}, unheard_of=1)],
+    "v1_other_types": [
+        {"type": "mercure", "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": DETAIL + "/", "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": DETAIL.upper(), "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": "payment", "actions": 7, "topics": "*"},
+        {"type": ""},
+        detail([news]),
+    ],
+    "v1_none": [],
+    "v1_64": [detail([match(f"t{n}") for n in range(64)])],
+    "v1_65": [detail([match(f"t{n}") for n in range(40)]), detail([match(f"u{n}") for n in range(25)])],
+    "v1_250": [detail([news] * 250)],
+}
+# Each beside one that is good: no part of it counts.
+malformed = {
+    "is a text": "subscribe",
+    "is null": None,
+    "is a list": [DETAIL, ["subscribe"], [news]],
+    "is a list of another type": ["payment"],
+    "has no type": {"actions": ["subscribe"], "topics": [news]},
+    "has a type that is a number": {"type": 1},
+    "has a type that is null": {"type": None},
+    "has no actions": {"type": DETAIL, "topics": [news]},
+    "has no topics": {"type": DETAIL, "actions": ["subscribe"]},
+    "has empty actions": detail([news], []),
+    "has empty topics": detail([]),
+    "has empty topics to publish": detail([], ["publish"]),
+    "has actions that are a text": {"type": DETAIL, "actions": "subscribe", "topics": [news]},
+    "has an action that is a number": detail([news], ["subscribe", 1]),
+    "has an action that is null": detail([news], ["subscribe", None]),
+    "has topics that are a text": {"type": DETAIL, "actions": ["subscribe"], "topics": "news"},
+    "has topics that are an object": {"type": DETAIL, "actions": ["subscribe"], "topics": news},
+    "has a topic that is a text": detail(["news"]),
+    "has a topic that is null": detail([None]),
+    "has a topic that is a list": detail([["*"]]),
+    "has a topic without match": detail([{"match_type": "exact"}]),
+    "has a match that is null": detail([{"match": None}]),
+    "has a match that is a number": detail([{"match": 1}]),
+    "has an empty match": detail([match("")]),
+    "has a match with a line break": detail([match("a\nb")]),
+    "has a match of 257 bytes": detail([match("x" * 257)]),
+    "has a match_type that is null": detail([{"match": "news", "match_type": None}]),
+    "has a match_type that is empty": detail([{"match": "news", "match_type": ""}]),
+    "has a match_type of earlier drafts": detail([match("news", "Exact")]),
+    "has a match_type of 0.x": detail([match("https://example.com/{id}", "uritemplate")]),
+    "has a match_type that is not known, for all": detail([match("*", "regexp")]),
+    "has a match_type that is not known, to publish": detail([match("news", "regexp")], ["publish"]),
+    "has a URL pattern with a host of any": detail([match("https://*/a", "urlpattern")]),
+    "has a URL pattern with an expression": detail([match("/:a((a+)+)", "urlpattern")]),
+    "has a URL pattern that is a word": detail([match("news", "urlpattern")]),
+    "has a payload that is a text": detail([news], payload="x"),
+    "has a payload that is null": detail([news], payload=None),
+}
+for name, value in malformed.items():
+    details[f"v1_bad: {name}"] = [detail([news]), value]
+for name, value in {"text": "x", "object": detail([news]), "null": None, "number": 1, "true": True}.items():
+    details[f"v1_bad: claim is {name}"] = value
+grants |= {name: said(authorization_details=value) for name, value in details.items()}
+inner = json.dumps(detail([news]))
+grants |= {
+    "v1_bad: claim twice": text(f'{{"authorization_details":[],"authorization_details":[{inner}],'),
+    "v1_bad: type twice": text(f'{{"authorization_details":[{{"type":"payment",{inner[1:]}],'),
+    "v1_bad: topics twice": text(f'{{"authorization_details":[{{"topics":[{{"match":"*"}}],{inner[1:]}],'),
+    "v1_bad: actions twice": text(f'{{"authorization_details":[{{"actions":["publish"],{inner[1:]}],'),
+    "v1_bad: match twice": text('{"authorization_details":[' + inner.replace('"match"', '"match":"*","match"') + "],"),
+    "both_versions": said(mercure={"subscribe": ["old"]}, authorization_details=[detail([match("new")])]),
+    "mercure_list": said(mercure=[["*"]]),
+    "mercure_text": said(mercure="*"),
+    "mercure_null": said(mercure=None),
+    "mercure_twice": text('{"mercure":{"subscribe":["*"]},"mercure":{"subscribe":["news"]},'),
+    "mercure_inner_twice": text('{"mercure":{"subscribe":["*"],"subscribe":["news"]},'),
+    "mercure_number": mercure([1]),
+    "mercure_empty_text": mercure([""]),
+    "mercure_65": mercure([f"t{n}" for n in range(65)]),
+}
 people = {
     "ada": jwt.encode(GOOD | {"jti": "ada-1"}, SECRET, "HS256"),
     "ada_again": jwt.encode(GOOD | {"jti": "ada-2"}, SECRET, "HS256"),

@@ -3,7 +3,7 @@
 /// A signature algorithm of [RFC 7518 §3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1) or
 /// [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037).
 ///
-/// There is no `none`. `ES512` and `ES256K` are not supported by the libraries below.
+/// There is no `none`. `ES512`, `ES256K` and `Ed448` are not supported by the libraries below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -29,7 +29,8 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
-    /// Ed25519.
+    /// Ed25519, by either of its names: `EdDSA`, or `Ed25519` as
+    /// [RFC 9864](https://www.rfc-editor.org/rfc/rfc9864) has it. A token and its key need not use the same one.
     EdDSA,
 }
 
@@ -48,7 +49,8 @@ impl Algorithm {
             "PS512" => Self::PS512,
             "ES256" => Self::ES256,
             "ES384" => Self::ES384,
-            "EdDSA" => Self::EdDSA,
+            // The first leaves the curve open, and Ed25519 is the only one here.
+            "EdDSA" | "Ed25519" => Self::EdDSA,
             _ => return None,
         })
     }

@@ -2,11 +2,15 @@
 
 use std::{
     fmt,
+    marker::PhantomData,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::stamp::Stamp;
 
@@ -16,15 +20,23 @@ use super::stamp::Stamp;
 #[derive(Clone)]
 pub struct Claims {
     stamp: Arc<Stamp>,
+    issuer: Option<Arc<str>>,
     payload: Arc<[u8]>,
 }
 
 impl Claims {
-    pub(super) fn new(stamp: Stamp, payload: Vec<u8>) -> Self {
-        Self { stamp: Arc::new(stamp), payload: payload.into() }
+    pub(super) fn new(stamp: Stamp, issuer: Option<String>, payload: Vec<u8>) -> Self {
+        Self { stamp: Arc::new(stamp), issuer: issuer.map(Into::into), payload: payload.into() }
     }
 
-    /// Who the token is about (`sub`), never empty.
+    /// Who issued the token (`iss`): one of those that the verifier accepts, or whatever it says where that is
+    /// [any](crate::VerifierBuilder::accept_any_issuer).
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Who the token is about (`sub`). Empty for a token that does not say it, which a verifier refuses unless it is
+    /// told [otherwise](crate::VerifierBuilder::optional_subject); never else.
     pub fn subject(&self) -> &str {
         &self.stamp.subject
     }
@@ -34,9 +46,10 @@ impl Claims {
         self.stamp.id.as_deref()
     }
 
-    /// When the token expires (`exp`). Streams end up to the verifier's leeway later.
-    pub fn expires_at(&self) -> SystemTime {
-        self.stamp.expires_at
+    /// When the token expires (`exp`); streams end up to the verifier's leeway later. `None` for **a token that never
+    /// does**, which a verifier refuses unless it is told [otherwise](crate::VerifierBuilder::optional_expiry).
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        Some(self.stamp.expires_at).filter(|at| *at != Stamp::never())
     }
 
     /// When the token was issued (`iat`), as far as it says so.
@@ -62,6 +75,11 @@ impl Claims {
     /// [`ClaimsError`] when they are of another form; as an answer it is that of a token that is not valid.
     pub fn parse<C: DeserializeOwned>(&self) -> Result<C, ClaimsError> {
         serde_json::from_slice(&self.payload).map_err(|_| ClaimsError(()))
+    }
+
+    /// All of them, as JSON.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     pub(super) fn stamp(&self) -> &Arc<Stamp> {
@@ -128,6 +146,31 @@ impl OneOrMany {
 }
 
 /// `null` is not absent either.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
+}
+
+/// An object and nothing else: by itself a type with named members can be read from a list of their values too.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, members: M) -> Result<Self::Value, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
 }

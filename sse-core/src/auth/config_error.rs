@@ -13,10 +13,16 @@ pub enum ConfigError {
     Algorithms,
     /// No keys were said.
     Keys,
-    /// No issuer was said; [`accept_any_issuer`](crate::VerifierBuilder::accept_any_issuer) is one.
+    /// No issuer was said, or an empty name; [`accept_any_issuer`](crate::VerifierBuilder::accept_any_issuer) is one.
     Issuer,
-    /// No audience was said; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
+    /// No audience was said, or an empty name; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
     Audience,
+    /// Two verifiers of [`by_issuer`](crate::Verifier::by_issuer) are for this issuer.
+    SameIssuer(String),
+    /// Access tokens of RFC 9068 have a subject and expire: it does not go together with
+    /// [`optional_subject`](crate::VerifierBuilder::optional_subject) or
+    /// [`optional_expiry`](crate::VerifierBuilder::optional_expiry).
+    Profile,
     /// No key can verify this algorithm.
     #[cfg(feature = "jwt")]
     NoKeyFor(Algorithm),
@@ -45,6 +51,10 @@ impl fmt::Display for ConfigError {
                     Self::Keys => f.write_str("the keys of the tokens must be said"),
                     Self::Issuer => f.write_str("the issuer of the tokens must be said"),
                     Self::Audience => f.write_str("the audience of the tokens must be said"),
+                    Self::SameIssuer(issuer) => write!(f, "two verifiers are for the issuer {issuer:?}"),
+                    Self::Profile => {
+                f.write_str("access tokens of RFC 9068 have a subject and expire: neither can be optional")
+            }
                     #[cfg(feature = "jwt")]
             Self::NoKeyFor(algorithm) => write!(f, "no key can verify {algorithm:?}"),
                     Self::CryptoProvider => f.write_str(

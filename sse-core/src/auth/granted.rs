@@ -1,6 +1,11 @@
 //! [`Granted`]: the topics that somebody may have.
 
 #[cfg(feature = "jwt")]
+mod url_pattern;
+
+#[cfg(feature = "jwt")]
+pub(super) use self::url_pattern::UrlPattern;
+#[cfg(feature = "jwt")]
 use super::template::Template;
 use crate::topic::{Topic, TopicPattern, Topics};
 
@@ -14,6 +19,8 @@ pub(super) enum Grant {
     Pattern(TopicPattern),
     #[cfg(feature = "jwt")]
     Template(Template),
+    #[cfg(feature = "jwt")]
+    Url(UrlPattern),
 }
 
 impl Granted {
@@ -31,6 +38,8 @@ impl Granted {
                 Grant::Pattern(pattern) => pattern.matches(topic),
                 #[cfg(feature = "jwt")]
                 Grant::Template(template) => template.matches(topic.as_str()),
+                #[cfg(feature = "jwt")]
+                Grant::Url(pattern) => pattern.matches(topic.as_str()),
             }),
         }
     }
@@ -48,7 +57,7 @@ impl Granted {
         grants.iter().filter_map(|grant| match grant {
             Grant::Pattern(pattern) => pattern.as_exact(),
             #[cfg(feature = "jwt")]
-            Grant::Template(_) => None,
+            Grant::Template(_) | Grant::Url(_) => None,
         })
     }
 }

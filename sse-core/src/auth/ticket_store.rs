@@ -312,7 +312,7 @@ mod tests {
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2000),
             ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(2030),
         };
-        Claims::new(stamp, Vec::new())
+        Claims::new(stamp, None, Vec::new())
     }
 
     fn store(limits: Limits) -> (Arc<Store>, Arc<Mutex<u64>>) {

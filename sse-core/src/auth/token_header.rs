@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::{algorithm::Algorithm, denial::Denial, key::is_key_id};
+use super::{algorithm::Algorithm, claims::Object, denial::Denial, key::is_key_id};
 
 /// Longest header, in bytes of JSON.
 const MAX_HEADER: usize = 2 << 10;
@@ -41,7 +41,9 @@ impl TokenHeader {
             return invalid("the header is longer than 2 KiB");
         }
         let members = URL_SAFE_NO_PAD.decode(encoded).ok();
-        let Some(members) = members.and_then(|json| serde_json::from_slice::<Members>(&json).ok()) else {
+        let Some(Object(members)) =
+            members.and_then(|json| serde_json::from_slice::<Object<Members>>(&json).ok())
+        else {
             return invalid("the header is malformed");
         };
         if members.crit || members.b64 || members.zip || members.enc {

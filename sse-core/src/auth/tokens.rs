@@ -10,6 +10,7 @@ use super::{
     cookie::CookieKind,
     credential::{Credential, Sources, redacted},
     denial::{Denial, refuse},
+    digest::Digest,
     grant::Grants,
     granted::Granted,
     identity::Identity,
@@ -220,12 +221,15 @@ impl Auth {
     /// not lock anybody out. Not where two are good and of different subjects, for it cannot be told which of them
     /// the site has set.
     async fn check_all(&self, tokens: &[String]) -> Result<(Claims, Granted), Denial> {
+        // A subject is its issuer's, and who has none is alone.
+        fn whose(claims: &Claims) -> (Digest, Option<&str>) {
+            (claims.stamp().subject_key, claims.issuer())
+        }
+
         let (mut good, mut bad): (Option<(Claims, Granted)>, _) = (None, Denial::Missing);
         for token in tokens {
             match self.check(token).await {
-                Ok((claims, _))
-                    if good.as_ref().is_some_and(|(good, _)| good.subject() != claims.subject()) =>
-                {
+                Ok((claims, _)) if good.as_ref().is_some_and(|(good, _)| whose(good) != whose(&claims)) => {
                     return Err(Denial::Malformed("two cookies of one name, of different subjects"));
                 }
                 Ok(found) => good = good.or(Some(found)),

@@ -4,6 +4,8 @@
 
 mod grants;
 mod hostile;
+mod issuers;
+mod lenient;
 mod logs;
 mod origins;
 mod reauthorize;

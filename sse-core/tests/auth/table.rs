@@ -48,11 +48,25 @@ async fn run(data: &Value) -> usize {
             .issuer("sse-example")
             .audience("sse-example")
             .clock(move || now);
+        let names =
+            |option: &str| case[option].as_array().map(|all| all.iter().map(|name| name.as_str().unwrap()));
+        if let Some(issuers) = names("issuers") {
+            verifier = verifier.issuers(issuers);
+        }
+        if let Some(audiences) = names("audiences") {
+            verifier = verifier.audiences(audiences);
+        }
         if is("any_issuer") {
             verifier = verifier.accept_any_issuer();
         }
         if is("no_audience") {
             verifier = verifier.no_audience();
+        }
+        if is("optional_subject") {
+            verifier = verifier.optional_subject();
+        }
+        if is("optional_expiry") {
+            verifier = verifier.optional_expiry();
         }
         if is("profile") {
             verifier = verifier.access_token_profile();
@@ -147,6 +161,8 @@ fn keys_must_be_strong_and_for_this() {
         "exponent_3",
         "short_ed",
         "wrong_curve",
+        "ed_with_another_curve",
+        "ed448",
         "empty",
     ] {
         assert_eq!(set(name), Err(KeyError::Empty), "{name}");
@@ -175,8 +191,16 @@ fn a_verifier_wants_to_be_told_everything() {
     assert_eq!(build(all().algorithms([])), ConfigError::Algorithms);
     assert_eq!(build(all().issuer("")), ConfigError::Issuer);
     assert_eq!(build(all().audience("")), ConfigError::Audience);
+    assert_eq!(build(all().issuers([""; 0])), ConfigError::Issuer);
+    assert_eq!(build(all().issuers(["issuer", ""])), ConfigError::Issuer);
+    assert_eq!(build(all().audiences([""; 0])), ConfigError::Audience);
+    assert_eq!(build(all().audiences(["audience", ""])), ConfigError::Audience);
     assert_eq!(build(all().algorithms([Algorithm::RS256])), ConfigError::NoKeyFor(Algorithm::RS256));
     assert_eq!(build(all().algorithms([Algorithm::HS512])), ConfigError::NoKeyFor(Algorithm::HS512));
+    for lenient in [all().optional_subject(), all().optional_expiry()] {
+        assert!(lenient.clone().build().is_ok());
+        assert_eq!(build(lenient.access_token_profile()), ConfigError::Profile);
+    }
     let some = Verifier::builder().algorithms([Algorithm::HS256]);
     assert_eq!(build(some.clone()), ConfigError::Keys);
     assert_eq!(build(some.clone().keys(hmac())), ConfigError::Issuer);

@@ -12,7 +12,7 @@ import sys
 try:
     import jwt
     from cryptography.hazmat.primitives import serialization as ser
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
 except ImportError as missing:
     print(f"{missing}: pip install pyjwt cryptography", file=sys.stderr)
@@ -35,6 +35,7 @@ p256_key = ec.generate_private_key(ec.SECP256R1())
 p384_key = ec.generate_private_key(ec.SECP384R1())
 k1_key = ec.generate_private_key(ec.SECP256K1())
 ed_key = ed25519.Ed25519PrivateKey.generate()
+ed448_key = ed448.Ed448PrivateKey.generate()
 
 pem = {
     "rsa": public_pem(rsa_key),
@@ -61,6 +62,8 @@ def plain(entry):
 RS, PS = RSAAlgorithm(RSAAlgorithm.SHA256), RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256)
 ES, ED = ECAlgorithm(ECAlgorithm.SHA256), OKPAlgorithm()
 HS = HMACAlgorithm(HMACAlgorithm.SHA256)
+raw_public = (ser.Encoding.Raw, ser.PublicFormat.Raw)
+ed448_x = base64.urlsafe_b64encode(ed448_key.public_key().public_bytes(*raw_public)).decode().rstrip("=")
 oct_key = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("=")}
 
 sets = {
@@ -71,6 +74,7 @@ sets = {
         {"kty": "unheard-of", "kid": "u"},
     ],
     "secret": [oct_key | {"kid": "h"}],
+    "partner": [jwk(RS, other_rsa_key, kid="partner")],
     "two_rsa": [jwk(RS, rsa_key, kid="a"), jwk(RS, other_rsa_key, kid="b")],
     "enc_only": [plain(jwk(RS, rsa_key, kid="r")) | {"use": "enc"}],
     "sign_only": [jwk(RS, rsa_key, kid="r") | {"key_ops": ["sign"]}],
@@ -83,6 +87,10 @@ sets = {
     "exponent_3": [jwk(RS, rsa_key, kid="r") | {"e": "Aw"}],
     "short_ed": [{"kty": "OKP", "crv": "Ed25519", "kid": "o", "x": "AAAA"}],
     "wrong_curve": [jwk(ES, p256_key, kid="e") | {"crv": "P-384"}],
+    "ed_by_its_new_name": [jwk(ED, ed_key, kid="o", alg="Ed25519")],
+    "ed_by_its_old_name": [jwk(ED, ed_key, kid="o", alg="EdDSA")],
+    "ed_with_another_curve": [jwk(ED, ed_key, kid="o", alg="Ed448")],
+    "ed448": [{"kty": "OKP", "crv": "Ed448", "kid": "o", "alg": "Ed448", "x": ed448_x}],
     "empty": [],
 }
 sets["with_secret"] = sets["mixed"] + sets["secret"]
@@ -202,6 +210,41 @@ claims("no audience: another", 200, {"aud": "other"}, no_audience=True)
 claims("no audience: none", 200, without=["aud"], no_audience=True)
 claims("no audience: a number", 401, {"aud": 1}, no_audience=True)
 
+# Claims that may be left out where the verifier is told so, and yet not be anything else.
+claims("optional sub: missing", 200, without=["sub"], optional_subject=True)
+claims("optional sub: there", 200, optional_subject=True)
+for name, value in [("number", 7), ("null", None), ("empty", ""), ("list", ["ada"]), ("object", {}), ("1,000 entries", [""] * 1_000)]:
+    claims(f"optional sub: {name}", 401, {"sub": value}, optional_subject=True)
+case("optional sub: twice", raw({"alg": "HS256"}, '{"sub":"eve",' + json.dumps(GOOD)[1:], hs()), 401, optional_subject=True)
+claims("optional sub: exp is missing", 401, without=["exp"], optional_subject=True)
+claims("optional exp: missing", 200, without=["exp"], optional_expiry=True)
+claims("optional exp: there", 200, optional_expiry=True)
+claims("optional exp: there and over", 401, {"exp": NOW - 60}, optional_expiry=True)
+claims("optional exp: there and too far", 401, {"exp": NOW + 40 * 86400}, optional_expiry=True)
+claims("optional exp: as far as never", 401, {"exp": 2**32 - 1}, optional_expiry=True)
+for name, value in [("text", str(NOW + 900)), ("null", None), ("1e300", 1e300), ("negative", -1), ("list", []), ("false", False), ("zero", 0)]:
+    claims(f"optional exp: {name}", 401, {"exp": value}, optional_expiry=True)
+case("optional exp: twice", raw({"alg": "HS256"}, f'{{"exp":{NOW + 5},' + json.dumps(GOOD)[1:], hs()), 401, optional_expiry=True)
+claims("optional exp: sub is missing", 401, without=["sub"], optional_expiry=True)
+claims("optional exp: nbf in the future", 401, {"nbf": NOW + 31}, ["exp"], optional_expiry=True)
+claims("optional exp: iat in the future", 401, {"iat": NOW + 31}, ["exp"], optional_expiry=True)
+
+# Several names of one issuer, and of this server.
+claims("several issuers: one of them", 200, {"iss": "b"}, issuers=["a", "b"])
+for name, value in [("another", "c"), ("list of both", ["a", "b"]), ("empty", ""), ("both in one", "a b"), ("star", "*"), ("null", None)]:
+    claims(f"several issuers: {name}", 401, {"iss": value}, issuers=["a", "b"])
+claims("several issuers: none", 401, without=["iss"], issuers=["a", "b"])
+for name, value in [("one of them", "b"), ("another and one of them", ["x", "b"]), ("both", ["a", "b"])]:
+    claims(f"several audiences: {name}", 200, {"aud": value}, audiences=["a", "b"])
+for name, value in [("another", "c"), ("empty list", []), ("nested list", [["a"]]), ("both in one", "a b"), ("star", "*"), ("null", None), ("1,000 others", ["x"] * 1_000)]:
+    claims(f"several audiences: {name}", 401, {"aud": value}, audiences=["a", "b"])
+claims("several audiences: none", 401, without=["aud"], audiences=["a", "b"])
+
+# Lists of what the members of an object would be.
+case("payload is an empty list, and nothing is needed", raw({"alg": "HS256"}, [], hs()), 401, optional_subject=True, optional_expiry=True, any_issuer=True, no_audience=True)
+case("payload is a list of claims", raw({"alg": "HS256"}, [NOW + 900, NOW, NOW, "sse-example", "sse-example", "ada", "1", "1", None], hs()), 401)
+case("header is a list", raw(["HS256"], GOOD, hs()), 401)
+
 # Headers that ask for something.
 header("crit", 401, {"crit": ["x"], "x": 1})
 header("crit is null", 401, {"crit": None})
@@ -246,6 +289,18 @@ case("kid is a number", raw({"alg": "RS256", "kid": 1}, GOOD, lambda m: RS.sign(
 case("kid is null", raw({"alg": "RS256", "kid": None}, GOOD, lambda m: RS.sign(m, rsa_key)), 401, "set:mixed", ["RS256"])
 case("HS256 by the set's secret", raw({"alg": "HS256", "kid": "h"}, GOOD, hs()), 200, "set:secret", ["HS256"])
 case("EdDSA by the set", raw({"alg": "EdDSA", "kid": "o"}, GOOD, lambda m: ED.sign(m, ed_key)), 200, "set:mixed", ["EdDSA"])
+ed = lambda alg, **more: raw({"alg": alg} | more, GOOD, lambda m: ED.sign(m, ed_key))
+for name in ["new", "old"]:
+    for alg in ["EdDSA", "Ed25519"]:
+        case(f"{alg} by a key of the {name} name", ed(alg, kid="o"), 200, f"set:ed_by_its_{name}_name", ["EdDSA"])
+case("Ed25519 by a key without a name", ed("Ed25519"), 200, "pem:ed25519", ["EdDSA"])
+case("Ed448 by name, Ed25519 by key", ed("Ed448"), 401, "pem:ed25519", ["EdDSA"])
+for alg in ["Ed448", "EdDSA", "Ed25519"]:
+    token = raw({"alg": alg, "kid": "o"}, GOOD, lambda m: ed448_key.sign(m))
+    case(f"{alg}, signed by a key of Ed448", token, 401, "pem:ed25519", ["EdDSA"])
+for alg in ["ed25519", "ED25519", "Ed25519 "]:
+    case(f"alg {alg!r}", ed(alg), 401, "pem:ed25519", ["EdDSA"])
+case("Ed25519, not on the list", ed("Ed25519", kid="o"), 401, "set:mixed", ["ES256"])
 case("PS256 for a key that is bound to it", raw({"alg": "PS256", "kid": "r"}, GOOD, lambda m: PS.sign(m, rsa_key)), 200, "set:bound_to_ps256", ["PS256"])
 case("RS256 for a key that is bound to PS256", kid("r"), 401, "set:bound_and_other", ["PS256", "RS256"])
 
@@ -256,6 +311,45 @@ foreign = {"jku": url, "x5u": url, "jwk": plain(jwk(RS, other_rsa_key)), "x5c": 
 case("jku, x5u, jwk, x5c: another's key", raw({"alg": "RS256", "kid": "r"} | foreign, GOOD, lambda m: RS.sign(m, other_rsa_key)), 401, "set:mixed", ["RS256"])
 case("jku, x5u, jwk, x5c: our key", raw({"alg": "RS256", "kid": "r"} | foreign, GOOD, lambda m: RS.sign(m, rsa_key)), 200, "set:mixed", ["RS256"])
 case("jku of another's key under an unknown id", raw({"alg": "RS256", "kid": "x"} | foreign, GOOD, lambda m: RS.sign(m, other_rsa_key)), 401, "set:mixed", ["RS256"])
+
+# Two issuers with keys of their own: the staff's of RSA, the partner's of RSA too, and a secret of a third. What is
+# wrong with one is right with another.
+STAFF, PARTNER, JOBS = "https://staff.example", "https://partner.example", "https://jobs.example"
+by_issuer = []
+
+
+def issued(name, expect, key, iss, alg="RS256", header=None, change=None, without=(), payload=None):
+    whole = {k: v for k, v in (GOOD | {"iss": iss} | (change or {})).items() if k not in without}
+    sign = hs(key) if alg == "HS256" else lambda message: RS.sign(message, key)
+    token = raw({"alg": alg} | (header or {}), payload or whole, sign)
+    by_issuer.append({"name": name, "token": token, "expect": expect, "issuer": iss})
+
+
+issued("staff's own", 200, rsa_key, STAFF)
+issued("partner's own", 200, other_rsa_key, PARTNER)
+issued("partner's, naming the key", 200, other_rsa_key, PARTNER, header={"kid": "partner"})
+issued("jobs' own, which never expires", 200, SECRET, JOBS, "HS256", change={"aud": "jobs"}, without=["exp"])
+issued("mix-up: partner's key in the staff's name", 401, other_rsa_key, STAFF)
+issued("mix-up: and naming partner's key", 401, other_rsa_key, STAFF, header={"kid": "partner"})
+issued("mix-up: staff's key in partner's name", 401, rsa_key, PARTNER)
+issued("mix-up: staff's key, naming partner's", 401, rsa_key, PARTNER, header={"kid": "partner"})
+issued("staff's own, naming a key as partner does", 200, rsa_key, STAFF, header={"kid": "partner"})
+issued("mix-up: jobs' secret in the staff's name", 401, SECRET, STAFF, "HS256")
+issued("mix-up: the staff's public key as a secret", 401, pem["rsa"], STAFF, "HS256")
+issued("mix-up: RSA in jobs' name", 401, rsa_key, JOBS, change={"aud": "jobs"})
+issued("rules: staff's that never expires, as jobs' may", 401, rsa_key, STAFF, without=["exp"])
+issued("rules: staff's for the audience of jobs", 401, rsa_key, STAFF, change={"aud": "jobs"})
+issued("rules: jobs' for the audience of staff", 401, SECRET, JOBS, "HS256")
+issued("rules: partner's without a subject", 401, other_rsa_key, PARTNER, without=["sub"])
+for other in ["https://other.example", STAFF + "/", STAFF.upper(), "", "*", None, 1, [STAFF], {"iss": STAFF}]:
+    issued(f"issuer {other!r}", 401, rsa_key, other)
+issued("no issuer", 401, rsa_key, STAFF, without=["iss"])
+both = lambda first, second: f'{{"iss":"{first}",' + json.dumps(GOOD | {"iss": second})[1:]
+issued("two issuers, partner's key, staff last", 401, other_rsa_key, None, payload=both(PARTNER, STAFF))
+issued("two issuers, partner's key, staff first", 401, other_rsa_key, None, payload=both(STAFF, PARTNER))
+issued("the same issuer twice", 401, rsa_key, None, payload=both(STAFF, STAFF))
+issued("issuer of another within", 401, other_rsa_key, PARTNER, change={"iss": {"iss": STAFF}})
+issued("payload is a list with it", 401, rsa_key, STAFF, payload=f'["{STAFF}"]')
 
 # Grants.
 mercure = lambda subscribe: jwt.encode(GOOD | {"mercure": {"subscribe": subscribe}}, SECRET, "HS256")
@@ -272,6 +366,151 @@ grants = {
     "mercure_all": mercure(["*"]),
     "mercure_unknown_form": mercure(["https://example.com/{+path}"]),
 }
+said = lambda **claims: jwt.encode(GOOD | claims, SECRET, "HS256")
+text = lambda start: raw({"alg": "HS256"}, start + json.dumps(GOOD)[1:], hs())
+roles = {
+    "roles": {"roles": ["editor", "offline_access", "team:red", "uma_authorization"]},
+    "roles_one": {"roles": "editor"},
+    "roles_none": {},
+    "roles_empty": {"roles": []},
+    "roles_many": {"roles": [f"r{n}" for n in range(500)] + ["editor"]},
+    "roles_same": {"roles": ["editor"] * 500},
+    "roles_teams": {"roles": [f"team:{n}" for n in range(65)]},
+    "roles_star": {"roles": ["*", "team:*", "editor*"]},
+    "roles_empty_text": {"roles": [""]},
+    "roles_team_empty": {"roles": ["team:"]},
+    "roles_control": {"roles": ["team:a\nb"]},
+    "roles_long": {"roles": ["team:" + "x" * 257]},
+    "roles_number": {"roles": 1},
+    "roles_mixed": {"roles": ["editor", 1]},
+    "roles_nested": {"roles": [["editor"]]},
+    "roles_null": {"roles": None},
+    "roles_object": {"roles": {"editor": True}},
+    "outer_list": ["editor"],
+    "outer_text": "editor",
+    "outer_null": None,
+    "outer_number": 1,
+}
+grants |= {name: said(realm_access=value) for name, value in roles.items()}
+grants |= {
+    "roles_10000": said(realm_access={"roles": [0] * 10_000}),
+    "roles_with_a_dot": said(**{"realm_access.roles": ["editor"], "realm_access": {"x.roles": ["editor"]}}),
+    "roles_twice": text('{"realm_access":{"roles":[],"roles":["editor"]},'),
+    "outer_twice": text('{"realm_access":{},"realm_access":{"roles":["editor"]},'),
+    "outer_twice_null": text('{"realm_access":{"roles":["editor"]},"realm_access":{"roles":["editor"]},'),
+    "topics_twice": text('{"topics":["*"],'),
+    "url": said(**{"https://app.example/topics": ["news"], "https://app": {"example/topics": ["other"]}}),
+    "deep": said(a={"b": {"c": ["news"]}, "c": ["other"]}, b={"c": ["other"]}, c=["other"]),
+}
+scopes = {
+    "scope": "openid sse:news profile sse:team/* SSE:loud xsse:other",
+    "scope_one": "sse:news",
+    "scope_empty": "",
+    "scope_spaces": "  sse:news   openid ",
+    "scope_tab": "openid\tsse:news",
+    "scope_new_line": "sse:a\nb",
+    "scope_prefix_alone": "openid sse:",
+    "scope_everything": "sse:*",
+    "scope_list": ["sse:news"],
+    "scope_null": None,
+    "scope_number": 1,
+    "scope_object": {"sse:news": True},
+    "scope_same": "sse:news " * 500,
+    "scope_64": " ".join(f"sse:t{n}" for n in range(64)),
+    "scope_65": " ".join(f"sse:t{n}" for n in range(65)),
+    "scope_many": "x " * 2_500 + "sse:news",
+}
+grants |= {name: said(scope=value) for name, value in scopes.items()}
+grants |= {"scp": said(scp="sse:news", scope="sse:other"), "scope_twice": text('{"scope":"sse:news","scope":"",')}
+# Mercure 1.0.
+DETAIL = "https://mercure.rocks/authorization-detail"
+detail = lambda topics, actions=("subscribe",), **more: {"type": DETAIL, "actions": list(actions), "topics": topics} | more
+match = lambda text, kind=None: {"match": text} | ({"match_type": kind} if kind else {})
+news, books = match("news"), match("https://example.com/books/:id", "urlpattern")
+details = {
+    "v1": [detail([news, match("https://example.com/a", "exact"), books, match("/users/42/*", "urlpattern"), match("stars*")])],
+    "v1_several": [detail([news]), detail([match("other")], ["publish"]), detail([match("third")], ["publish", "subscribe"])],
+    "v1_all": [detail([match("*")])],
+    "v1_all_by_pattern": [detail([match("*", "urlpattern")])],
+    "v1_all_to_publish": [detail([match("*")], ["publish"]), detail([news])],
+    "v1_unknown_action": [detail([match("*")], ["sing"]), detail([news], ["sing", "subscribe"])],
+    "v1_action_in_upper_case": [detail([news], ["SUBSCRIBE"])],
+    "v1_payload": [detail([news], payload={"a": [1]}, unheard_of=1)],
+    "v1_other_types": [
+        {"type": "mercure", "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": DETAIL + "/", "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": DETAIL.upper(), "actions": ["subscribe"], "topics": [match("*")]},
+        {"type": "payment", "actions": 7, "topics": "*"},
+        {"type": ""},
+        detail([news]),
+    ],
+    "v1_none": [],
+    "v1_64": [detail([match(f"t{n}") for n in range(64)])],
+    "v1_65": [detail([match(f"t{n}") for n in range(40)]), detail([match(f"u{n}") for n in range(25)])],
+    "v1_250": [detail([news] * 250)],
+}
+# Each beside one that is good: no part of it counts.
+malformed = {
+    "is a text": "subscribe",
+    "is null": None,
+    "is a list": [DETAIL, ["subscribe"], [news]],
+    "is a list of another type": ["payment"],
+    "has no type": {"actions": ["subscribe"], "topics": [news]},
+    "has a type that is a number": {"type": 1},
+    "has a type that is null": {"type": None},
+    "has no actions": {"type": DETAIL, "topics": [news]},
+    "has no topics": {"type": DETAIL, "actions": ["subscribe"]},
+    "has empty actions": detail([news], []),
+    "has empty topics": detail([]),
+    "has empty topics to publish": detail([], ["publish"]),
+    "has actions that are a text": {"type": DETAIL, "actions": "subscribe", "topics": [news]},
+    "has an action that is a number": detail([news], ["subscribe", 1]),
+    "has an action that is null": detail([news], ["subscribe", None]),
+    "has topics that are a text": {"type": DETAIL, "actions": ["subscribe"], "topics": "news"},
+    "has topics that are an object": {"type": DETAIL, "actions": ["subscribe"], "topics": news},
+    "has a topic that is a text": detail(["news"]),
+    "has a topic that is null": detail([None]),
+    "has a topic that is a list": detail([["*"]]),
+    "has a topic without match": detail([{"match_type": "exact"}]),
+    "has a match that is null": detail([{"match": None}]),
+    "has a match that is a number": detail([{"match": 1}]),
+    "has an empty match": detail([match("")]),
+    "has a match with a line break": detail([match("a\nb")]),
+    "has a match of 257 bytes": detail([match("x" * 257)]),
+    "has a match_type that is null": detail([{"match": "news", "match_type": None}]),
+    "has a match_type that is empty": detail([{"match": "news", "match_type": ""}]),
+    "has a match_type of earlier drafts": detail([match("news", "Exact")]),
+    "has a match_type of 0.x": detail([match("https://example.com/{id}", "uritemplate")]),
+    "has a match_type that is not known, for all": detail([match("*", "regexp")]),
+    "has a match_type that is not known, to publish": detail([match("news", "regexp")], ["publish"]),
+    "has a URL pattern with a host of any": detail([match("https://*/a", "urlpattern")]),
+    "has a URL pattern with an expression": detail([match("/:a((a+)+)", "urlpattern")]),
+    "has a URL pattern that is a word": detail([match("news", "urlpattern")]),
+    "has a payload that is a text": detail([news], payload="x"),
+    "has a payload that is null": detail([news], payload=None),
+}
+for name, value in malformed.items():
+    details[f"v1_bad: {name}"] = [detail([news]), value]
+for name, value in {"text": "x", "object": detail([news]), "null": None, "number": 1, "true": True}.items():
+    details[f"v1_bad: claim is {name}"] = value
+grants |= {name: said(authorization_details=value) for name, value in details.items()}
+inner = json.dumps(detail([news]))
+grants |= {
+    "v1_bad: claim twice": text(f'{{"authorization_details":[],"authorization_details":[{inner}],'),
+    "v1_bad: type twice": text(f'{{"authorization_details":[{{"type":"payment",{inner[1:]}],'),
+    "v1_bad: topics twice": text(f'{{"authorization_details":[{{"topics":[{{"match":"*"}}],{inner[1:]}],'),
+    "v1_bad: actions twice": text(f'{{"authorization_details":[{{"actions":["publish"],{inner[1:]}],'),
+    "v1_bad: match twice": text('{"authorization_details":[' + inner.replace('"match"', '"match":"*","match"') + "],"),
+    "both_versions": said(mercure={"subscribe": ["old"]}, authorization_details=[detail([match("new")])]),
+    "mercure_list": said(mercure=[["*"]]),
+    "mercure_text": said(mercure="*"),
+    "mercure_null": said(mercure=None),
+    "mercure_twice": text('{"mercure":{"subscribe":["*"]},"mercure":{"subscribe":["news"]},'),
+    "mercure_inner_twice": text('{"mercure":{"subscribe":["*"],"subscribe":["news"]},'),
+    "mercure_number": mercure([1]),
+    "mercure_empty_text": mercure([""]),
+    "mercure_65": mercure([f"t{n}" for n in range(65)]),
+}
 people = {
     "ada": jwt.encode(GOOD | {"jti": "ada-1"}, SECRET, "HS256"),
     "ada_again": jwt.encode(GOOD | {"jti": "ada-2"}, SECRET, "HS256"),
@@ -280,6 +519,12 @@ people = {
     "ada_later": jwt.encode(GOOD | {"jti": "ada-5", "iat": NOW + 1}, SECRET, "HS256"),
     "ada_short": jwt.encode(GOOD | {"exp": NOW + 3}, SECRET, "HS256"),
     "ada_without_iat": jwt.encode({k: v for k, v in GOOD.items() if k != "iat"}, SECRET, "HS256"),
+    # As the documentation of Mercure 0.x shows one: nothing else is in it.
+    "mercure_0": jwt.encode({"mercure": {"publish": ["*"], "subscribe": ["https://example.com/books/{id}"]}}, SECRET, "HS256"),
+    "mercure_0_too": jwt.encode({"mercure": {"subscribe": ["https://example.com/books/{id}", "news"]}}, SECRET, "HS256"),
+    "nobody_1": jwt.encode({k: v for k, v in GOOD.items() if k not in ["sub", "exp"]} | {"jti": "nobody-1"}, SECRET, "HS256"),
+    "nobody_2": jwt.encode({k: v for k, v in GOOD.items() if k not in ["sub", "exp"]} | {"jti": "nobody-2"}, SECRET, "HS256"),
+    "ada_for_ever": jwt.encode({k: v for k, v in GOOD.items() if k != "exp"} | {"jti": "ada-6"}, SECRET, "HS256"),
     "eve": jwt.encode(GOOD | {"sub": "eve", "topics": ["news", "user/eve"]}, SECRET, "HS256"),
 }
 
@@ -292,6 +537,7 @@ json.dump(
         "pem": pem,
         "sets": {name: {"keys": keys} for name, keys in sets.items()},
         "cases": cases,
+        "by_issuer": by_issuer,
         "grants": grants,
         "people": people,
         "random_kids": [kid(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4)],

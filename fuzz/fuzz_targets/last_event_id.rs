@@ -58,7 +58,7 @@ fn world() -> &'static World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let hub = Hub::builder().max_events(KEPT).max_age(Duration::MAX).build();
         let mut ids = vec![hub.position()];
-        ids.extend((1..=PUBLISHED).map(|n| hub.publish_blocking("a", n.to_string()).expect("published")));
+        ids.extend((1..=PUBLISHED).map(|n| hub.publish_now("a", n.to_string()).expect("published")));
         World { runtime, hub, ids }
     })
 }

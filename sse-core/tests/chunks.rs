@@ -74,7 +74,7 @@ fn a_replay_is_whole() {
                 assert_whole(&without_opening(chunks), &blocks, limit, &context);
                 assert!(!reader.ended, "{context}");
                 // Another topic wakes nobody, this one does.
-                hub.publish_blocking("other", "x").unwrap();
+                hub.publish_now("other", "x").unwrap();
                 reader.is_woken_by(|| publish(&hub, 0, 0), false).await;
             }
             let request = Request::new(&resume(Some(&hub.position().to_string())), hub.lifecycle());
@@ -154,7 +154,7 @@ fn own_events_one_by_one_are_whole_and_end() {
 fn publish(hub: &Hub, count: usize, len: usize) -> Vec<String> {
     let publish = |n| {
         let data = data(n, len);
-        let id = hub.publish_blocking("news", data.as_str()).unwrap();
+        let id = hub.publish_now("news", data.as_str()).unwrap();
         format!("data: {data}\nid: {id}\n\n")
     };
     (0..count).map(publish).collect()

@@ -138,7 +138,7 @@ where
 }
 
 fn publish(hub: &Hub, data: &str) {
-    hub.publish_blocking("a", data.to_owned()).unwrap();
+    hub.publish_now("a", data.to_owned()).unwrap();
 }
 
 /// Holds this thread until so many have come.

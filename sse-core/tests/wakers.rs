@@ -66,7 +66,7 @@ impl Curious {
     fn look(&self) {
         self.hub.stats();
         self.hub.lifecycle().streams();
-        self.hub.publish_blocking("b", "x").unwrap();
+        self.hub.publish_now("b", "x").unwrap();
     }
 }
 
@@ -147,7 +147,7 @@ fn a_waker_may_come_back_when_it_is_woken() {
         let mut of_app = own(hub.lifecycle());
         drain(&mut of_app, &crowd.waker());
         run();
-        hub.publish_blocking("a", "x").unwrap();
+        hub.publish_now("a", "x").unwrap();
         run();
         assert_eq!(crowd.counts(), (40, 0));
         bodies.iter_mut().for_each(|body| drain(body, &crowd.waker()));
@@ -180,7 +180,7 @@ fn a_waker_that_panics_takes_no_other_with_it() {
         of_hub.iter_mut().zip(&wakers).for_each(|(body, waker)| drain(body, waker));
         run();
         for data in ["one", "two"] {
-            hub.publish_blocking("a", data).unwrap();
+            hub.publish_now("a", data).unwrap();
             run();
             assert_eq!(woken.swap(0, Ordering::SeqCst), 40, "{data}");
             of_hub.iter_mut().zip(&wakers).for_each(|(body, waker)| drain(body, waker));

@@ -103,7 +103,7 @@ fn own(count: usize, len: usize, ends: bool) -> EventStream<impl Stream<Item = E
 fn publish(hub: &Hub, count: usize, len: usize) -> String {
     let data = "x".repeat(len);
     let publish = |_| {
-        let id = hub.publish_blocking("news", data.as_str()).unwrap();
+        let id = hub.publish_now("news", data.as_str()).unwrap();
         format!("data: {data}\nid: {id}\n\n")
     };
     (0..count).map(publish).collect()

@@ -210,7 +210,7 @@ async fn round(hub: &Hub, auth: Option<&Auth>, head: &http::Request<()>) -> (f64
     let mut polled = Duration::ZERO;
     for _ in 0..EVENTS / 100 {
         for _ in 0..100 {
-            hub.publish_blocking("news", "x".repeat(100)).expect("published");
+            hub.publish_now("news", "x".repeat(100)).expect("published");
             let start = Instant::now();
             let chunk = stream.as_mut().poll_chunk(&mut Context::from_waker(Waker::noop()), 4096);
             assert!(chunk.is_ready());

@@ -32,7 +32,7 @@ impl Log {
         let topics: Vec<String> = (0..topics).map(|n| format!("topic/{n}")).collect();
         let body = "x".repeat(66);
         for n in 0..events {
-            hub.publish_blocking(&topics[n % topics.len()], body.as_str()).expect("an event");
+            hub.publish_now(&topics[n % topics.len()], body.as_str()).expect("an event");
         }
         let last = hub.position().to_string();
         Self { hub, start, last, topics }
@@ -70,7 +70,7 @@ fn crowd(log: &Log, clients: usize) -> (f64, [f64; 3]) {
             let mut millis = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let start = Instant::now();
-                hub.publish_blocking("other", "x").expect("an event");
+                hub.publish_now("other", "x").expect("an event");
                 millis.push(start.elapsed().as_secs_f64() * 1e3);
                 std::thread::sleep(Duration::from_micros(200));
             }

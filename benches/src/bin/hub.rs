@@ -128,7 +128,7 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
             while !stop.load(Ordering::Relaxed) {
                 if busy.load(Ordering::Relaxed) {
                     let start = Instant::now();
-                    hub.publish_blocking("other", "x").expect("an event");
+                    hub.publish_now("other", "x").expect("an event");
                     micros.push(start.elapsed().as_nanos() as f64 / 1e3);
                 }
                 std::thread::sleep(Duration::from_micros(50));
@@ -150,7 +150,7 @@ fn publish(title: &str, topics: &[String]) -> Vec<String> {
             let (hub, topic) = (hub.clone(), topic.to_owned());
             move || {
                 let start = Instant::now();
-                hub.publish_blocking(topic.as_str(), event.as_str()).expect("an event");
+                hub.publish_now(topic.as_str(), event.as_str()).expect("an event");
                 start.elapsed().as_nanos() as f64 / 1e3
             }
         };
@@ -195,7 +195,7 @@ fn rate(topics: usize, subscribers: usize) -> f64 {
     let mut count = 0;
     while start.elapsed() < Duration::from_secs(1) {
         for n in count..count + 1000 {
-            hub.publish_blocking(&topics[n % topics.len()], body.as_str()).expect("an event");
+            hub.publish_now(&topics[n % topics.len()], body.as_str()).expect("an event");
         }
         count += 1000;
     }
@@ -228,7 +228,7 @@ fn size(kind: &str, count: usize) -> f64 {
         for n in 0..count {
             let topic = if kind == "subscriptions" { "news".to_owned() } else { format!("user/{n}") };
             if kind == "topics" {
-                hub.publish_blocking(&topic, "x").expect("an event");
+                hub.publish_now(&topic, "x").expect("an event");
                 continue;
             }
             let mut stream = open(&hub, &topic);

@@ -198,7 +198,7 @@ impl AuthBuilder {
     }
 
     /// The wall clock by which sessions are judged and streams expire (default: the system's; with a verifier, its
-    /// [own](crate::VerifierBuilder::clock)). For tests.
+    /// own). For tests.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Clock::new(now));

@@ -13,15 +13,15 @@ pub enum ConfigError {
     Algorithms,
     /// No keys were said.
     Keys,
-    /// No issuer was said, or an empty name; [`accept_any_issuer`](crate::VerifierBuilder::accept_any_issuer) is one.
+    /// No issuer was said, or an empty name; `accept_any_issuer` is one.
     Issuer,
-    /// No audience was said, or an empty name; [`no_audience`](crate::VerifierBuilder::no_audience) is one.
+    /// No audience was said, or an empty name; `no_audience` is one.
     Audience,
-    /// Two verifiers of [`by_issuer`](crate::Verifier::by_issuer) are for this issuer.
+    /// Two verifiers of `by_issuer` are for this issuer.
     SameIssuer(String),
     /// Access tokens of RFC 9068 have a subject and expire: it does not go together with
-    /// [`optional_subject`](crate::VerifierBuilder::optional_subject) or
-    /// [`optional_expiry`](crate::VerifierBuilder::optional_expiry).
+    /// `optional_subject` or
+    /// `optional_expiry`.
     Profile,
     /// No key can verify this algorithm.
     #[cfg(feature = "jwt")]
@@ -36,7 +36,7 @@ pub enum ConfigError {
     /// A name or path is none that a cookie can have.
     Cookie,
     /// A cookie whose name has a prefix, or one for other sites, is taken over TLS alone, and so does not go together
-    /// with [`insecure_for_loopback`](crate::AuthBuilder::insecure_for_loopback).
+    /// with `insecure_for_loopback`.
     InsecureCookie,
     /// Not an origin as browsers write it: `https://app.example`, with the port unless it is the usual one.
     Origin(String),

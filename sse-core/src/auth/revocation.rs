@@ -29,7 +29,7 @@ use crate::{
 ///
 /// It works in this process, and does not outlive a restart. A token is remembered until it expires; a subject, a
 /// topic, and a token whose end is not known for as long as a token can live
-/// ([`max_lifetime`](crate::VerifierBuilder::max_lifetime)). There is room for about two million of each; of more,
+/// (`VerifierBuilder::max_lifetime`). There is room for about two million of each; of more,
 /// the tokens that expire first are refused, revoked or not.
 ///
 /// **Before or after.** Revoking a subject or a topic is about tokens issued before that moment, by their `iat`;

@@ -88,7 +88,7 @@ impl Auth {
     }
 
     /// A ticket for these topics, in the name of the one who asks: the answer to a POST with
-    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](Tickets::new), and nothing else.
+    /// `Authorization: Bearer`. It opens the stream at the [path of the settings](crate::Tickets::new), and nothing else.
     ///
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
@@ -154,7 +154,7 @@ impl Auth {
     }
 
     /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
-    /// are [revoked](Revocations::revoke_token).
+    /// are [revoked](crate::Revocations::revoke_token).
     pub fn logout_cookie(&self) -> String {
         self.set_cookie("", "/", Duration::ZERO)
     }

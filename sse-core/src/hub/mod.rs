@@ -82,14 +82,15 @@ impl Hub {
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        self.publish_blocking(topics, event)
+        self.publish_now(topics, event)
     }
 
-    /// [`publish`](Self::publish) from a plain thread.
+    /// [`publish`](Self::publish) for code that is not `async`: a thread, a callback, a `Drop`. It waits for nothing, so
+    /// `async` code may call it too.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn publish_blocking<T>(
+    pub fn publish_now<T>(
         &self,
         topics: T,
         event: impl TryInto<Event, Error: Into<EventError>>,

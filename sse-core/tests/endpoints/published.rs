@@ -73,7 +73,7 @@ impl Published {
         };
         let n = self.head() + 1;
         let names: Vec<&str> = topics.iter().map(|topic| TOPICS[*topic]).collect();
-        let id = self.hub.publish_blocking(&names[..], format!("{n} {}", "x".repeat(size))).unwrap();
+        let id = self.hub.publish_now(&names[..], format!("{n} {}", "x".repeat(size))).unwrap();
         assert_eq!(id, self.id(n));
         for &topic in topics.iter().filter(|topic| is_latest(**topic)) {
             let superseded = self.entries.iter_mut().rfind(|entry| entry.topics.contains(&topic));

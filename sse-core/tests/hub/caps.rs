@@ -171,7 +171,7 @@ async fn a_large_event_is_shared_and_not_copied() {
 #[tokio::test]
 async fn the_size_of_an_event_is_that_of_what_is_sent() {
     let hub = builder().max_event_bytes(1000).build();
-    let fits = |data: String| hub.publish_blocking("a", data).is_ok();
+    let fits = |data: String| hub.publish_now("a", data).is_ok();
     // `data: `, the line's end and the blank line's.
     assert!(fits("x".repeat(1000 - 7)));
     assert!(!fits("x".repeat(1000 - 6)));
@@ -179,8 +179,8 @@ async fn the_size_of_an_event_is_that_of_what_is_sent() {
     assert!(!fits("\n".repeat(142)), "143 lines of 7 bytes");
     assert!(!fits("x".repeat(5000)));
     let named = Event::new("x".repeat(980)).name("name").unwrap();
-    assert!(hub.publish_blocking("a", named.clone()).is_ok());
-    assert!(hub.publish_blocking("a", named.comment("comment")).is_err());
+    assert!(hub.publish_now("a", named.clone()).is_ok());
+    assert!(hub.publish_now("a", named.comment("comment")).is_err());
 }
 
 /// The oldest event expires before any stream looks at the clock again: the usual state of a log that is bounded

@@ -180,7 +180,7 @@ fn gap(message: &Message) -> serde_json::Value {
 }
 
 fn publish(hub: &Hub, topics: &[&str], data: impl Into<String>) -> EventId {
-    hub.publish_blocking(topics, data.into()).unwrap()
+    hub.publish_now(topics, data.into()).unwrap()
 }
 
 /// The order of ids within one epoch.

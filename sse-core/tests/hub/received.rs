@@ -20,7 +20,7 @@ fn read(events: &mut Subscription) -> Vec<Received> {
 async fn a_subscription_yields_events() {
     let hub = builder().build();
     let event = Event::json(&[1, 2]).unwrap().name("numbers").unwrap().comment("c");
-    let first = hub.publish_blocking(["a", "b"], event.clone()).unwrap();
+    let first = hub.publish_now(["a", "b"], event.clone()).unwrap();
     publish(&hub, &["other"], "other");
     let second = publish(&hub, &["a"], "one\ntwo");
     let mut events = hub.subscribe("a", Start::Oldest).unwrap();

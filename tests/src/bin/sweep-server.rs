@@ -44,7 +44,7 @@ fn answer(hub: &Hub, command: &str) -> String {
             let number = |text: &str| text.parse::<usize>().expect("a number");
             let mut line = hub.position().to_string();
             for n in 0..number(count) {
-                let id = hub.publish_blocking(topic, traffic::data(n, number(len))).expect("a topic");
+                let id = hub.publish_now(topic, traffic::data(n, number(len))).expect("a topic");
                 write!(line, " {id}").expect("room");
             }
             line

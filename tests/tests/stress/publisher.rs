@@ -45,7 +45,7 @@ pub(crate) fn start(
         let sender = sender.clone();
         match index % 3 {
             0 => drop(tasks.spawn(async move { sender.send(publisher.publish().await) })),
-            1 => drop(thread::spawn(move || sender.send(publisher.publish_blocking()))),
+            1 => drop(thread::spawn(move || sender.send(publisher.publish_now()))),
             _ => drop(thread::spawn(move || {
                 let runtime =
                     runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -92,10 +92,10 @@ impl Publisher {
         self.published
     }
 
-    fn publish_blocking(mut self) -> Vec<Published> {
+    fn publish_now(mut self) -> Vec<Published> {
         for nth in 0..self.setup.burst {
             let (draft, event) = self.draft();
-            let id = self.hub.publish_blocking(names(draft.topics), event);
+            let id = self.hub.publish_now(names(draft.topics), event);
             self.published.push(draft.publish(id.expect("a valid event")));
             match self.pause(nth) {
                 Some(pause) if pause.is_zero() => thread::yield_now(),
@@ -177,7 +177,7 @@ fn flood(hub: &Hub, round: usize) -> Vec<Published> {
         .map(|n| {
             let draft =
                 Draft { topics: 0, name: "", data: String::new(), number: None, before: Instant::now() };
-            let id = hub.publish_blocking(format!("once/{round}/{n}"), "").expect("a valid event");
+            let id = hub.publish_now(format!("once/{round}/{n}"), "").expect("a valid event");
             Published { alone: true, ..draft.publish(id) }
         })
         .collect()

@@ -1,10 +1,14 @@
 //! The application on actix-web.
 
-use std::net::SocketAddr;
+use std::{
+    future::{Ready, ready},
+    net::SocketAddr,
+};
 
 use actix_web::{
-    App as ActixApp, HttpResponse, HttpServer, Responder,
-    dev::Service as _,
+    App as ActixApp, FromRequest, HttpRequest, HttpResponse, HttpServer, Responder,
+    dev::{Payload, Service as _},
+    error::InternalError,
     http::{Method, header::CONTENT_ENCODING},
     middleware::Compress,
     web,
@@ -13,7 +17,10 @@ use model::{Question, anthropic, openai};
 use sse_actix::{Authorized, Error, EventStream, Hub, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
-use super::App;
+use super::{
+    App, User,
+    user::{OWN, Unknown},
+};
 
 async fn events(request: SseRequest, hub: web::Data<Hub>) -> Result<impl Responder, Error> {
     Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
@@ -83,6 +90,36 @@ async fn whoami(client: Authorized) -> String {
     client.subject().to_owned()
 }
 
+impl FromRequest for User {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, actix_web::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let app = request.app_data::<web::Data<App>>().expect("it is there");
+        let cookies = request.headers().get("cookie").and_then(|cookies| cookies.to_str().ok());
+        let user = Self::look(cookies.and_then(|cookies| cookies.strip_prefix("session=")), app);
+        ready(user.map_err(|unknown| {
+            let answer = match unknown {
+                Unknown::Guest => HttpResponse::SeeOther().insert_header(("location", "/login")).finish(),
+                Unknown::Nobody => HttpResponse::Unauthorized().insert_header(("x-app", "own")).body(OWN),
+            };
+            InternalError::from_response("", answer).into()
+        }))
+    }
+}
+
+async fn session(client: Authorized<User>, hub: web::Data<Hub>) -> Result<Sse, Error> {
+    client.subscribe(&hub, client.granted_topics()?)
+}
+
+async fn session_user(client: Authorized<User>) -> String {
+    format!("{} {}", client.user().name, client.user().id)
+}
+
+async fn session_out(client: Authorized<User>, app: web::Data<App>) -> String {
+    app.auth.revocations().revoke(&client).to_string()
+}
+
 async fn login(_: TrustedOrigin) -> &'static str {
     "welcome"
 }
@@ -114,6 +151,13 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
                             .route(web::head().to(private))
                             .route(web::method(Method::OPTIONS).to(sse_actix::preflight)),
                     )
+                    .service(
+                        web::resource("/session")
+                            .route(web::get().to(session))
+                            .route(web::head().to(session)),
+                    )
+                    .route("/session/user", web::get().to(session_user))
+                    .route("/session/out", web::post().to(session_out))
                     .route("/ticket", web::post().to(ticket))
                     .route("/whoami", web::to(whoami))
                     .route("/login", web::post().to(login))

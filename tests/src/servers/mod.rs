@@ -2,6 +2,7 @@
 
 mod actix;
 mod rocket;
+mod user;
 mod warp;
 
 use std::{
@@ -21,6 +22,7 @@ use serde_json::Value;
 use sse_core::{Auth, Event, EventStream, Hub, Refusal, Request, Source, StreamOptions, Subscription};
 use tokio::{sync::oneshot, time::timeout};
 
+pub use self::user::User;
 use crate::tokens;
 
 /// A stream of the application's own, by name.
@@ -38,10 +40,13 @@ pub struct App {
     pub options: StreamOptions,
     /// For `/with/{name}`, which is `/events` but for these.
     pub endpoints: HashMap<&'static str, StreamOptions>,
-    /// Before `/private`, which is `/events` for those with a token, and `/ticket`.
+    /// Before `/private`, which is `/events` for those with a token, `/ticket`, and `/session`, which is `/events` for
+    /// those whom the application knows by itself.
     pub auth: Auth,
     /// How often `/once` was asked for.
     pub asked: Arc<AtomicUsize>,
+    /// How often the application has looked for its own [`User`].
+    pub looked: Arc<AtomicUsize>,
 }
 
 impl App {
@@ -54,6 +59,7 @@ impl App {
             endpoints: HashMap::new(),
             auth: tokens::auth().build().expect("rules"),
             asked: Arc::default(),
+            looked: Arc::default(),
         }
     }
 

@@ -4,12 +4,25 @@ use std::{net::SocketAddr, sync::Mutex};
 
 use futures_util::Stream;
 use model::{Question, anthropic, openai};
-use rocket::{State, fairing::AdHoc, get, post, response::content::RawHtml, routes, serde::json::Json};
+use rocket::{
+    Request, Responder, State, catch, catchers,
+    fairing::AdHoc,
+    get,
+    http::{Cookie, Header, Status},
+    post,
+    request::{FromRequest, Outcome},
+    response::{Redirect, content::RawHtml},
+    routes,
+    serde::json::Json,
+};
 use sse_core::Event;
 use sse_rocket::{Authorized, Error, EventStream, Hub, Source, Sse, SseRequest, TrustedOrigin};
 use tokio::sync::oneshot;
 
-use super::{App, OwnStream};
+use super::{
+    App, OwnStream, User,
+    user::{OWN, Unknown},
+};
 
 #[get("/events")]
 fn events(request: SseRequest, hub: &State<Hub>) -> Result<Sse, Error> {
@@ -83,6 +96,49 @@ fn change(client: Authorized) -> String {
     client.subject().to_owned()
 }
 
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for User {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        let app = request.rocket().state::<App>().expect("it is there");
+        let cookie = request.cookies().get("session");
+        match Self::look(cookie.map(Cookie::value), app) {
+            Ok(user) => Outcome::Success(user),
+            Err(Unknown::Guest) => Outcome::Forward(Status::Unauthorized),
+            Err(Unknown::Nobody) => Outcome::Error((Status::Unauthorized, ())),
+        }
+    }
+}
+
+#[get("/session")]
+fn session(client: Authorized<User>, hub: &State<Hub>) -> Result<Sse, Error> {
+    client.subscribe(hub, client.granted_topics()?)
+}
+
+#[get("/session", rank = 2)]
+fn session_of_guests() -> Redirect {
+    Redirect::to("/login")
+}
+
+#[get("/session/user")]
+fn session_user(client: Authorized<User>) -> String {
+    format!("{} {}", client.user().name, client.user().id)
+}
+
+#[post("/session/out")]
+fn session_out(client: Authorized<User>, app: &State<App>) -> String {
+    app.auth.revocations().revoke(&client).to_string()
+}
+
+#[derive(Responder)]
+struct Own(&'static str, Header<'static>);
+
+#[catch(401)]
+fn unknown() -> Own {
+    Own(OWN, Header::new("x-app", "own"))
+}
+
 #[post("/login")]
 fn login(_page: TrustedOrigin) -> &'static str {
     "welcome"
@@ -114,8 +170,10 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             Box::pin(async {})
         }))
         .manage(app)
+        .register("/session", catchers![unknown])
         .mount("/", streams)
-        .mount("/", routes![private, ticket, whoami, change, login, blank]);
+        .mount("/", routes![private, ticket, whoami, change, login, blank])
+        .mount("/", routes![session, session_of_guests, session_user, session_out]);
     tokio::spawn(async move {
         rocket.launch().await.expect("the server ends cleanly");
         ended_sender.send(()).ok();

@@ -1,13 +1,22 @@
 //! The application on warp.
 
-use std::net::SocketAddr;
+use std::{future::ready, net::SocketAddr};
 
 use model::{Question, anthropic, openai};
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::{net::TcpSocket, sync::oneshot};
-use warp::{Filter, Reply, compression, filters::BoxedFilter, reply::Response};
+use warp::{
+    Filter, Rejection, Reply, compression,
+    filters::BoxedFilter,
+    http::StatusCode,
+    reject::{self, Reject},
+    reply::Response,
+};
 
-use super::App;
+use super::{
+    App, User,
+    user::{OWN, Unknown},
+};
 
 fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
@@ -61,6 +70,41 @@ fn whoami(client: Authorized) -> String {
     client.subject().to_owned()
 }
 
+impl Reject for Unknown {}
+
+fn user(app: &App) -> impl Filter<Extract = (User,), Error = Rejection> + Clone + use<> {
+    let app = app.clone();
+    warp::cookie::optional("session").and_then(move |cookie: Option<String>| {
+        ready(User::look(cookie.as_deref(), &app).map_err(reject::custom))
+    })
+}
+
+async fn recover(rejection: Rejection) -> Result<Response, Rejection> {
+    let answer = match rejection.find::<Unknown>() {
+        Some(Unknown::Guest) => {
+            warp::reply::with_header(StatusCode::SEE_OTHER, "location", "/login").into_response()
+        }
+        Some(Unknown::Nobody) => {
+            let answer = warp::reply::with_status(OWN, StatusCode::UNAUTHORIZED);
+            warp::reply::with_header(answer, "x-app", "own").into_response()
+        }
+        None => return Err(rejection),
+    };
+    Ok(answer)
+}
+
+fn session(client: Authorized<User>, hub: Hub) -> Result<Sse, Error> {
+    client.subscribe(&hub, client.granted_topics()?)
+}
+
+fn session_user(client: Authorized<User>) -> String {
+    format!("{} {}", client.user().name, client.user().id)
+}
+
+fn session_out(client: Authorized<User>, auth: Auth) -> String {
+    auth.revocations().revoke(&client).to_string()
+}
+
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
@@ -68,6 +112,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let hub = sse_warp::with_hub(&app.hub);
     let auth = app.auth.clone();
     let client = sse_warp::authorized(&auth, &app.hub);
+    let known = sse_warp::authorized_as(&auth, &app.hub, user(&app));
     let with_app = warp::any().map(move || app.clone());
     let read = warp::get().or(warp::head()).unify();
     let stream = warp::path!("events").and(read).and(request.clone()).and(hub.clone()).map(events);
@@ -98,7 +143,14 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .or(warp::path!("with" / String).and(named.clone()).map(with))
         .or(warp::path!("for" / String).and(named).map(filtered))
         .or(warp::path!("once").and(warp::get()).and(request).and(with_app).map(once))
-        .or(warp::path!("private").and(read).and(client.clone()).and(hub).map(private))
+        .or(warp::path!("private").and(read).and(client.clone()).and(hub.clone()).map(private))
+        .or(warp::path!("session").and(read).and(known.clone()).and(hub).map(session))
+        .or(warp::path!("session" / "user").and(warp::get()).and(known.clone()).map(session_user))
+        .or(warp::path!("session" / "out")
+            .and(warp::post())
+            .and(known)
+            .and(sse_warp::with_auth(&auth))
+            .map(session_out))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
         .or(warp::path!("ticket")
             .and(warp::post())
@@ -112,6 +164,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             .map(|| "welcome".to_owned()))
         .or(warp::path!("blank").map(|| warp::reply::html("<!doctype html>".to_owned())))
         .recover(sse_warp::recover)
+        .recover(recover)
         .boxed();
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_nodelay(true).expect("an option of TCP");

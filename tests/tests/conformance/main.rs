@@ -8,6 +8,7 @@ mod ends;
 mod only;
 mod options;
 mod resume;
+mod sessions;
 mod slow;
 mod wire;
 
@@ -84,6 +85,13 @@ conformance! {
         a_neighbour_can_change_nothing_with_a_cookie
         a_cookie_of_a_neighbour_locks_nobody_out
         whoever_signs_in_does_so_on_our_own_page;
+    sessions:
+        the_application_says_who_sees_what
+        what_the_application_refuses_it_refuses_in_its_own_way
+        another_sites_page_is_turned_away_before_the_application_looks
+        a_session_ends_and_its_streams_with_it
+        a_session_is_over_on_time
+        a_user_who_is_nobody_is_the_servers_fault;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

@@ -1,0 +1,237 @@
+//! Sessions of the application's own, as each adapter asks for them.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant, SystemTime},
+};
+
+use sse_core::{Auth, Hub};
+use sse_tests::{
+    http::{self, Answer},
+    servers::{App, Framework, Server, User},
+};
+
+struct Served {
+    server: Server,
+    app: App,
+}
+
+impl Served {
+    async fn start(framework: Framework) -> Self {
+        let auth = Auth::sessions().expiry_notice(Duration::from_secs(2)).build().unwrap();
+        let app = App { auth, ..App::new(Hub::new()) };
+        Self { server: framework.serve(app.clone()).await, app }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        http::send(self.server.addr, method, path, &headers, b"").await
+    }
+
+    async fn get(&self, path: &str, user: &User) -> Answer {
+        self.send("GET", path, &[("Cookie", &user.cookie())]).await
+    }
+
+    async fn open(&self, user: &User) -> Answer {
+        let mut answer = self.get("/session", user).await;
+        assert_eq!(answer.status, 200);
+        answer.until(|text| text.contains("\n\n")).await;
+        answer
+    }
+
+    /// Nothing is opened with it any more: what the core says of it, and on Rocket in the words of the application.
+    async fn is_out(&self, framework: Framework, user: &User) {
+        for path in ["/session", "/session/user"] {
+            let mut answer = self.get(path, user).await;
+            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Session")));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            let expected = match framework {
+                Framework::Rocket => "Who are you?",
+                _ => "The session is over, please sign in.",
+            };
+            assert_eq!(answer.rest().await, expected);
+        }
+    }
+
+    fn looked(&self) -> usize {
+        self.app.looked.swap(0, Ordering::SeqCst)
+    }
+}
+
+/// The stream ends by itself, within a second.
+async fn ends(mut stream: Answer) {
+    let before = Instant::now();
+    stream.rest().await;
+    assert!(before.elapsed() < Duration::from_secs(1));
+}
+
+pub(crate) async fn the_application_says_who_sees_what(framework: Framework) {
+    let served = Served::start(framework).await;
+    let ada = User::new("ada", "1");
+    let mut stream = served.open(&ada).await;
+    for (topic, text) in [("user/bob", "not mine"), ("user/ada", "mine"), ("news", "ours")] {
+        served.server.hub.publish(topic, text).await.unwrap();
+    }
+    let text = stream.until(|text| text.contains("ours") && text.ends_with("\n\n")).await;
+    let seen: Vec<_> = http::events(&text).into_iter().map(|seen| seen.data).collect();
+    assert_eq!(seen, ["mine", "ours"]);
+    assert_eq!(served.get("/session/user", &ada).await.rest().await, "ada 1");
+    assert_eq!(served.get("/session?topic=user/bob", &ada).await.status, 403);
+    let mut head = served.send("HEAD", "/session", &[("Cookie", &ada.cookie())]).await;
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    assert_eq!(head.rest().await, "");
+    assert_eq!(served.server.hub.lifecycle().streams(), 1);
+    // A session is for its own routes; those of tokens stay shut.
+    assert_eq!(served.get("/private", &ada).await.status, 401);
+}
+
+pub(crate) async fn what_the_application_refuses_it_refuses_in_its_own_way(framework: Framework) {
+    let served = Served::start(framework).await;
+    for path in ["/session", "/session/user"] {
+        for cookie in ["", "session=", "session=ada", "session=ada.1.x.y"] {
+            let mut answer = served.send("GET", path, &[("Cookie", cookie)]).await;
+            assert_eq!((answer.status, answer.header("x-app")), (401, Some("own")), "{path} {cookie}");
+            assert_eq!(answer.header("www-authenticate"), None);
+            assert_eq!(answer.rest().await, "Who are you?");
+        }
+    }
+    let answer = served.send("GET", "/session", &[("Cookie", "session=guest")]).await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/login")));
+    assert_eq!(served.server.hub.lifecycle().streams(), 0);
+}
+
+pub(crate) async fn another_sites_page_is_turned_away_before_the_application_looks(framework: Framework) {
+    let served = Served::start(framework).await;
+    let cookie = User::new("ada", "1").cookie();
+    let own = format!("http://{}", served.server.addr);
+    let from = |site: &'static str, mode: &'static str| [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode)];
+    for (method, path, from) in [
+        ("GET", "/session", &from("cross-site", "cors")[..]),
+        ("GET", "/session", &from("cross-site", "no-cors")),
+        ("GET", "/session", &from("same-origin", "navigate")),
+        ("GET", "/session", &[("Origin", "https://evil.example")]),
+        ("GET", "/session", &[("Origin", "null")]),
+        ("GET", "/session/user", &from("cross-site", "cors")),
+        ("POST", "/session/out", &from("same-site", "cors")),
+        ("POST", "/session/out", &[("Origin", "https://evil.example")]),
+    ] {
+        let headers = [&[("Cookie", cookie.as_str())], from].concat();
+        let mut answer = served.send(method, path, &headers).await;
+        assert_eq!(answer.status, 403, "{method} {path} {from:?}");
+        assert_eq!(answer.rest().await, "The request comes from another site.");
+    }
+    assert_eq!(served.looked(), 0);
+    for from in [&[][..], &from("same-origin", "cors"), &from("same-site", "cors"), &[("Origin", &own)]] {
+        let headers = [&[("Cookie", cookie.as_str())], from].concat();
+        assert_eq!(served.send("GET", "/session/user", &headers).await.status, 200, "{from:?}");
+        assert_eq!(served.looked(), 1);
+    }
+}
+
+pub(crate) async fn a_session_ends_and_its_streams_with_it(framework: Framework) {
+    let served = Served::start(framework).await;
+    let revocations = served.app.auth.revocations();
+    let (one, two, bob) = (User::new("ada", "1"), User::new("ada", "2"), User::new("bob", "3"));
+    let first = served.open(&one).await;
+    let (second, mut other) = (served.open(&two).await, served.open(&bob).await);
+
+    // Signed out: of this session alone.
+    let mut out = served.send("POST", "/session/out", &[("Cookie", &one.cookie())]).await;
+    assert_eq!((out.status, out.rest().await.as_str()), (200, "1"));
+    ends(first).await;
+    served.is_out(framework, &one).await;
+
+    // Ended, and back at once.
+    assert_eq!(revocations.end_session("2"), 1);
+    ends(second).await;
+    let second = served.open(&two).await;
+    assert_eq!(revocations.revoke_session("2"), 1);
+    ends(second).await;
+    served.is_out(framework, &two).await;
+
+    let third = served.open(&User::new("ada", "4")).await;
+    assert!(other.is_silent_for(Duration::from_millis(200)).await);
+    assert_eq!(revocations.revoke_subject("ada"), 1);
+    ends(third).await;
+    served.is_out(framework, &User::new("ada", "4")).await;
+    // Whoever has signed in since is welcome.
+    let again = User { signed_in: SystemTime::now() + Duration::from_secs(1), ..User::new("ada", "5") };
+    served.open(&again).await;
+    assert!(other.is_silent_for(Duration::from_millis(200)).await);
+}
+
+pub(crate) async fn a_session_is_over_on_time(framework: Framework) {
+    let served = Served::start(framework).await;
+    let until = SystemTime::now() + Duration::from_secs(3);
+    let user = User { until, ..User::new("ada", "1") };
+    let mut stream = served.open(&user).await;
+    let text = stream.until(|text| text.contains("\n\n")).await;
+    assert_eq!(http::events(&text)[0].kind, "sse-auth");
+    stream.rest().await;
+    let late = SystemTime::now().duration_since(until).expect("not before");
+    assert!(late < Duration::from_secs(1), "{late:?}");
+    served.is_out(framework, &user).await;
+}
+
+pub(crate) async fn a_user_who_is_nobody_is_the_servers_fault(framework: Framework) {
+    let served = Served::start(framework).await;
+    // No name of a topic is as long.
+    let user = User::new(&"x".repeat(300), "1");
+    for path in ["/session", "/session/user"] {
+        let mut answer = served.get(path, &user).await;
+        assert_eq!(answer.status, 500, "{path}");
+        assert_eq!(answer.rest().await, "The server cannot tell who is asking.", "{path}");
+    }
+    assert_eq!(served.looked(), 2);
+}
+
+/// On warp there is nothing to forget: the filter takes the [`Auth`].
+mod without_auth {
+    use super::{Hub, User};
+
+    #[actix_web::test]
+    async fn actix_answers_500() {
+        use actix_web::{App, http::StatusCode, test, web};
+        use sse_actix::Authorized;
+
+        let served = super::App::new(Hub::new());
+        let with_hub = sse_actix::with_hub(&served.hub);
+        let app = App::new()
+            .configure(with_hub)
+            .app_data(web::Data::new(served.clone()))
+            .route("/", web::get().to(|client: Authorized<User>| async move { client.user().name.clone() }));
+        let app = test::init_service(app).await;
+        let request = || {
+            let cookie = User::new("ada", "1").cookie();
+            test::TestRequest::get().insert_header(("cookie", cookie)).to_request()
+        };
+        assert_eq!(test::call_service(&app, request()).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(served.looked.load(super::Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn rocket_does_not_launch() {
+        use rocket::{config::LogLevel, error::ErrorKind, get, routes};
+        use sse_rocket::Authorized;
+
+        #[get("/")]
+        fn index(client: Authorized<User>) -> String {
+            client.user().name.clone()
+        }
+
+        let config = rocket::Config { log_level: LogLevel::Off, ..rocket::Config::default() };
+        let rocket = || rocket::custom(&config).mount("/", routes![index]);
+        let hub = Hub::new();
+        let auth = super::Auth::sessions().build().unwrap();
+        for rocket in [
+            rocket(),
+            rocket().attach(sse_rocket::with_hub(&hub)),
+            rocket().attach(sse_rocket::with_auth(&auth)),
+        ] {
+            let error = rocket.ignite().await.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error}");
+        }
+        let whole = rocket().attach(sse_rocket::with_hub(&hub)).attach(sse_rocket::with_auth(&auth));
+        assert!(whole.ignite().await.is_ok());
+    }
+}

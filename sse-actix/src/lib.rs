@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(feature = "jwt", doc = include_str!("auth.md"))]
+#![cfg_attr(feature = "auth", doc = include_str!("sessions.md"))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 #[cfg(feature = "auth")]

@@ -34,7 +34,7 @@ pub fn authorized<T: AsRef<Lifecycle>>(
 #[non_exhaustive]
 pub struct ByToken;
 
-/// What the [`authorized`] filter extracts. It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that
+/// What the filter of requests with a good token extracts. It opens streams as [`SseRequest`](crate::SseRequest) does, of topics that
 /// are granted, and is in any other handler the proof of who asks: see [`Extracted`] and [`sse_core::Authorized`].
 /// `Authorized<U>` is what [`authorized_as`] extracts.
 pub type Authorized<U = ByToken> = Extracted<sse_core::Authorized<U>>;
@@ -79,7 +79,7 @@ pub fn trusted_origin(auth: &Auth) -> impl Filter<Extract = (), Error = Rejectio
     checked.untuple_one()
 }
 
-/// Renders the refusals of [`authorized`] and [`trusted_origin`], for [`Filter::recover`]; leaves other rejections alone.
+/// Renders the refusals of the filters here, for [`Filter::recover`]; leaves other rejections alone.
 ///
 /// # Errors
 /// The rejection, where it is another's.

@@ -1,5 +1,5 @@
 //! What the three notifications examples decide about who may see what: tokens, cookies, topics. Read from the
-//! environment; no framework in here.
+//! environment; no framework in here. The `sessions` examples take the functions at the end, and no token.
 //!
 //! To be copied as `auth.rs`, with `mod auth;` in `main.rs` and your adapter's name for `sse_core`.
 
@@ -37,9 +37,7 @@ impl Rules {
     pub fn from_env() -> Result<Self, Box<dyn Error>> {
         let text = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
         let (issuer, audience) = (text("JWT_ISSUER", "sse-example"), text("JWT_AUDIENCE", "sse-example"));
-        let ttl: u64 =
-            text("TOKEN_TTL", "900").parse().map_err(|_| "TOKEN_TTL must be a number of seconds")?;
-        let ttl = Duration::from_secs(ttl.clamp(1, 86_400));
+        let ttl = ttl_from_env("TOKEN_TTL")?;
 
         let builder = Verifier::builder().issuer(&*issuer).audience(&*audience);
         let (builder, secret) = match env::var("JWKS_URL") {
@@ -70,15 +68,26 @@ impl Rules {
         };
         let own = own_topic(user)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let id = Alphanumeric.sample_string(&mut rand::rng(), 22);
         let claims = json!({
-            "iss": self.issuer, "aud": self.audience, "sub": user, "jti": id,
+            "iss": self.issuer, "aud": self.audience, "sub": user, "jti": random_id(),
             "iat": now, "exp": now + self.ttl.as_secs(), "topics": [own.as_str(), "news"],
         });
         let key = EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&Header::default(), &claims, &key)
             .map_err(|_| Refusal::internal_error("The token could not be made."))
     }
+}
+
+/// For how long a sign-in is good: this variable in seconds, at most a day; a quarter of an hour when unset.
+pub fn ttl_from_env(name: &str) -> Result<Duration, Box<dyn Error>> {
+    let seconds = env::var(name).unwrap_or_else(|_| "900".to_owned()).parse();
+    let seconds: u64 = seconds.map_err(|_| format!("{name} must be a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.clamp(1, 86_400)))
+}
+
+/// An id that nobody guesses: of a token, of a session.
+pub fn random_id() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 22)
 }
 
 /// The present time as JavaScript counts it.

@@ -99,6 +99,25 @@ async fn a_subscription_that_was_read_before_it_was_opened_counts_once() {
     assert_eq!(client.said(), ["a"]);
 }
 
+#[tokio::test]
+async fn a_subscription_with_much_to_read_lets_others_have_their_turn() {
+    let hub = builder().build();
+    for n in 0..1000 {
+        publish(&hub, &["a"], n.to_string());
+    }
+    let count = Arc::<AtomicUsize>::default();
+    let mut events = hub.subscribe("a", Start::Oldest).unwrap();
+    let counts = Arc::clone(&count);
+    let reader = tokio::spawn(async move {
+        while counts.fetch_add(1, Ordering::SeqCst) < 1000 {
+            events.next().await.unwrap();
+        }
+    });
+    tokio::task::yield_now().await;
+    assert!((1..1000).contains(&count.load(Ordering::SeqCst)));
+    timeout(SOON, reader).await.unwrap().unwrap();
+}
+
 fn even(event: &Received) -> Option<Event> {
     let n: u32 = event.data().parse().unwrap();
     n.is_multiple_of(2).then(|| Event::new(format!("{}", n / 2)))

@@ -92,6 +92,16 @@ impl Frame {
         Self { bytes: out.into(), id: NonZeroUsize::new(at) }
     }
 
+    /// The same event without its id.
+    pub(crate) fn without_id(self) -> Self {
+        let Some(at) = self.id else {
+            return self;
+        };
+        let mut out = self.bytes[..at.get() - ID.len()].to_vec();
+        out.push(b'\n');
+        Self { bytes: out.into(), id: None }
+    }
+
     /// The name of its event; `None` for a plain message.
     pub(crate) fn name(&self) -> Option<&str> {
         self.fields().find_map(|(field, name)| (field == "event").then_some(name))
@@ -327,6 +337,7 @@ mod tests {
                 let id = EventId { epoch: 3, seq: 4 }.into();
                 assert_eq!(Frame::from(&event).under(id), frame.with_id(id));
                 assert_eq!(frame.under(id), frame.with_id(id));
+                assert_eq!(frame.clone().without_id(), Frame::from(&event));
             }
         }
         let comment = Frame::comment("x");

@@ -113,9 +113,9 @@ impl StreamOptions {
     }
 
     /// Keeps the connection alive with this event in place of a comment, for pages that watch whether their stream
-    /// still lives: a browser shows them no comment. It should have a name, so that nobody takes it for a message,
-    /// and no id, which would be the client's position. Clients that read each event alike, as those of OpenAI's API,
-    /// take it for something said.
+    /// still lives: a browser shows them no comment. It should have a name, so that nobody takes it for a message. An
+    /// id of its own is left out: it would be the client's position. Clients that read each event alike, as those of
+    /// OpenAI's API, take it for something said.
     ///
     /// ```
     /// use sse_core::{Event, EventName, StreamOptions};
@@ -126,7 +126,7 @@ impl StreamOptions {
     /// ```
     #[must_use]
     pub fn keep_alive_event(mut self, event: impl Into<Frame>) -> Self {
-        self.keep_alive_event = Some(event.into());
+        self.keep_alive_event = Some(event.into().without_id());
         self
     }
 

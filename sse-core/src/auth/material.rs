@@ -19,12 +19,16 @@ impl Material {
         Self::Rsa { n: trimmed(n).to_vec(), e: trimmed(e).to_vec() }
     }
 
+    /// An uncompressed point that lies on the curve: not every verifier looks, and none of its tokens would be good.
     pub(super) fn p256(point: &[u8]) -> Option<Self> {
-        (point.len() == 65 && point.first() == Some(&4)).then(|| Self::P256(point.to_vec()))
+        let is_point = point.first() == Some(&4) && p256::PublicKey::from_sec1_bytes(point).is_ok();
+        is_point.then(|| Self::P256(point.to_vec()))
     }
 
+    /// As [`p256`](Self::p256).
     pub(super) fn p384(point: &[u8]) -> Option<Self> {
-        (point.len() == 97 && point.first() == Some(&4)).then(|| Self::P384(point.to_vec()))
+        let is_point = point.first() == Some(&4) && p384::PublicKey::from_sec1_bytes(point).is_ok();
+        is_point.then(|| Self::P384(point.to_vec()))
     }
 
     pub(super) fn ed25519(key: &[u8]) -> Option<Self> {

@@ -4,11 +4,11 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use futures_core::Stream;
-use tokio::time::Instant;
+use tokio::{task::coop, time::Instant};
 
 use super::{
     handle::SubscriptionHandle,
@@ -229,6 +229,8 @@ impl Stream for Subscription {
     type Item = Received;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        // A task that reads nothing else would hold its thread as long as others publish.
+        let turn = ready!(coop::poll_proceed(cx));
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
         if !extra.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -248,6 +250,9 @@ impl Stream for Subscription {
             Pin::new(&mut *this).finish();
         }
         let next = this.poll_event(cx).map(|taken| taken.map(|taken| taken.event));
+        if next.is_ready() {
+            turn.made_progress();
+        }
         if matches!(next, Poll::Ready(None))
             && let Some(extra) = &mut this.extra
         {

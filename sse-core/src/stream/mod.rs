@@ -96,7 +96,8 @@ impl<S: Source> EventStream<S> {
         Self::open_with(request, events, StreamOptions::new())
     }
 
-    /// [`open`](Self::open) with other options than the default.
+    /// [`open`](Self::open) with other options than the default. Where a subscription begins, what follows a gap and
+    /// how much it is sent of the past are its own all the same.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -7,6 +7,7 @@ mod hostile;
 mod issuers;
 mod lenient;
 mod logs;
+mod mutants;
 mod origins;
 mod reauthorize;
 mod remote_keys;

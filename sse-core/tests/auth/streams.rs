@@ -1,9 +1,12 @@
 //! Streams that are open in a token's name.
 
-use std::{pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
+use futures_core::Stream;
 use futures_util::StreamExt;
-use sse_core::{Auth, Event, EventStream, Hub, Lifecycle, Start, Subscription, Topic};
+use sse_core::{
+    Auth, Event, EventStream, Hub, Lifecycle, Received, Start, StreamOptions, Subscription, Topic,
+};
 use tokio::time::{Instant, timeout};
 
 use super::{Build, Head, answer, auth, authorize, bearer, builder, token};
@@ -149,6 +152,60 @@ async fn a_head_holds_nothing_and_a_dropped_stream_leaves_the_list() {
     assert_eq!(auth.revocations().revoke_subject("ada"), 1);
     // A subscription without a request is the application's own.
     drop(hub.subscribe("user/eve", Start::Now));
+}
+
+/// Whatever opens a subscription, filtered or not, and whatever the method.
+#[tokio::test]
+async fn a_subscription_is_opened_only_where_its_topics_are_granted() {
+    let (hub, auth) = (Hub::new(), auth());
+    let as_it_is = |event: &Received| Some(event.frame().clone());
+    for (method, topics, expected) in [
+        ("GET", &["news"][..], None),
+        ("GET", &["user/eve"], Some(403)),
+        ("GET", &["news", "user/eve"], Some(403)),
+        ("HEAD", &["news"], None),
+        ("HEAD", &["user/eve"], Some(403)),
+    ] {
+        let head = bearer(&token("ada")).at(method, "/events");
+        let client = auth.authorize(&head, hub.lifecycle()).await.unwrap();
+        let events = || hub.subscribe(topics, Start::Oldest).unwrap();
+        let options = StreamOptions::new().no_retry();
+        for refused in [
+            EventStream::open(&client, events()).map(drop),
+            EventStream::open(&client, events().filter_map(as_it_is)).map(drop),
+            EventStream::open_with(&client, events(), options).map(drop),
+            hub.open(&client, topics).map(|stream| drop(stream.filter_map(as_it_is))),
+        ] {
+            assert_eq!(refused.err().map(|refusal| refusal.status()), expected, "{method} {topics:?}");
+        }
+        let streams = [EventStream::open(&client, events()).ok()];
+        let open = usize::from(expected.is_none() && method == "GET");
+        assert_eq!((hub.lifecycle().streams(), hub.stats().subscribers), (open, open));
+        drop(streams);
+    }
+}
+
+/// Nothing is due but its expiry, and it is polled for little else.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_says_nothing_ends_with_its_token_all_the_same() {
+    let hub = Hub::builder().positions(false).build();
+    for (notice, expected) in [(0, ""), (20, "event: sse-auth\ndata: {\"expires_in\":20}\n\n")] {
+        let auth = builder().expiry_notice(Duration::from_secs(notice)).build().unwrap();
+        let client = auth.authorize(&bearer(&token("ada_short")), hub.lifecycle()).await.unwrap();
+        let options = StreamOptions::new().opening_comment(false).no_retry().no_keep_alive();
+        let mut stream = Box::pin(hub.open_with(&client, "news", options).unwrap());
+        let (mut polls, mut text) = (0, Vec::new());
+        while let Some(chunk) = poll_fn(|cx| {
+            polls += 1;
+            stream.as_mut().poll_next(cx)
+        })
+        .await
+        {
+            text.extend_from_slice(&chunk);
+        }
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert!(polls < 20, "{polls} polls");
+    }
 }
 
 #[tokio::test]

@@ -454,7 +454,8 @@ impl Client {
             return;
         };
         let topics = Topics::new([TOPICS[topic]]).unwrap();
-        if self.topics.contains_key(&topic) {
+        let has = self.topics.contains_key(&topic);
+        if has {
             // What was taken already may still be sent.
             if self.topics.len() > 1 && self.asleep {
                 assert!(handle.remove(&topics));

@@ -22,7 +22,10 @@ use std::time::Duration;
 use client::Client;
 use published::Published;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{task::yield_now, time::advance};
+use tokio::{
+    task::{unconstrained, yield_now},
+    time::advance,
+};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
@@ -45,7 +48,7 @@ fn every_endpoint_gives_each_event_once_or_tells_of_its_loss() {
                 .start_paused(true)
                 .build()
                 .unwrap();
-            runtime.block_on(run(seed));
+            runtime.block_on(unconstrained(run(seed)));
         });
         assert!(case.is_ok(), "again with SSE_ENDPOINTS_SEED={seed}");
     }

@@ -65,6 +65,25 @@ async fn a_connection_is_kept_alive_by_an_event() {
     assert_eq!(client.id(), hub.position().to_string());
 }
 
+/// Whatever it is: an id of its own would send the client back to nowhere.
+#[tokio::test(start_paused = true)]
+async fn what_keeps_alive_leaves_the_position_alone() {
+    let hub = Hub::builder().build();
+    let ping = Event::new("{}").named(PING).id("mine").unwrap();
+    for (keep_alive, expected) in
+        [(Frame::from(ping), "event: ping\ndata: {}\n\n"), (Frame::comment("alive"), ": alive\n")]
+    {
+        let mut client =
+            Client::open_with(&hub, &["a"], None, StreamOptions::new().keep_alive_event(keep_alive));
+        client.drain();
+        let before = client.raw.len();
+        advance(Duration::from_secs(15)).await;
+        client.drain();
+        assert_eq!(&client.raw[before..], expected);
+        assert_eq!(client.id(), hub.position().to_string());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_not_kept_alive() {
     let hub = Hub::builder().max_events(2).build();

@@ -99,6 +99,25 @@ async fn a_subscription_that_was_read_before_it_was_opened_counts_once() {
     assert_eq!(client.said(), ["a"]);
 }
 
+#[tokio::test]
+async fn a_subscription_with_much_to_read_lets_others_have_their_turn() {
+    let hub = builder().build();
+    for n in 0..1000 {
+        publish(&hub, &["a"], n.to_string());
+    }
+    let count = Arc::<AtomicUsize>::default();
+    let mut events = hub.subscribe("a", Start::Oldest).unwrap();
+    let counts = Arc::clone(&count);
+    let reader = tokio::spawn(async move {
+        while counts.fetch_add(1, Ordering::SeqCst) < 1000 {
+            events.next().await.unwrap();
+        }
+    });
+    tokio::task::yield_now().await;
+    assert!((1..1000).contains(&count.load(Ordering::SeqCst)));
+    timeout(SOON, reader).await.unwrap().unwrap();
+}
+
 fn even(event: &Received) -> Option<Event> {
     let n: u32 = event.data().parse().unwrap();
     n.is_multiple_of(2).then(|| Event::new(format!("{}", n / 2)))
@@ -305,4 +324,56 @@ async fn a_subscription_that_was_opened_by_hand_is_one_of_the_streams() {
     hub.lifecycle().stop();
     client.drain();
     assert!(client.ended);
+}
+
+/// Threads publish while others read: on this side, and filtered, with every other event left out.
+#[test]
+fn readers_and_filtered_streams_on_many_threads_get_everything() {
+    const EVENTS: usize = 2000;
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let hub = builder().max_events(10 * EVENTS).build();
+    let finished = |event: &str| event == "end";
+    let mut readers = Vec::new();
+    for n in 0..20 {
+        let mut events = hub.subscribe(["a", "b"], Start::Now).unwrap();
+        let request = Request::new(&resume(None), hub.lifecycle());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut left_out = 0;
+        let counts = Arc::clone(&asked);
+        let stream = hub.open(&request, ["a", "b"]).unwrap().filter_map(move |event| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            left_out += 1;
+            (left_out % 2 == n % 2 || event.data() == "end").then(|| event.frame().clone())
+        });
+        readers.push(runtime.spawn(async move {
+            let mut count = 0;
+            while !finished(&events.next().await.unwrap().data()) {
+                count += 1;
+            }
+            count
+        }));
+        readers.push(runtime.spawn(async move {
+            let mut stream = Box::pin(stream);
+            while !stream.next().await.unwrap().windows(9).any(|window| window == b"data: end") {}
+            asked.load(Ordering::SeqCst) - 1
+        }));
+    }
+    thread::scope(|scope| {
+        for topic in ["a", "b"] {
+            let hub = &hub;
+            scope.spawn(move || {
+                for n in 0..EVENTS / 2 {
+                    publish(hub, &[topic], n.to_string());
+                    if n % 16 == 0 {
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    publish(&hub, &["a"], "end");
+    for reader in readers {
+        let count = runtime.block_on(async { timeout(SOON, reader).await }).unwrap().unwrap();
+        assert_eq!(count, EVENTS);
+    }
 }

@@ -120,6 +120,19 @@ impl<U> Authorized<U> {
     }
 }
 
+impl Revocations {
+    /// The session or the token that a request was let in with, as when somebody signs out; the same person can sign in
+    /// again. A session that the application gave no id has no other request by which it could be known: of it the open
+    /// streams of this request end alone.
+    ///
+    /// Returns how many open streams this ends.
+    pub fn revoke<U>(&self, client: &Authorized<U>) -> usize {
+        let stamp = client.stamp();
+        let longest = self.until(self.now());
+        self.revoke_key(stamp.key, stamp.until().min(longest))
+    }
+}
+
 impl<U> AsRef<Request> for Authorized<U> {
     fn as_ref(&self) -> &Request {
         &self.request

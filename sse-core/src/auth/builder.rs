@@ -60,6 +60,15 @@ enum Cookie {
 }
 
 #[cfg(feature = "jwt")]
+impl Auth {
+    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
+    /// query, no topics granted, no other origins.
+    pub fn builder(verifier: Verifier) -> AuthBuilder {
+        AuthBuilder::new(verifier)
+    }
+}
+
+#[cfg(feature = "jwt")]
 impl AuthBuilder {
     pub(super) fn new(verifier: Verifier) -> Self {
         let tokens = TokenSettings { verifier: Some(verifier), ..TokenSettings::default() };

@@ -10,7 +10,6 @@ use std::{
 #[cfg(feature = "jwt")]
 use super::claims::Claims;
 use super::{
-    authorized::Authorized,
     denial::Denial,
     digest::Digest,
     open::{Ends, Open, OpenStream},
@@ -89,17 +88,6 @@ impl Revocations {
         let before = state.open.next;
         drop(state);
         self.end(self.hash(&key), before, |open| open.stamp.subject_key == key)
-    }
-
-    /// The session or the token that a request was let in with, as when somebody signs out; the same person can sign in
-    /// again. A session that the application gave no id has no other request by which it could be known: of it the open
-    /// streams of this request end alone.
-    ///
-    /// Returns how many open streams this ends.
-    pub fn revoke<U>(&self, client: &Authorized<U>) -> usize {
-        let stamp = client.stamp();
-        let longest = self.until(self.now());
-        self.revoke_key(stamp.key, stamp.until().min(longest))
     }
 
     /// Everything of a session, by the id that the application gave it ([`Identity::session`](crate::Identity::session))
@@ -212,7 +200,7 @@ impl Revocations {
         Ok(Registration { revocations: self.clone(), number })
     }
 
-    fn revoke_key(&self, token: Digest, until: u32) -> usize {
+    pub(super) fn revoke_key(&self, token: Digest, until: u32) -> usize {
         let now = self.now();
         let mut state = self.lock();
         state.revoke_token(token, until, now);
@@ -261,11 +249,11 @@ impl Revocations {
     }
 
     /// Until when what is revoked now matters, where a token's own end is not known.
-    fn until(&self, now: f64) -> u32 {
+    pub(super) fn until(&self, now: f64) -> u32 {
         whole((now + self.0.keep.as_secs_f64()).ceil())
     }
 
-    fn now(&self) -> f64 {
+    pub(super) fn now(&self) -> f64 {
         self.0.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 

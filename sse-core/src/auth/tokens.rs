@@ -5,7 +5,6 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use super::{
     Auth,
     authorized::{Admission, Authorized, Token},
-    builder::AuthBuilder,
     claims::Claims,
     cookie::CookieKind,
     credential::{Credential, Sources, redacted},
@@ -37,12 +36,6 @@ pub(super) struct Tokens {
 }
 
 impl Auth {
-    /// Everything but the verifier has a default: a cookie named `__Host-sse_token`, no tickets, no token in the
-    /// query, no topics granted, no other origins.
-    pub fn builder(verifier: Verifier) -> AuthBuilder {
-        AuthBuilder::new(verifier)
-    }
-
     /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
     /// future owns what it needs.
     ///

@@ -1,18 +1,12 @@
 //! [`Backlog`]: what a subscriber is owed before it simply follows the head.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{
-    Log, Mark, Pos, TopicKey,
-    cursor::{AHEAD_FOR, Cursor},
-    gap::Reason,
-    look::Place,
-    policy::Policy,
-};
-use crate::{
-    batch::Batch,
-    id::{ClientId, EventId},
-};
+use super::{Pos, TopicKey, gap::Reason, policy::Policy};
+use crate::id::{ClientId, EventId};
+
+/// How long a client whose id is ahead of the log is held until the log is there.
+pub(super) const AHEAD_FOR: Duration = Duration::from_secs(10);
 
 /// The state of a subscriber that does not simply follow the head. All of it at its default means nothing.
 #[derive(Debug, Default)]
@@ -60,35 +54,6 @@ impl Backlog {
             && self.until.is_none()
             && !self.ended
             && (policy.replay.is_none() || self.replay.upto <= pos)
-    }
-
-    /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
-    ///
-    /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
-    /// only its engine knows whether there is such an event.
-    pub(super) fn arrive(&mut self, cursor: &mut Cursor, log: &Log, now: Instant, batch: &mut Batch) -> bool {
-        let Some(Opening::Ahead(ClientId { id, owes_values }, since)) = self.opening else {
-            return true;
-        };
-        match log.place(id, cursor.members()) {
-            Place::At(pos) => {
-                cursor.at = Mark { pos, id };
-                cursor.sent = pos;
-                self.opening = Some(Opening::Resumed { owes_values });
-            }
-            // What comes meanwhile lies in front of the client's position: it has it.
-            Place::Ahead if log.denies(id, since) => {
-                self.opening = Some(Opening::Lost(Reason::Unknown, Some(id)));
-            }
-            Place::Ahead => {
-                if self.until.is_some() || now >= since + AHEAD_FOR {
-                    batch.end();
-                }
-                return false;
-            }
-            Place::Elsewhere => self.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
-        }
-        true
     }
 }
 

@@ -3,18 +3,16 @@
 //! Live delivery, replay and catching up are one thing here: take what lies between
 //! the cursor and the head, in order.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::{
     CatchUps, Log, Mark, Pos, TopicKey,
-    backlog::{Backlog, Opening, Replay},
-    gap::Reason,
-    look::{Ahead, Member, Place},
+    backlog::{AHEAD_FOR, Backlog, Opening},
+    look::{Ahead, Member},
     members::Members,
     policy::Policy,
-    start::{Position, Start},
 };
 use crate::{
     batch::Batch,
@@ -23,9 +21,6 @@ use crate::{
     id::ClientId,
 };
 
-/// How long a client whose id is ahead of the log is held until the log is there.
-pub(super) const AHEAD_FOR: Duration = Duration::from_secs(10);
-
 /// How many events are given in one look under the hub's lock, however small they are.
 pub(crate) const LOOK_AT_ONCE: usize = 512;
 
@@ -33,12 +28,12 @@ pub(crate) const LOOK_AT_ONCE: usize = 512;
 /// stands apart.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    members: Members,
+    pub(super) members: Members,
     /// Everything on the topics up to here was given out.
     pub(super) at: Mark,
     /// The last position that the client was given as an id.
     pub(super) sent: Pos,
-    backlog: Option<Box<Backlog>>,
+    pub(super) backlog: Option<Box<Backlog>>,
 }
 
 /// What a client was given.
@@ -62,54 +57,6 @@ pub(crate) enum Followed {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: &Log, members: Vec<Member>, start: Position, now: Instant) -> Self {
-        let head = log.head();
-        let resumed = |at| (at, Opening::Resumed { owes_values: false });
-        // Who asks for what is kept does not ask for what is not.
-        let mut told = 0;
-        let (at, opening) = match start {
-            Position::Server(Start::Now) => (head, Opening::Fresh),
-            Position::Server(Start::Oldest) => {
-                told = head.pos;
-                resumed(log.epoch_start())
-            }
-            // The present values are of today, wherever they lie.
-            Position::Server(Start::Last(events)) => {
-                told = head.pos;
-                (log.before_last(&members, events), Opening::Resumed { owes_values: true })
-            }
-            Position::Server(Start::Since(time)) => {
-                told = head.pos;
-                (log.before_time(time, now), Opening::Resumed { owes_values: true })
-            }
-            // It may be that of one present value, behind which others were due.
-            Position::Server(Start::After(id)) => {
-                Self::behind(log, &members, ClientId { id, owes_values: true }, now)
-            }
-            Position::Client(Some(client)) => Self::behind(log, &members, client, now),
-            Position::Client(None) => (head, Opening::Lost(Reason::Unknown, None)),
-        };
-        let backlog = Backlog {
-            told,
-            opening: Some(opening),
-            replay: Replay { upto: head.pos, events: 0, bytes: 0 },
-            ..Backlog::default()
-        };
-        Self { members: Members::new(members), at, sent: at.pos, backlog: Some(Box::new(backlog)) }
-    }
-
-    /// Where one begins that has everything up to an id.
-    fn behind(log: &Log, members: &[Member], client: ClientId, now: Instant) -> (Mark, Opening) {
-        let ClientId { id, owes_values } = client;
-        let head = log.head();
-        match log.place(id, members) {
-            Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
-            Place::Ahead if log.fed() => (head, Opening::Ahead(client, now)),
-            Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
-            Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
-        }
-    }
-
     pub(crate) fn members(&self) -> &[Member] {
         self.members.as_slice()
     }
@@ -242,7 +189,7 @@ impl Cursor {
     /// Puts what is due into the batch, as much as fits. Leaves it empty where nothing is due.
     pub(crate) fn take(&mut self, log: &Log, policy: &Policy, now: Instant, batch: &mut Batch) {
         let mut backlog = self.backlog.take().unwrap_or_default();
-        if backlog.arrive(self, log, now, batch) {
+        if self.arrive(&mut backlog, log, now, batch) {
             self.take_on(&mut backlog, log, policy, batch);
         }
         if !backlog.is_idle_at(self.at.pos, policy) || backlog.opening.is_some() {

@@ -22,8 +22,10 @@ mod members;
 mod merged;
 #[cfg(test)]
 mod model;
+mod opening;
 mod policy;
 mod start;
+mod telling;
 mod topics;
 
 use std::{collections::VecDeque, mem, time::Instant};

@@ -1,0 +1,99 @@
+//! How a [`Cursor`] begins, and waits for a log that has not arrived where its client is.
+
+use std::time::Instant;
+
+use super::{
+    Log, Mark,
+    backlog::{AHEAD_FOR, Backlog, Opening, Replay},
+    cursor::Cursor,
+    gap::Reason,
+    look::{Member, Place},
+    members::Members,
+    start::{Position, Start},
+};
+use crate::{batch::Batch, id::ClientId};
+
+impl Cursor {
+    pub(crate) fn new(log: &Log, members: Vec<Member>, start: Position, now: Instant) -> Self {
+        let head = log.head();
+        let resumed = |at| (at, Opening::Resumed { owes_values: false });
+        // Who asks for what is kept does not ask for what is not.
+        let mut told = 0;
+        let (at, opening) = match start {
+            Position::Server(Start::Now) => (head, Opening::Fresh),
+            Position::Server(Start::Oldest) => {
+                told = head.pos;
+                resumed(log.epoch_start())
+            }
+            // The present values are of today, wherever they lie.
+            Position::Server(Start::Last(events)) => {
+                told = head.pos;
+                (log.before_last(&members, events), Opening::Resumed { owes_values: true })
+            }
+            Position::Server(Start::Since(time)) => {
+                told = head.pos;
+                (log.before_time(time, now), Opening::Resumed { owes_values: true })
+            }
+            // It may be that of one present value, behind which others were due.
+            Position::Server(Start::After(id)) => {
+                Self::behind(log, &members, ClientId { id, owes_values: true }, now)
+            }
+            Position::Client(Some(client)) => Self::behind(log, &members, client, now),
+            Position::Client(None) => (head, Opening::Lost(Reason::Unknown, None)),
+        };
+        let backlog = Backlog {
+            told,
+            opening: Some(opening),
+            replay: Replay { upto: head.pos, events: 0, bytes: 0 },
+            ..Backlog::default()
+        };
+        Self { members: Members::new(members), at, sent: at.pos, backlog: Some(Box::new(backlog)) }
+    }
+
+    /// Where one begins that has everything up to an id.
+    fn behind(log: &Log, members: &[Member], client: ClientId, now: Instant) -> (Mark, Opening) {
+        let ClientId { id, owes_values } = client;
+        let head = log.head();
+        match log.place(id, members) {
+            Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
+            Place::Ahead if log.fed() => (head, Opening::Ahead(client, now)),
+            Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
+            Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
+        }
+    }
+
+    /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
+    ///
+    /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
+    /// only its engine knows whether there is such an event.
+    pub(super) fn arrive(
+        &mut self,
+        backlog: &mut Backlog,
+        log: &Log,
+        now: Instant,
+        batch: &mut Batch,
+    ) -> bool {
+        let Some(Opening::Ahead(ClientId { id, owes_values }, since)) = backlog.opening else {
+            return true;
+        };
+        match log.place(id, self.members()) {
+            Place::At(pos) => {
+                self.at = Mark { pos, id };
+                self.sent = pos;
+                backlog.opening = Some(Opening::Resumed { owes_values });
+            }
+            // What comes meanwhile lies in front of the client's position: it has it.
+            Place::Ahead if log.denies(id, since) => {
+                backlog.opening = Some(Opening::Lost(Reason::Unknown, Some(id)));
+            }
+            Place::Ahead => {
+                if backlog.until.is_some() || now >= since + AHEAD_FOR {
+                    batch.end();
+                }
+                return false;
+            }
+            Place::Elsewhere => backlog.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
+        }
+        true
+    }
+}

@@ -1,0 +1,89 @@
+//! How a [`Cursor`] tells what was lost to it, and where it goes on.
+
+use super::{
+    Log, Mark,
+    backlog::Backlog,
+    cursor::Cursor,
+    gap::{Gap, Reason},
+    look::Loss,
+    policy::{OnGap, Policy},
+};
+use crate::{batch::Batch, event, id::EventId, topic::Topic};
+
+impl Cursor {
+    /// Begins anew where the client's position means nothing.
+    pub(super) fn restart(
+        &mut self,
+        backlog: &mut Backlog,
+        log: &Log,
+        policy: &Policy,
+        reason: Reason,
+        after: Option<EventId>,
+        batch: &mut Batch,
+    ) {
+        // What a log that was born empty holds is all new to a client of an earlier life.
+        let anew = reason == Reason::Restarted && log.born_empty() && policy.on_gap == OnGap::Continue;
+        let topics = log.names(self.members());
+        self.at = if anew { log.epoch_start() } else { log.head() };
+        let mut upto = self.at;
+        if anew && let Some(loss) = log.loss(self.members(), self.at.pos, 0, &[]) {
+            upto = loss.upto;
+            if !log.keeps(self.members(), self.at.pos, upto.pos) {
+                self.at = upto;
+            }
+        }
+        backlog.told = upto.pos.max(self.at.pos);
+        if !anew {
+            self.take_values(backlog, log, 0);
+        }
+        self.push_gap(backlog, reason, after, upto.id, &topics, batch);
+        backlog.ended = policy.on_gap == OnGap::Close;
+    }
+
+    /// Tells of a loss behind a position that is known.
+    pub(super) fn tell(
+        &mut self,
+        backlog: &mut Backlog,
+        log: &Log,
+        policy: &Policy,
+        resumed: bool,
+        loss: &Loss,
+        batch: &mut Batch,
+    ) {
+        let reason = if log.last_seam > self.at.pos {
+            Reason::Restarted
+        } else if resumed || log.last_hole > self.at.pos {
+            Reason::Trimmed
+        } else {
+            Reason::Lagged
+        };
+        let Mark { pos: from, id: after } = self.at;
+        if policy.on_gap != OnGap::Continue {
+            self.at = log.head();
+            self.take_values(backlog, log, from);
+        } else if !log.keeps(self.members(), self.at.pos, loss.upto.pos) {
+            self.at = loss.upto;
+        }
+        // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
+        backlog.told = backlog.told.max(loss.upto.pos).max(self.at.pos);
+        self.push_gap(backlog, reason, Some(after), loss.upto.id, &loss.topics, batch);
+        backlog.ended = policy.on_gap == OnGap::Close;
+    }
+
+    /// An event that says what is missing. Its id never skips what is still to be sent.
+    fn push_gap(
+        &mut self,
+        backlog: &Backlog,
+        reason: Reason,
+        after: Option<EventId>,
+        upto: EventId,
+        topics: &[Topic],
+        batch: &mut Batch,
+    ) {
+        let gap = Gap { reason, after, upto, topics: topics.iter().map(Topic::as_str).collect() };
+        let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
+        let id = self.client_id(backlog);
+        batch.note(|| topics.to_vec());
+        batch.force(self.own(event::GAP, data, id).into_bytes());
+    }
+}

@@ -1,6 +1,12 @@
 //! [`Authorized`]: the guard of requests with a good token, and the fairing that renders its refusals.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rocket::{
     Build, Data, Ignite, Request, Response, Rocket, Sentinel,
@@ -26,12 +32,51 @@ use crate::{
 ///   which prints whole requests, down to `normal`. A request that Rocket cannot read (a method it does not know, a
 ///   URI that is none) it prints as it came, at every level but `off`: no fairing ever sees it.
 pub fn with_auth(auth: &Auth) -> AuthFairing {
-    AuthFairing(auth.clone())
+    with_auth_at("/", auth)
 }
 
-/// What [`with_auth`] attaches.
+/// [`with_auth`] for the paths below one alone, as `/admin`, in an application that has several: of those that are
+/// attached, the one with the longest path counts. One that is attached for a path again takes the other's place.
+pub fn with_auth_at(base: impl Into<String>, auth: &Auth) -> AuthFairing {
+    AuthFairing { base: base.into(), auth: auth.clone() }
+}
+
+/// What [`with_auth`] and [`with_auth_at`] attach.
 #[derive(Clone, Debug)]
-pub struct AuthFairing(Auth);
+pub struct AuthFairing {
+    base: String,
+    auth: Auth,
+}
+
+/// All that are attached, by their paths.
+#[derive(Default)]
+struct Auths(RwLock<Vec<(Origin<'static>, Auth)>>);
+
+impl Auths {
+    fn add(&self, base: Origin<'static>, auth: Auth) {
+        let mut auths = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        auths.retain(|(other, _)| !other.path().segments().eq(base.path().segments()));
+        auths.push((base, auth));
+    }
+}
+
+/// The one that counts for a request.
+fn auth(request: &Request<'_>) -> Option<Auth> {
+    let auths = request.rocket().state::<Auths>()?.0.read().unwrap_or_else(PoisonError::into_inner);
+    let is_under = |base: &Origin<'_>| base.path().segments().prefix_of(request.uri().path().segments());
+    let under = auths.iter().filter(|(base, _)| is_under(base));
+    under.max_by_key(|(base, _)| base.path().segments().count()).map(|(_, auth)| auth.clone())
+}
+
+/// Whether one of the fairings has seen to the response.
+#[derive(Default)]
+struct Answered(AtomicBool);
+
+impl Answered {
+    fn begin(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+}
 
 /// A refusal of the guard, kept for the fairing.
 struct Refused(Option<Error>);
@@ -41,12 +86,23 @@ impl Fairing for AuthFairing {
     fn info(&self) -> Info {
         Info {
             name: "Server-Sent Events: authorisation",
-            kind: Kind::Ignite | Kind::Request | Kind::Response | Kind::Singleton,
+            kind: Kind::Ignite | Kind::Request | Kind::Response,
         }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let rocket = rocket.manage(self.0.clone());
+        let Ok(base) = Origin::parse_owned(self.base.clone()) else {
+            tracing::error!(base = self.base, "the path that authorisation is attached for is not one");
+            return Err(rocket);
+        };
+        let rocket = match rocket.state::<Auths>() {
+            Some(_) => rocket,
+            // The first is there for handlers too, by its type.
+            None => rocket.manage(Auths::default()).manage(self.auth.clone()),
+        };
+        if let Some(auths) = rocket.state::<Auths>() {
+            auths.add(base, self.auth.clone());
+        }
         // Rocket prints the request, header fields and all, before any fairing sees it.
         if rocket.figment().extract_inner::<LogLevel>("log_level").is_ok_and(|level| level == LogLevel::Debug)
         {
@@ -75,12 +131,16 @@ impl Fairing for AuthFairing {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        // Of several, one answers.
+        let Some(auth) = auth(request).filter(|_| request.local_cache(Answered::default).begin()) else {
+            return;
+        };
         let is_preflight = request.method() == Method::Options
             && response.status() == Status::NotFound
             && request.headers().contains("access-control-request-method");
         if is_preflight {
             response.remove_header("content-type");
-            Error::from(self.0.preflight(&Head(request))).put(response, false);
+            Error::from(auth.preflight(&Head(request))).put(response, false);
             return;
         }
         let refused = request.local_cache(|| Refused(None));
@@ -107,7 +167,7 @@ impl<'r> FromRequest<'r> for TrustedOrigin {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        let Some(auth) = request.rocket().state::<Auth>() else {
+        let Some(auth) = auth(request) else {
             return Outcome::Forward(Status::InternalServerError);
         };
         match auth.check_origin(&Head(request)) {
@@ -119,7 +179,7 @@ impl<'r> FromRequest<'r> for TrustedOrigin {
 
 impl Sentinel for TrustedOrigin {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Auth>().is_none();
+        let missing = rocket.state::<Auths>().is_none();
         if missing {
             tracing::error!("TrustedOrigin needs `rocket.attach(sse_rocket::with_auth(..))`");
         }
@@ -155,8 +215,7 @@ impl<'r> FromRequest<'r> for Authorized {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        let rocket = request.rocket();
-        let (Some(auth), Some(lifecycle)) = (rocket.state::<Auth>(), rocket.state::<Lifecycle>()) else {
+        let (Some(auth), Some(lifecycle)) = (auth(request), request.rocket().state::<Lifecycle>()) else {
             return Outcome::Forward(Status::InternalServerError);
         };
         match auth.authorize(&Head(request), lifecycle).await {
@@ -175,8 +234,7 @@ where
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
-        let rocket = request.rocket();
-        let (Some(auth), Some(lifecycle)) = (rocket.state::<Auth>(), rocket.state::<Lifecycle>()) else {
+        let (Some(auth), Some(lifecycle)) = (auth(request), request.rocket().state::<Lifecycle>()) else {
             return Outcome::Forward(Status::InternalServerError);
         };
         if let Err(refusal) = auth.screen(&Head(request)) {
@@ -205,7 +263,7 @@ fn denied(status: Status) -> Error {
 
 impl<U> Sentinel for Authorized<U> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Auth>().is_none() || rocket.state::<Lifecycle>().is_none();
+        let missing = rocket.state::<Auths>().is_none() || rocket.state::<Lifecycle>().is_none();
         if missing {
             tracing::error!("Authorized needs `rocket.attach(sse_rocket::with_auth(..))`, and `with_hub`");
         }

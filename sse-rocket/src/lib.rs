@@ -13,7 +13,7 @@ mod response;
 pub mod test;
 
 #[cfg(feature = "auth")]
-pub use auth::{AuthFairing, Authorized, ByToken, TrustedOrigin, with_auth};
+pub use auth::{AuthFairing, Authorized, ByToken, TrustedOrigin, with_auth, with_auth_at};
 pub use extracted::Extracted;
 pub use fairing::{SseFairing, with_hub, with_lifecycle};
 pub use request::SseRequest;

@@ -91,7 +91,8 @@ conformance! {
         another_sites_page_is_turned_away_before_the_application_looks
         a_session_ends_and_its_streams_with_it
         a_session_is_over_on_time
-        a_user_who_is_nobody_is_the_servers_fault;
+        a_user_who_is_nobody_is_the_servers_fault
+        what_is_taken_away_leaves_an_open_stream;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

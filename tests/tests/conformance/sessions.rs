@@ -1,11 +1,11 @@
 //! Sessions of the application's own, as each adapter asks for them.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use sse_core::{Auth, Hub};
+use sse_core::{Auth, AuthBuilder, Hub, Identity, TopicError, Topics};
 use sse_tests::{
     http::{self, Answer},
     servers::{App, Framework, Server, User},
@@ -18,7 +18,11 @@ struct Served {
 
 impl Served {
     async fn start(framework: Framework) -> Self {
-        let auth = Auth::sessions().expiry_notice(Duration::from_secs(2)).build().unwrap();
+        Self::with(framework, Auth::sessions().expiry_notice(Duration::from_secs(2))).await
+    }
+
+    async fn with(framework: Framework, auth: AuthBuilder) -> Self {
+        let auth = auth.build().unwrap();
         let app = App { auth, ..App::new(Hub::new()) };
         Self { server: framework.serve(app.clone()).await, app }
     }
@@ -183,6 +187,98 @@ pub(crate) async fn a_user_who_is_nobody_is_the_servers_fault(framework: Framewo
         assert_eq!(answer.rest().await, "The server cannot tell who is asking.", "{path}");
     }
     assert_eq!(served.looked(), 2);
+}
+
+/// The application's function is asked once a second, and each event waits for its answer.
+pub(crate) async fn what_is_taken_away_leaves_an_open_stream(framework: Framework) {
+    let granted = Arc::new(Mutex::new(Some(vec!["news", "user/ada"])));
+    let now = Arc::clone(&granted);
+    let ask = move |client: Identity, _: Option<Topics>| {
+        let granted = now.lock().unwrap().clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            granted.map(|topics| Identity::new(client.subject()).topics(topics)).transpose()
+        }
+    };
+    let auth = Auth::sessions().reauthorize_every::<_, _, TopicError>(Duration::from_secs(1), ask);
+    let served = Served::with(framework, auth).await;
+    let mut stream = served.open(&User::new("ada", "1")).await;
+    let publish = async |topic: &str, text: &str| served.server.hub.publish(topic, text).await.unwrap();
+    publish("user/ada", "mine").await;
+    stream.until(|text| text.contains("mine") && text.ends_with("\n\n")).await;
+
+    *granted.lock().unwrap() = Some(vec!["news"]);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    publish("user/ada", "no longer mine").await;
+    publish("news", "ours").await;
+    let text = stream.until(|text| text.contains("ours") && text.ends_with("\n\n")).await;
+    assert!(!text.contains("no longer"), "{text}");
+
+    *granted.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    publish("news", "no longer ours").await;
+    let rest = stream.rest().await;
+    assert!(!rest.contains("no longer"), "{rest}");
+    // It may come back: who is signed in is the application's to say.
+    served.open(&User::new("ada", "1")).await;
+}
+
+/// Of several in one application, that of the longest path counts.
+#[tokio::test]
+async fn on_rocket_each_path_has_its_own() {
+    use rocket::{
+        config::LogLevel,
+        get,
+        http::{Header, Status},
+        local::asynchronous::Client,
+        routes,
+    };
+    use sse_rocket::Authorized;
+
+    #[get("/")]
+    fn index(client: Authorized<User>) -> String {
+        client.user().name.clone()
+    }
+
+    let (hub, app) = (Hub::new(), App::new(Hub::new()));
+    let auth = |origin: &str| Auth::sessions().allowed_origins([origin]).build().unwrap();
+    let (all, admin) = (auth("https://app.example"), auth("https://admin.example"));
+    for attached in [["/", "/admin"], ["/admin", "/"]] {
+        let config = rocket::Config { log_level: LogLevel::Off, ..rocket::Config::default() };
+        let rocket = rocket::custom(&config).manage(app.clone()).attach(sse_rocket::with_hub(&hub));
+        let rocket = attached.into_iter().fold(rocket, |rocket, base| {
+            let auth = if base == "/" { &all } else { &admin };
+            rocket.attach(sse_rocket::with_auth_at(base, auth))
+        });
+        let mounts = ["/", "/admin", "/administration"];
+        let rocket = mounts.into_iter().fold(rocket, |rocket, base| rocket.mount(base, routes![index]));
+        let client = Client::tracked(rocket).await.unwrap();
+        let user = User::new("ada", if attached[0] == "/" { "1" } else { "2" });
+        let status = async |path: &str, origin: &'static str| {
+            let (name, value) = (String::from("session"), user.cookie().split_off("session=".len()));
+            let request = client.get(path.to_owned()).cookie((name, value));
+            let request = request.header(Header::new("origin", origin));
+            let response = request.dispatch().await;
+            let vary = response.headers().get("vary").count();
+            assert!(vary <= 1, "one answers");
+            response.status()
+        };
+        assert_eq!(status("/", "https://app.example").await, Status::Ok);
+        assert_eq!(status("/administration", "https://app.example").await, Status::Ok);
+        assert_eq!(status("/admin", "https://app.example").await, Status::Forbidden);
+        assert_eq!(status("/admin", "https://admin.example").await, Status::Ok);
+        assert_eq!(status("/", "https://admin.example").await, Status::Forbidden);
+        admin.revocations().revoke_session(&user.id);
+        assert_eq!(status("/admin", "https://admin.example").await, Status::Unauthorized);
+        assert_eq!(status("/", "https://app.example").await, Status::Ok);
+        let preflight = |path: &'static str| {
+            let request = client.req(rocket::http::Method::Options, path);
+            let request = request.header(Header::new("origin", "https://admin.example"));
+            request.header(Header::new("access-control-request-method", "GET")).dispatch()
+        };
+        assert_eq!(preflight("/admin").await.status(), Status::NoContent);
+        assert_eq!(preflight("/").await.status(), Status::Forbidden);
+    }
 }
 
 /// On warp there is nothing to forget: the filter takes the [`Auth`].

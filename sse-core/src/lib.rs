@@ -83,6 +83,7 @@
 //!
 //! Show the request ([`RequestHead`]), make the [`Request`], and turn two things into responses: an
 //! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
+//! [`extracted!`] makes what handlers are given.
 //!
 //! For what speaks the crate `http`, as hyper, axum and tower do, the first of them is here: with the feature `http`
 //! an `http::Request` and its `Parts` are a [`RequestHead`], and the builder of that crate makes requests for tests.
@@ -95,6 +96,7 @@ mod auth;
 mod batch;
 mod clock;
 mod event;
+mod extracted;
 mod frame;
 #[cfg(feature = "http")]
 mod http_head;

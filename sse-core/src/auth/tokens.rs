@@ -85,7 +85,7 @@ impl Auth {
     ///
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
-    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](AuthBuilder::tickets).
+    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](crate::AuthBuilder::tickets).
     pub fn issue_ticket<U, T>(&self, client: &Authorized<U>, topics: T) -> Result<Ticket, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,

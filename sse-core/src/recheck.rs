@@ -15,7 +15,7 @@ use std::{
 use crate::topic::Topic;
 
 /// How long an answer is waited for before it counts as none.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long after no answer it is asked again, at the latest.
 const AGAIN: Duration = Duration::from_secs(10);

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle, time::timeout};
 
 use super::identity::Identity;
 use crate::{
-    recheck::{Answer, Ask, Question, Recheck},
+    recheck::{Answer, Ask, PATIENCE, Question, Recheck},
     topic::{Topic, Topics},
 };
 
@@ -79,15 +79,32 @@ impl Ask for About {
     fn ask(&self) -> Question {
         let Reauthorize { function, at_once, .. } = self.reauthorize.clone();
         let (identity, topics) = (self.identity.clone(), self.topics.clone());
-        Box::pin(async move {
+        let work = async move {
             // Never closed.
             let _turn = at_once.acquire().await;
-            match function(identity.clone(), topics.clone()).await {
-                None => Answer::Unknown,
-                Some(None) => Answer::Denied,
-                Some(Some(now)) => answer(&identity, topics, now),
+            match timeout(PATIENCE, function(identity.clone(), topics.clone())).await {
+                Err(_) | Ok(None) => Answer::Unknown,
+                Ok(Some(None)) => Answer::Denied,
+                Ok(Some(Some(now))) => answer(&identity, topics, now),
             }
-        })
+        };
+        // By itself: the body of a client that reads nothing is not polled, and would keep its turn for ever.
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let mut task = Task(runtime.spawn(work));
+                Box::pin(async move { (&mut task.0).await.unwrap_or(Answer::Unknown) })
+            }
+            Err(_) => Box::pin(work),
+        }
+    }
+}
+
+/// Ends with whoever waits for it.
+struct Task(JoinHandle<Answer>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

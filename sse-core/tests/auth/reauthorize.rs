@@ -291,6 +291,52 @@ async fn a_thousand_streams_are_asked_about_at_their_own_times_and_few_at_once()
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_that_read_nothing_hold_up_no_question() {
+    let slow = || {
+        async {
+            sleep(Duration::from_secs(1)).await;
+            Ok(Some(ada(&["news"])))
+        }
+        .boxed()
+    };
+    let (hub, oracle) = (Hub::new(), Oracle::new(slow));
+    let auth = oracle.auth();
+    let mut stalled: Vec<_> = (0..100).map(|_| open(&auth, &hub)).collect();
+    let mut live = open(&auth, &hub);
+    for stream in &mut stalled {
+        said(stream).await;
+    }
+    said(&mut live).await;
+    advance(Duration::from_secs(61)).await;
+    // Asked about, and never polled again.
+    for stream in &mut stalled {
+        let polled = stream.as_mut().poll_next_unpin(&mut Context::from_waker(std::task::Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    hub.publish("news", "1").await.unwrap();
+    let start = Instant::now();
+    let chunk = loop {
+        let chunk = String::from_utf8(live.next().await.unwrap().to_vec()).unwrap();
+        if chunk.contains("data: 1") {
+            break chunk;
+        }
+    };
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?} {chunk}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_panics_has_not_answered() {
+    let (hub, oracle) =
+        (Hub::new(), Oracle::new(|| async { panic!("a defect of the application's") }.boxed()));
+    let auth = oracle.auth();
+    let mut stream = open(&auth, &hub);
+    said(&mut stream).await;
+    advance(Duration::from_secs(61)).await;
+    hub.publish("news", "1").await.unwrap();
+    assert_eq!(said(&mut stream).await, ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_server_stops_nobody_waits_for_an_answer() {
     let (hub, oracle) = (Hub::new(), Oracle::new(|| pending().boxed()));
     let auth = oracle.auth();

@@ -65,6 +65,8 @@ impl<S: Source> Parts<'_, S> {
                 }
                 false
             }
+            // It has ended meanwhile.
+            Verdict::Wait if self.extra.as_ref().is_some_and(|extra| extra.is_over()) => false,
             // When the server stops, nobody waits for an answer.
             Verdict::Wait if self.permits().any(Permit::is_stopping) => {
                 if let Some(lease) = self.lease() {

@@ -325,6 +325,29 @@ async fn clients_that_read_nothing_hold_up_no_question() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_revoked_or_over_waits_for_no_answer() {
+    let (hub, oracle) = (Hub::new(), Oracle::new(|| pending().boxed()));
+    let auth = oracle.auth();
+    let mut revoked = open(&auth, &hub);
+    let until = ada(&["news"]).until(clock()() + Duration::from_secs(63));
+    let client = auth.admit(&get(), hub.lifecycle(), until).unwrap();
+    let mut over = Box::pin(hub.open(&client, "news").unwrap());
+    said(&mut revoked).await;
+    said(&mut over).await;
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(said(&mut revoked).await, [""; 0]);
+    assert_eq!(said(&mut over).await, [""; 0]);
+    let start = Instant::now();
+    let ended = tokio::spawn(async move { while revoked.next().await.is_some() {} });
+    tokio::task::yield_now().await;
+    assert_eq!(auth.revocations().revoke_subject("ada"), 2);
+    ended.await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    while over.next().await.is_some() {}
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_that_panics_has_not_answered() {
     let (hub, oracle) =
         (Hub::new(), Oracle::new(|| async { panic!("a defect of the application's") }.boxed()));

@@ -36,7 +36,8 @@ impl Example {
 
     /// [`start`](Self::start) with more in its environment.
     pub async fn start_with(framework: Framework, bin: &str, env: &[(&str, &str)]) -> Self {
-        Self::start_featured(framework, bin, "", env).await
+        let feature = if bin == "sessions" { "sessions" } else { "" };
+        Self::start_featured(framework, bin, feature, env).await
     }
 
     /// [`start_with`](Self::start_with), built with a feature of the example's package, or with none (`""`).

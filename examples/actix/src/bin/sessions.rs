@@ -1,5 +1,5 @@
 //! Notifications for those whom a session of the application's own knows, on actix-web with `actix-session`:
-//! `cargo run -p example-actix --bin sessions`
+//! `cargo run -p example-actix --features sessions --bin sessions`
 //!
 //! `SESSION_TTL` is in seconds; `SESSION_KEY`, 64 bytes or more, seals the cookie (random when unset). The login is a
 //! demo: it asks nobody for a password.

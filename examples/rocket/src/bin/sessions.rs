@@ -1,5 +1,5 @@
 //! Notifications for those whom a session of the application's own knows, on Rocket with its private cookies:
-//! `cargo run -p example-rocket --bin sessions`
+//! `cargo run -p example-rocket --features sessions --bin sessions`
 //!
 //! `SESSION_TTL` is in seconds; `ROCKET_SECRET_KEY` seals the cookie (random when unset; a release build asks for it).
 //! The login is a demo: it asks nobody for a password.

@@ -1,5 +1,5 @@
 //! Notifications for those whom a session of the application's own knows, on warp:
-//! `cargo run -p example-warp --bin sessions`
+//! `cargo run -p example-warp --features sessions --bin sessions`
 //!
 //! `SESSION_TTL` is in seconds. The login is a demo: it asks nobody for a password.
 

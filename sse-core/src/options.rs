@@ -51,7 +51,7 @@ impl StreamOptions {
             start: Start::default(),
             policy: Policy::default(),
             max_age: Duration::from_secs(3600),
-            rhythm: Rhythm { keep_alive: 15_000, retry: 3_000, keeps_alive: true, opening_comment: true },
+            rhythm: Rhythm { keep_alive: 15_000, retry: RETRY, keeps_alive: true, opening_comment: true },
             keep_alive_event: None,
         }
     }
@@ -181,7 +181,7 @@ impl Rhythm {
 
     /// This connection's own reconnection time, for a client that must be given one.
     pub(crate) fn retry(self) -> Duration {
-        let after = if self.retry == 0 { 3_000 } else { self.retry };
+        let after = if self.retry == 0 { RETRY } else { self.retry };
         Duration::from_millis(after.into())
             .mul_f64(rand::random_range(0.5..1.5))
             .clamp(RETRY_LIMITS.0, RETRY_LIMITS.1)
@@ -200,6 +200,9 @@ impl Rhythm {
         }
     }
 }
+
+/// In milliseconds, where nobody says otherwise.
+const RETRY: u32 = 3_000;
 
 impl Default for StreamOptions {
     fn default() -> Self {

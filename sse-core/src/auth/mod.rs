@@ -74,8 +74,10 @@ pub use self::{
 use self::{
     authorized::Admission,
     denial::{Denial, refuse},
+    granted::Granted,
     origin::Origins,
     reauthorize::Reauthorize,
+    stamp::Stamp,
 };
 pub use self::{
     authorized::Authorized, builder::AuthBuilder, config_error::ConfigError, identity::Identity,
@@ -84,7 +86,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
-    refusal::Refusal,
+    refusal::{Field, Refusal},
     request::{Request, RequestHead},
 };
 
@@ -163,7 +165,8 @@ impl Auth {
                 return Err(Refusal::internal_error("The server cannot tell who is asking."));
             }
         };
-        let (stamp, granted) = identity.clone().into_parts();
+        let asked_about = self.0.reauthorize.as_ref().map(|_| identity.clone());
+        let (stamp, granted) = identity.into_parts();
         let checked = self.screened(head).and_then(|()| {
             if self.0.clock.now() >= stamp.ends_at {
                 return Err(Denial::Over("expired"));
@@ -173,7 +176,19 @@ impl Auth {
         if let Err(denial) = checked {
             return Err(refuse(denial, &fields, request.is_browser()));
         }
-        let admission = Admission {
+        let admission = self.admission(stamp, granted, fields, asked_about);
+        Ok(Authorized::new(request, Arc::new(admission), user))
+    }
+
+    /// What a request is let in with, by no token. `asked_about` is who may be asked about again.
+    fn admission(
+        &self,
+        stamp: Arc<Stamp>,
+        granted: Granted,
+        fields: Vec<Field>,
+        asked_about: Option<Identity>,
+    ) -> Admission {
+        Admission {
             stamp,
             granted,
             #[cfg(feature = "jwt")]
@@ -182,9 +197,8 @@ impl Auth {
             revocations: self.0.revocations.clone(),
             clock: self.0.clock.clone(),
             notice: self.0.notice,
-            reauthorize: self.0.reauthorize.clone().map(|reauthorize| (reauthorize, identity)),
-        };
-        Ok(Authorized::new(request, Arc::new(admission), user))
+            reauthorize: self.0.reauthorize.clone().zip(asked_about),
+        }
     }
 
     /// Whether a request may be judged by what browsers send by themselves, a session's cookie above all: it must come

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::stamp::Stamp;
-use crate::{lease::Signal, topic::Topics};
+use crate::{
+    lease::Signal,
+    topic::{Topic, Topics},
+};
 
 /// How many are looked at in one go.
 pub(super) const AT_A_TIME: usize = 512;
@@ -24,6 +27,12 @@ pub(super) struct OpenStream {
     pub(super) stamp: Arc<Stamp>,
     pub(super) topics: Option<Topics>,
     pub(super) ends: Arc<dyn Ends>,
+}
+
+impl OpenStream {
+    pub(super) fn has_topic(&self, topic: &Topic) -> bool {
+        self.topics.iter().flatten().any(|open| open == topic)
+    }
 }
 
 impl Open {

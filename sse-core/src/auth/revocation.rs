@@ -121,30 +121,30 @@ impl Revocations {
     /// Returns how many.
     pub fn end_topic(&self, topic: &Topic) -> usize {
         let before = self.lock().open.next;
-        self.end(self.hash(topic), before, |open| open.topics.iter().flatten().any(|open| open == topic))
+        self.end(self.hash(topic), before, |open| open.has_topic(topic))
     }
 
-    #[cfg(feature = "jwt")]
     /// One token, as when somebody signs out; the same person can sign in again.
     ///
     /// Returns how many open streams this ends.
+    #[cfg(feature = "jwt")]
     pub fn revoke_token(&self, claims: &Claims) -> usize {
         let stamp = claims.stamp();
         self.revoke_key(stamp.key, stamp.until())
     }
 
-    #[cfg(feature = "jwt")]
     /// All tokens with this id (`jti`), wherever it is known from.
     ///
     /// Returns how many open streams this ends.
+    #[cfg(feature = "jwt")]
     pub fn revoke_token_id(&self, id: &str) -> usize {
         self.revoke_key(Digest::of_token_id(id), self.until(self.now()))
     }
 
-    #[cfg(feature = "jwt")]
     /// All tokens with this id (`jti`), which expire then (`exp`): it need not be remembered any longer.
     ///
     /// Returns how many open streams this ends.
+    #[cfg(feature = "jwt")]
     pub fn revoke_token_id_until(&self, id: &str, expires_at: SystemTime) -> usize {
         let until = expires_at.checked_add(self.0.leeway).unwrap_or(expires_at);
         self.revoke_key(Digest::of_token_id(id), ceil(until))
@@ -164,7 +164,7 @@ impl Revocations {
         state.floor = state.floor.max(forgotten);
         let before = state.open.next;
         drop(state);
-        self.end(self.hash(topic), before, |open| open.topics.iter().flatten().any(|open| open == topic))
+        self.end(self.hash(topic), before, |open| open.has_topic(topic))
     }
 
     /// Whether the token still counts.

@@ -143,18 +143,18 @@ impl Auth {
         if token.is_empty() || !is_token {
             return self.logout_cookie();
         }
-        self.set_cookie(token, "/", max_age)
+        self.set_cookie(token, max_age)
     }
 
     /// The value of `Set-Cookie` that takes the token away from a browser. Copies of it stay good until they
     /// are [revoked](crate::Revocations::revoke_token).
     pub fn logout_cookie(&self) -> String {
-        self.set_cookie("", "/", Duration::ZERO)
+        self.set_cookie("", Duration::ZERO)
     }
 
-    fn set_cookie(&self, value: &str, path: &str, max_age: Duration) -> String {
+    fn set_cookie(&self, value: &str, max_age: Duration) -> String {
         let tokens = self.0.tokens.as_ref();
-        tokens.map(|tokens| tokens.cookies.set(&tokens.cookie_name, value, path, max_age)).unwrap_or_default()
+        tokens.map(|tokens| tokens.cookies.set(&tokens.cookie_name, value, "/", max_age)).unwrap_or_default()
     }
 
     fn tokens(&self) -> Result<&Tokens, Denial> {
@@ -189,17 +189,10 @@ impl Auth {
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
-        let identity = Identity::of(claims.stamp());
-        Ok(Admission {
-            stamp: Arc::clone(claims.stamp()),
-            granted,
-            token: Some(Token { claims, by_header, session }),
-            fields,
-            revocations: self.0.revocations.clone(),
-            clock: self.0.clock.clone(),
-            notice: self.0.notice,
-            reauthorize: self.0.reauthorize.clone().map(|reauthorize| (reauthorize, identity)),
-        })
+        let stamp = Arc::clone(claims.stamp());
+        let asked_about = self.0.reauthorize.as_ref().map(|_| Identity::of(&stamp));
+        let admission = self.admission(stamp, granted, fields, asked_about);
+        Ok(Admission { token: Some(Token { claims, by_header, session }), ..admission })
     }
 
     async fn check(&self, token: &str) -> Result<(Claims, Granted), Denial> {

@@ -66,6 +66,12 @@ struct Extra {
     stopping: bool,
 }
 
+impl Extra {
+    fn policy(extra: &Option<Box<Self>>) -> &Policy {
+        extra.as_ref().map_or(&Policy::DEFAULT, |extra| &extra.policy)
+    }
+}
+
 /// No head stands here: it did not fall asleep.
 const NEVER: Pos = 0;
 
@@ -174,11 +180,10 @@ impl Subscription {
     }
 
     fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
-        let this = self;
         let mut waker = Some(cx.waker().clone());
-        let mut guard = this.shared.lock();
+        let mut guard = self.shared.lock();
         let HubState { log, slots, catch_ups, newest, sleepers, .. } = &mut *guard;
-        let slot = &mut slots[this.slot as usize];
+        let slot = &mut slots[self.slot as usize];
         // The clock is read only where something of its own may have expired.
         let pos = slot.cursor.pos();
         let mut freed = None;
@@ -186,7 +191,7 @@ impl Subscription {
             log.trim(batch.now().into_std());
             freed = Some(log.take_freed());
         }
-        let policy = this.extra.as_ref().map_or(&Policy::DEFAULT, |extra| &extra.policy);
+        let policy = Extra::policy(&self.extra);
         let followed = match batch.is_of_one() {
             true => None,
             false => slot.cursor.follow(log, policy, catch_ups, batch.limit()),
@@ -204,12 +209,12 @@ impl Subscription {
         if due {
             batch.hint(*newest);
         }
-        this.asleep_at = NEVER;
+        self.asleep_at = NEVER;
         let mut start = None;
         if (slot.cursor.is_at_rest(log) || !due) && !batch.is_ended() {
             arm(&mut slot.waker, &mut waker);
-            start = this.shared.board(sleepers, slot, this.slot as usize);
-            this.asleep_at = match slot.cursor.wake_at() {
+            start = self.shared.board(sleepers, slot, self.slot as usize);
+            self.asleep_at = match slot.cursor.wake_at() {
                 Some(_) => WAITS,
                 None => slot.cursor.pos(),
             };
@@ -296,7 +301,7 @@ impl Feed for Subscription {
             return None;
         }
         let at = *newest;
-        let policy = this.extra.as_ref().map_or(&Policy::DEFAULT, |extra| &extra.policy);
+        let policy = Extra::policy(&this.extra);
         match slot.cursor.follow(log, policy, catch_ups, limit)? {
             Followed::Nothing => None,
             Followed::Part(bytes) => {

@@ -16,14 +16,13 @@ use crate::{batch::Batch, id::ClientId};
 impl Cursor {
     pub(crate) fn new(log: &Log, members: Vec<Member>, start: Position, now: Instant) -> Self {
         let head = log.head();
-        let resumed = |at| (at, Opening::Resumed { owes_values: false });
         // Who asks for what is kept does not ask for what is not.
         let mut told = 0;
         let (at, opening) = match start {
             Position::Server(Start::Now) => (head, Opening::Fresh),
             Position::Server(Start::Oldest) => {
                 told = head.pos;
-                resumed(log.epoch_start())
+                (log.epoch_start(), Opening::Resumed { owes_values: false })
             }
             // The present values are of today, wherever they lie.
             Position::Server(Start::Last(events)) => {

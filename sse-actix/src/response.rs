@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,7 +15,7 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
-use sse_core::{EventStream, Refusal, Source, Subscription};
+use sse_core::{EventStream, Source, Subscription, adapter_error};
 
 /// How much one body is given before others have their turn. actix-web polls a body until its socket is full,
 /// and keeps a write buffer as large as the largest burst.
@@ -59,29 +58,9 @@ impl<S: Source> MessageBody for Body<S> {
     }
 }
 
-/// Any error of the library as a response, so that `?` works in a handler.
-#[derive(Clone, Debug)]
-pub struct Error(Refusal);
-
-impl Error {
-    /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
-    pub fn refusal(&self) -> &Refusal {
-        &self.0
-    }
-}
-
-impl<E: Into<Refusal>> From<E> for Error {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+adapter_error! {
+    /// Any error of the library as a response, so that `?` works in a handler.
+    pub struct Error
 }
 
 impl Responder for Error {

@@ -83,7 +83,8 @@
 //!
 //! Show the request ([`RequestHead`]), make the [`Request`], and turn two things into responses: an
 //! [`EventStream`], which is a [`Stream`](futures_core::Stream) of whole, never empty chunks, and a [`Refusal`].
-//! [`extracted!`] makes what handlers are given.
+//! [`extracted!`] makes what handlers are given, [`adapter_error!`] what they fail with. Where a body is read into a
+//! buffer there is [`EventStream::into_async_read`].
 //!
 //! For what speaks the crate `http`, as hyper, axum and tower do, the first of them is here: with the feature `http`
 //! an `http::Request` and its `Parts` are a [`RequestHead`], and the builder of that crate makes requests for tests.
@@ -91,12 +92,12 @@
 //! whoever accepts the connection inserts it.
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
+mod adapter;
 #[cfg(feature = "auth")]
 mod auth;
 mod batch;
 mod clock;
 mod event;
-mod extracted;
 mod frame;
 #[cfg(feature = "http")]
 mod http_head;
@@ -126,7 +127,7 @@ pub use auth::{
     Algorithm, Claims, ClaimsError, Grants, Key, KeyError, Keys, Ticket, Tickets, Verifier, VerifierBuilder,
 };
 #[cfg(feature = "auth")]
-pub use auth::{Auth, AuthBuilder, Authorized, ConfigError, Identity, Revocations};
+pub use auth::{Auth, AuthBuilder, Authorized, Auths, ConfigError, Identity, Revocations};
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
@@ -138,5 +139,5 @@ pub use options::StreamOptions;
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};
 pub use request::{Request, RequestHead};
 pub use source::{Item, Source};
-pub use stream::EventStream;
+pub use stream::{EventStream, IntoAsyncRead};
 pub use topic::{MAX_TOPIC_BYTES, MAX_TOPICS_PER_QUERY, Topic, TopicError, TopicPattern, Topics};

@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rocket::{
@@ -15,11 +12,11 @@ use rocket::{
     http::{Method, Status, uri::Origin},
     request::{FromRequest, Outcome},
 };
-use sse_core::{Auth, Identity, Lifecycle, Refusal};
+use sse_core::{Auth, Auths, Identity, Lifecycle, Refusal};
 
 use crate::{
     Error, Extracted,
-    request::{Head, Original},
+    request::{Head, Original, is_missing},
 };
 
 /// A fairing that makes [`Authorized`] available to handlers, beside [`with_hub`](crate::with_hub) or
@@ -48,38 +45,20 @@ pub struct AuthFairing {
     auth: Auth,
 }
 
-/// All that are attached, by their paths.
-#[derive(Default)]
-struct Auths(RwLock<Vec<(Origin<'static>, Auth)>>);
-
-impl Auths {
-    fn add(&self, base: Origin<'static>, auth: Auth) {
-        let mut auths = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        auths.retain(|(other, _)| !other.path().segments().eq(base.path().segments()));
-        auths.push((base, auth));
-    }
-}
-
 /// The one that counts for a request.
 fn auth(request: &Request<'_>) -> Option<Auth> {
-    let auths = request.rocket().state::<Auths>()?.0.read().unwrap_or_else(PoisonError::into_inner);
-    let is_under = |base: &Origin<'_>| base.path().segments().prefix_of(request.uri().path().segments());
-    let under = auths.iter().filter(|(base, _)| is_under(base));
-    under.max_by_key(|(base, _)| base.path().segments().count()).map(|(_, auth)| auth.clone())
+    request.rocket().state::<Auths>()?.get(request.uri().path().segments())
 }
 
-/// Whether one of the fairings has seen to the response.
+/// A refusal of a guard, until a fairing has put it into the response.
 #[derive(Default)]
-struct Answered(AtomicBool);
+struct Refused(Mutex<Option<Error>>);
 
-impl Answered {
-    fn begin(&self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
+impl Refused {
+    fn by<'r>(request: &'r Request<'_>) -> MutexGuard<'r, Option<Error>> {
+        request.local_cache(Self::default).0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// A refusal of the guard, kept for the fairing.
-struct Refused(Option<Error>);
 
 #[rocket::async_trait]
 impl Fairing for AuthFairing {
@@ -98,10 +77,10 @@ impl Fairing for AuthFairing {
         let rocket = match rocket.state::<Auths>() {
             Some(_) => rocket,
             // The first is there for handlers too, by its type.
-            None => rocket.manage(Auths::default()).manage(self.auth.clone()),
+            None => rocket.manage(Auths::new()).manage(self.auth.clone()),
         };
         if let Some(auths) = rocket.state::<Auths>() {
-            auths.add(base, self.auth.clone());
+            auths.insert(base.path().segments(), self.auth.clone());
         }
         // Rocket prints the request, header fields and all, before any fairing sees it.
         if rocket.figment().extract_inner::<LogLevel>("log_level").is_ok_and(|level| level == LogLevel::Debug)
@@ -115,11 +94,7 @@ impl Fairing for AuthFairing {
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         let query = request.uri().query().map(|query| query.as_str().to_owned());
-        #[cfg(feature = "jwt")]
         let redacted = query.as_deref().and_then(Auth::redact_query);
-        // Where no token is looked for there is none to take out.
-        #[cfg(not(feature = "jwt"))]
-        let redacted: Option<String> = None;
         if let Some(redacted) = &redacted {
             let path = request.uri().path().raw().as_str().to_owned();
             let uri =
@@ -131,20 +106,14 @@ impl Fairing for AuthFairing {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        // Of several, one answers.
-        let Some(auth) = auth(request).filter(|_| request.local_cache(Answered::default).begin()) else {
-            return;
-        };
         let is_preflight = request.method() == Method::Options
             && response.status() == Status::NotFound
             && request.headers().contains("access-control-request-method");
-        if is_preflight {
+        if let Some(auth) = auth(request).filter(|_| is_preflight) {
             response.remove_header("content-type");
             Error::from(auth.preflight(&Head(request))).put(response, false);
-            return;
-        }
-        let refused = request.local_cache(|| Refused(None));
-        if let Some(error) = refused.0.clone().filter(|error| error.status() == response.status()) {
+        } else if let Some(error) = Refused::by(request).take_if(|error| error.status() == response.status())
+        {
             error.put(response, is_caught(request, response.status()));
         }
     }
@@ -170,27 +139,26 @@ impl<'r> FromRequest<'r> for TrustedOrigin {
         let Some(auth) = auth(request) else {
             return Outcome::Forward(Status::InternalServerError);
         };
-        match auth.check_origin(&Head(request)) {
-            Ok(()) => Outcome::Success(Self(())),
-            Err(refusal) => refuse(request, refusal.into()),
-        }
+        outcome(request, auth.check_origin(&Head(request)).map(|()| Self(())))
     }
 }
 
 impl Sentinel for TrustedOrigin {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Auths>().is_none();
-        if missing {
-            tracing::error!("TrustedOrigin needs `rocket.attach(sse_rocket::with_auth(..))`");
-        }
-        missing
+        is_missing(rocket.state::<Auths>(), "TrustedOrigin needs `rocket.attach(sse_rocket::with_auth(..))`")
     }
 }
 
-/// The status for the catcher, and the rest for the fairing.
-fn refuse<T>(request: &Request<'_>, error: Error) -> Outcome<T, Error> {
-    request.local_cache(|| Refused(Some(error.clone())));
-    Outcome::Error((error.status(), error))
+/// Of a refusal the status for the catcher, and the rest for the fairing.
+fn outcome<T>(request: &Request<'_>, result: Result<T, Refusal>) -> Outcome<T, Error> {
+    match result {
+        Ok(guard) => Outcome::Success(guard),
+        Err(refusal) => {
+            let error = Error::from(refusal);
+            *Refused::by(request) = Some(error.clone());
+            Outcome::Error((error.status(), error))
+        }
+    }
 }
 
 /// As whom [`Authorized`] knows the one who asks where nothing else is said: by the token alone.
@@ -218,10 +186,8 @@ impl<'r> FromRequest<'r> for Authorized {
         let (Some(auth), Some(lifecycle)) = (auth(request), request.rocket().state::<Lifecycle>()) else {
             return Outcome::Forward(Status::InternalServerError);
         };
-        match auth.authorize(&Head(request), lifecycle).await {
-            Ok(authorized) => Outcome::Success(Self(authorized.with_user(ByToken))),
-            Err(refusal) => refuse(request, refusal.into()),
-        }
+        let authorized = auth.authorize(&Head(request), lifecycle).await;
+        outcome(request, authorized.map(|authorized| Self(authorized.with_user(ByToken))))
     }
 }
 
@@ -238,35 +204,24 @@ where
             return Outcome::Forward(Status::InternalServerError);
         };
         if let Err(refusal) = auth.screen(&Head(request)) {
-            return refuse(request, refusal.into());
+            return outcome(request, Err(refusal));
         }
         let user = match U::from_request(request).await {
             Outcome::Success(user) => user,
             Outcome::Forward(status) => return Outcome::Forward(status),
             // The application's catcher knows what to say of it.
-            Outcome::Error((status, _)) => return Outcome::Error((status, denied(status))),
+            Outcome::Error((status, _)) => {
+                let denied = Refusal::new(status.code, "The request was not let in.");
+                return Outcome::Error((status, denied.map_or_else(Error::from, Error::from)));
+            }
         };
-        match auth.admit(&Head(request), lifecycle, user) {
-            Ok(authorized) => Outcome::Success(Self(authorized)),
-            Err(refusal) => refuse(request, refusal.into()),
-        }
-    }
-}
-
-/// What the application's own guard has failed with, as far as it can be told.
-fn denied(status: Status) -> Error {
-    match Refusal::new(status.code, "The request was not let in.") {
-        Ok(refusal) => refusal.into(),
-        Err(error) => error.into(),
+        outcome(request, auth.admit(&Head(request), lifecycle, user).map(Self))
     }
 }
 
 impl<U> Sentinel for Authorized<U> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Auths>().is_none() || rocket.state::<Lifecycle>().is_none();
-        if missing {
-            tracing::error!("Authorized needs `rocket.attach(sse_rocket::with_auth(..))`, and `with_hub`");
-        }
-        missing
+        let attached = rocket.state::<Auths>().zip(rocket.state::<Lifecycle>());
+        is_missing(attached, "Authorized needs `rocket.attach(sse_rocket::with_auth(..))`, and `with_hub`")
     }
 }

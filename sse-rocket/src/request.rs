@@ -31,12 +31,17 @@ impl<'r> FromRequest<'r> for SseRequest {
 
 impl Sentinel for SseRequest {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let missing = rocket.state::<Lifecycle>().is_none();
-        if missing {
-            tracing::error!("SseRequest needs `rocket.attach(sse_rocket::with_hub(..))` or `with_lifecycle`");
-        }
-        missing
+        let attached = rocket.state::<Lifecycle>();
+        is_missing(attached, "SseRequest needs `rocket.attach(sse_rocket::with_hub(..))` or `with_lifecycle`")
     }
+}
+
+/// Whether what a guard needs is not attached; then the log says how to.
+pub(crate) fn is_missing<T>(attached: Option<T>, needs: &str) -> bool {
+    if attached.is_none() {
+        tracing::error!("{needs}");
+    }
+    attached.is_none()
 }
 
 /// A request as it came, where it no longer is: Rocket turns HEAD into GET where no route is for HEAD, and the

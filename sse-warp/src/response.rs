@@ -2,14 +2,13 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sse_core::{EventStream, Refusal, Source, Subscription};
+use sse_core::{EventStream, Source, Subscription, adapter_error};
 use sync_wrapper::SyncWrapper;
 use warp::{
     Reply,
@@ -47,30 +46,10 @@ impl<S: Source> Stream for Body<S> {
     }
 }
 
-/// Any error of the library as a reply, so that a handler may return `Result<Sse<_>, Error>`.
-#[derive(Clone, Debug)]
-pub struct Error(Refusal);
-
-impl Error {
-    /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
-    pub fn refusal(&self) -> &Refusal {
-        &self.0
-    }
+adapter_error! {
+    /// Any error of the library as a reply, so that a handler may return `Result<Sse<_>, Error>`.
+    pub struct Error
 }
-
-impl<E: Into<Refusal>> From<E> for Error {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// For filters that reject with it: it turns into a `Rejection` by `?`, and `recover` finds it.
 impl Reject for Error {}

@@ -3,6 +3,7 @@
 #[cfg(feature = "jwt")]
 mod algorithm;
 mod authorized;
+mod auths;
 mod builder;
 #[cfg(feature = "jwt")]
 mod claims;
@@ -80,8 +81,8 @@ use self::{
     stamp::Stamp,
 };
 pub use self::{
-    authorized::Authorized, builder::AuthBuilder, config_error::ConfigError, identity::Identity,
-    revocation::Revocations,
+    authorized::Authorized, auths::Auths, builder::AuthBuilder, config_error::ConfigError,
+    identity::Identity, revocation::Revocations,
 };
 use crate::{
     clock::Clock,
@@ -232,6 +233,18 @@ impl Auth {
         let origins = &self.0.origins;
         let checked = origins.check_host(head).and_then(|()| origins.check_origin(head));
         checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
+    }
+
+    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
+    pub fn redact_query(query: &str) -> Option<String> {
+        #[cfg(feature = "jwt")]
+        return credential::redacted(query);
+        // Where no token is looked for there is none to take out.
+        #[cfg(not(feature = "jwt"))]
+        {
+            let _ = query;
+            None
+        }
     }
 
     /// Takes tokens back.

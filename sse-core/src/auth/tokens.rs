@@ -7,7 +7,7 @@ use super::{
     authorized::{Admission, Authorized, Token},
     claims::Claims,
     cookie::CookieKind,
-    credential::{Credential, Sources, redacted},
+    credential::{Credential, Sources},
     denial::{Denial, refuse},
     digest::Digest,
     grant::Grants,
@@ -127,11 +127,6 @@ impl Auth {
             return Err(client.request().refuse(Denial::Missing));
         };
         tickets.issue(&token.claims, path, &topics).map_err(|denial| client.request().refuse(denial))
-    }
-
-    /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.
-    pub fn redact_query(query: &str) -> Option<String> {
-        redacted(query)
     }
 
     /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and

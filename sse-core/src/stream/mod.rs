@@ -1,5 +1,6 @@
 //! [`EventStream`]: the body that every adapter sends, from the first byte to the end.
 
+mod async_read;
 mod extra;
 mod parts;
 
@@ -15,6 +16,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
+pub use self::async_read::IntoAsyncRead;
 use self::extra::Extra;
 use crate::{
     lifecycle::{Lifecycle, Permit},

@@ -1,4 +1,47 @@
-//! [`extracted`](crate::extracted): what every adapter's handlers are given of a request, written once.
+//! What every adapter has alike, written once: [`extracted`](crate::extracted), what handlers are given of a request,
+//! and [`adapter_error`](crate::adapter_error), what they fail with.
+
+/// For adapters: makes the error that their handlers fail with, which every error of this crate turns into by `?`. The
+/// adapter makes a response of the [`Refusal`](crate::Refusal) in it.
+///
+/// ```
+/// sse_core::adapter_error! {
+///     /// Any error of the library as a response.
+///     pub struct Error
+/// }
+///
+/// let error = Error::from(sse_core::Refusal::not_found("There is no such job."));
+/// assert_eq!((error.refusal().status(), error.to_string().as_str()), (404, "404 There is no such job."));
+/// ```
+#[macro_export]
+macro_rules! adapter_error {
+    ($(#[$attribute:meta])* $vis:vis struct $name:ident) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        $vis struct $name(pub(crate) $crate::Refusal);
+
+        impl $name {
+            /// What it is as an answer: a status, header fields and a sentence, for an error type of your own.
+            pub fn refusal(&self) -> &$crate::Refusal {
+                &self.0
+            }
+        }
+
+        impl<E: Into<$crate::Refusal>> From<E> for $name {
+            fn from(error: E) -> Self {
+                Self(error.into())
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl ::std::error::Error for $name {}
+    };
+}
 
 /// For adapters: makes the type that their handlers are given of a request, so that it is the same in each.
 ///
@@ -9,15 +52,11 @@
 ///
 /// ```
 /// # mod adapter {
-/// use sse_core::{EventStream, Refusal, Request, Subscription};
+/// use sse_core::{EventStream, Request, Subscription};
 ///
-/// #[derive(Debug)]
-/// pub struct Error(Refusal);
-///
-/// impl<E: Into<Refusal>> From<E> for Error {
-///     fn from(error: E) -> Self {
-///         Self(error.into())
-///     }
+/// sse_core::adapter_error! {
+///     /// What a handler fails with.
+///     pub struct Error
 /// }
 ///
 /// #[derive(Debug)]

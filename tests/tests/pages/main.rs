@@ -26,7 +26,7 @@ pub(crate) struct Page {
     steps: &'static [(&'static str, &'static str)],
 }
 
-pub(crate) const PAGES: [Page; 5] = [
+pub(crate) const PAGES: [Page; 6] = [
     Page {
         name: "quickstart",
         bin: "quickstart",
@@ -47,6 +47,21 @@ pub(crate) const PAGES: [Page; 5] = [
         steps: &[(
             "document.getElementById('ask').click();",
             "document.getElementById('answer').textContent.length > 200",
+        )],
+    },
+    Page {
+        name: "progress",
+        bin: "progress",
+        steps: &[(
+            "const job = letter => letter.repeat(32);
+             card(job('e'));
+             show('running', { job: job('a'), file: 'customers.csv', done: 1240, rows: 5000 });
+             show('running', { job: job('b'), file: 'a_file_with_a_rather_long_name_and_no_blank_in_it.csv', done: 3, rows: 1000000 });
+             show('finished', { job: job('c'), file: 'orders.csv', rows: 12000, seconds: 24.3 });
+             show('cancelled', { job: job('d'), file: 'mistake.csv', done: 400, rows: 900 });
+             document.getElementById('problem').textContent = 'Enough jobs are running.';
+             document.getElementById('problem').hidden = false;",
+            "document.querySelectorAll('li').length === 5",
         )],
     },
     Page {

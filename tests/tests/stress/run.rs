@@ -1,6 +1,7 @@
 //! One run: a hub, a crowd, some rounds, and the judgement.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     sync::{
         Arc, Mutex,
@@ -247,8 +248,28 @@ impl Run {
         for (index, status) in self.statuses.iter().enumerate().filter(|(_, status)| !status.rests()) {
             writeln!(text, "client {index}: {status}").ok();
         }
-        text
+        text + &sockets_that_wait()
     }
+}
+
+/// The sockets of this machine whose peer or owner does not read, and how many there are in each state: on which side
+/// the bytes lie says who stands still.
+fn sockets_that_wait() -> String {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
+    let mut states = BTreeMap::<&str, usize>::new();
+    let mut text = String::new();
+    for line in table.lines().skip(1) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, local, remote, state, queues, ..] = fields[..] else {
+            continue;
+        };
+        *states.entry(state).or_default() += 1;
+        if queues != "00000000:00000000" {
+            writeln!(text, "socket {local} → {remote}, state {state}, to send:to read {queues}").ok();
+        }
+    }
+    writeln!(text, "sockets by state: {states:?}").ok();
+    text
 }
 
 /// Whether anything moves.

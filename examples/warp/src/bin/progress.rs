@@ -1,0 +1,50 @@
+//! Long jobs that tell how far they are, on warp: `cargo run -p example-warp --bin progress`
+
+use jobs::{Jobs, Order, TOPICS};
+use sse_warp::{Error, Hub, Sse, SseRequest};
+use tokio::net::TcpSocket;
+use warp::{Filter, Reply, http::StatusCode, reply};
+
+/// The present state of the jobs that `?topic=` names, and then every change.
+fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
+    request.subscribe(&hub, request.topics([""; 0], [TOPICS])?)
+}
+
+async fn start(order: Order, jobs: Jobs) -> Result<impl Reply, Error> {
+    Ok(reply::with_status(reply::json(&jobs.start(order).await?), StatusCode::ACCEPTED))
+}
+
+fn cancel(job: String, jobs: &Jobs) -> StatusCode {
+    if jobs.cancel(&job) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
+    let hub = Hub::builder().latest(TOPICS.try_into()?).build();
+    let jobs = Jobs::new(&hub);
+    let page = warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../progress.html")));
+    let events = warp::path!("events")
+        .and(warp::get())
+        .and(sse_warp::request(&hub))
+        .and(sse_warp::with_hub(&hub))
+        .map(events);
+    let started = jobs.clone();
+    let start = warp::path!("jobs")
+        .and(warp::post())
+        .and(warp::body::content_length_limit(64 << 10))
+        .and(warp::body::json())
+        .then(move |order: Order| start(order, started.clone()));
+    let cancel = warp::path!("jobs" / String).and(warp::delete()).map(move |job: String| cancel(job, &jobs));
+    let routes = page.or(events).or(start).or(cancel);
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    println!("http://127.0.0.1:{port}");
+    let stop = hub.lifecycle().stop_on_signal();
+    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
+    hub.lifecycle().limit(server).await;
+    Ok(())
+}

@@ -51,6 +51,8 @@
 //! say how it begins, lives and ends, for all of a hub's streams or for one endpoint. The answer's head is
 //! [`EventStream::headers`]; an answer that is no stream is a [`Refusal`].
 //!
+//! A [`SubscriptionHandle`] gives an open stream other topics, without a reconnect, or ends it.
+//!
 //! A [`Subscription`] can also be read on this side, event by event ([`Received`]): by a WebSocket, a log, a test. And
 //! [`EventStream::filter_map`] decides for one client which events it is given, and as what.
 //!

@@ -8,7 +8,31 @@ use super::{
 };
 use crate::{log::Member, topic::Topics};
 
-/// Changes the topics of an open [`Subscription`](crate::Subscription), from anywhere. Does not keep it open.
+/// Changes the topics of an open [`Subscription`](crate::Subscription), from anywhere: without a reconnect, and without a
+/// gap. Does not keep it open.
+///
+/// For what a client comes to see, or no longer, while its stream is open: a room that it enters, a document that it
+/// closes, a right that it is given.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+/// use sse_core::{EventStream, Hub, Refusal, Request, Subscription, SubscriptionHandle, Topics};
+///
+/// /// The open stream of each visitor.
+/// #[derive(Default)]
+/// struct Visitors(Mutex<HashMap<String, SubscriptionHandle>>);
+///
+/// fn events(request: &Request, hub: &Hub, visitors: &Visitors, name: &str) -> Result<EventStream<Subscription>, Refusal> {
+///     let stream = hub.open(request, "news")?; // of an adapter's reply it is `reply.0`
+///     visitors.0.lock().unwrap().insert(name.to_owned(), stream.handle());
+///     Ok(stream)
+/// }
+///
+/// /// In any other handler: from now on the visitor's open stream has this room's events too.
+/// fn enter(visitors: &Visitors, name: &str, room: &Topics) -> bool {
+///     visitors.0.lock().unwrap().get(name).is_some_and(|stream| stream.add(room))
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SubscriptionHandle {
     pub(super) shared: Weak<Inner>,
@@ -40,7 +64,8 @@ impl SubscriptionHandle {
         })
     }
 
-    /// Takes topics away: nothing more of them is sent. Returns whether the subscription is still open.
+    /// Takes topics away: nothing more of them is sent, not even what was published before and is still due. The stream
+    /// stays open without any. Returns whether the subscription is still open.
     pub fn remove(&self, topics: &Topics) -> bool {
         self.change(|_, state, slot, generation| {
             let HubState { log, sleepers, slots, .. } = state;

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,7 +19,9 @@ use std::{
 
 use futures_util::{Stream, stream};
 use serde_json::Value;
-use sse_core::{Auth, Event, EventStream, Hub, Refusal, Request, Source, StreamOptions, Subscription};
+use sse_core::{
+    Auth, Event, EventStream, Hub, Refusal, Request, Source, StreamOptions, Subscription, SubscriptionHandle,
+};
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::user::User;
@@ -40,6 +42,8 @@ pub struct App {
     pub options: StreamOptions,
     /// For `/with/{name}`, which is `/events` but for these.
     pub endpoints: HashMap<&'static str, StreamOptions>,
+    /// Of the streams that `/with/{name}` has opened, to change their topics.
+    pub opened: Arc<Mutex<Vec<SubscriptionHandle>>>,
     /// Before `/private`, which is `/events` for those with a token, `/ticket`, and `/session`, which is `/events` for
     /// those whom the application knows by itself.
     pub auth: Auth,
@@ -57,6 +61,7 @@ impl App {
             own: |_| Box::pin(stream::empty()),
             options: StreamOptions::new(),
             endpoints: HashMap::new(),
+            opened: Arc::default(),
             auth: tokens::auth().build().expect("rules"),
             asked: Arc::default(),
             looked: Arc::default(),
@@ -66,7 +71,9 @@ impl App {
     /// `/with/{name}`: the hub's streams as one endpoint has them.
     fn with(&self, request: &Request, name: &str) -> Result<EventStream<Subscription>, Refusal> {
         let options = self.endpoints.get(name).cloned().ok_or_else(|| Refusal::not_found("No endpoint."))?;
-        self.hub.open_with(request, request.any_topics("news")?, options)
+        let stream = self.hub.open_with(request, request.any_topics("news")?, options)?;
+        self.opened.lock().expect("not poisoned").push(stream.handle());
+        Ok(stream)
     }
 
     /// `/for/{name}`: of all that is said, what is said to one, without to whom.

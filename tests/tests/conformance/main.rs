@@ -10,6 +10,7 @@ mod options;
 mod resume;
 mod sessions;
 mod slow;
+mod topics;
 mod wire;
 
 macro_rules! conformance {
@@ -57,6 +58,9 @@ conformance! {
         a_quiet_client_is_told_its_position
         a_capped_replay_goes_on_after_reconnects
         cut_anywhere_nothing_is_lost_or_repeated;
+    topics:
+        an_open_stream_is_given_topics_and_loses_them
+        changing_topics_amid_traffic_loses_and_repeats_nothing;
     options:
         each_endpoint_begins_where_it_says
         a_named_event_keeps_a_stream_alive

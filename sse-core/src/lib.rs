@@ -133,7 +133,7 @@ pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscri
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
 pub use lifecycle::Lifecycle;
-pub use log::{OnGap, Start};
+pub use log::{OnGap, OnLag, Start};
 pub use options::StreamOptions;
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};
 pub use request::{Request, RequestHead};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "limits")]
+use crate::limits::Limits;
 use crate::{
     event::RETRY_LIMITS,
     frame::Frame,
@@ -35,6 +37,8 @@ pub struct StreamOptions {
     pub(crate) rhythm: Rhythm,
     /// What is sent in place of the comment that keeps a connection alive.
     pub(crate) keep_alive_event: Option<Frame>,
+    #[cfg(feature = "limits")]
+    pub(crate) limits: Option<Limits>,
 }
 
 /// In milliseconds: every open stream has its own copy.
@@ -60,6 +64,8 @@ impl StreamOptions {
             max_age: Duration::from_secs(3600),
             rhythm: Rhythm { keep_alive: 15_000, retry: RETRY, keeps_alive: true, opening_comment: true },
             keep_alive_event: None,
+            #[cfg(feature = "limits")]
+            limits: None,
         }
     }
 
@@ -201,6 +207,15 @@ impl StreamOptions {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age.clamp(Duration::from_secs(1), Duration::from_secs(365 * 86_400));
+        self
+    }
+
+    /// Limits for the streams of this endpoint, or of all that share them, besides those of the server's
+    /// [`Lifecycle`](crate::Lifecycle) (default: none).
+    #[cfg(feature = "limits")]
+    #[must_use]
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        self.limits = Some(limits.clone());
         self
     }
 

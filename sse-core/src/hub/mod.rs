@@ -124,8 +124,8 @@ impl Hub {
     /// ends when either stops.
     ///
     /// # Errors
-    /// A [`Refusal`] for names that are not topics, for topics that an authorised request is not granted, and when
-    /// the server is stopping.
+    /// A [`Refusal`] for names that are not topics, for topics that an authorised request is not granted, when the
+    /// server is stopping, and when a limit is reached.
     pub fn open<T>(
         &self,
         request: &impl AsRef<Request>,

@@ -34,6 +34,10 @@ pub(crate) trait Access: fmt::Debug + Send + Sync {
     /// Takes note of a stream of these topics that is about to open. Refuses what was revoked meanwhile.
     fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal>;
 
+    /// Who asks; nothing where nobody knows.
+    #[cfg(feature = "limits")]
+    fn subject(&self) -> Option<&str>;
+
     /// Header fields for every answer.
     fn headers(&self) -> &[Field];
 }

@@ -61,6 +61,8 @@
 //! Servers wait for open bodies when they stop, or cut them; event streams have no end of their own. A
 //! [`Lifecycle`] knows the open streams and ends them first.
 //!
+//! With the feature `limits` it also says how many there may be, and of whom: `Limits`.
+//!
 //! # Who may see what
 //!
 //! With a feature for it, `Auth` lets a request in, by its token or by a session of the application's own, and makes it
@@ -78,6 +80,8 @@
 //!   `rsa`, of which RUSTSEC-2023-0071 says that signing and decrypting leak time; verifying does neither.
 //! - `jwt`: the same, with a provider that the application installs in `jsonwebtoken`.
 //! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
+//! - `limits`: how many streams there may be in all, of each subject, address and topic, and how often each may ask for
+//!   one (`Limits`, `TrustedProxies`).
 //! - `http`: [`RequestHead`] for the requests of the crate `http`, version 1.
 //! - `test-util`: the module `test`, which reads what a client is sent. For `[dev-dependencies]`.
 //!
@@ -108,6 +112,8 @@ mod id;
 mod last_event_id;
 mod lease;
 mod lifecycle;
+#[cfg(feature = "limits")]
+mod limits;
 mod log;
 mod options;
 mod query;
@@ -136,7 +142,9 @@ pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscri
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
 pub use lifecycle::Lifecycle;
-pub use log::{OnGap, Start};
+#[cfg(feature = "limits")]
+pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
+pub use log::{OnGap, OnLag, Start};
 pub use options::StreamOptions;
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};
 pub use request::{Request, RequestHead};

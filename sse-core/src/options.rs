@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "limits")]
+use crate::limits::Limits;
 use crate::{
     event::RETRY_LIMITS,
     frame::Frame,
-    log::{OnGap, Policy, Start},
+    log::{OnGap, OnLag, Policy, ReplayCap, Start},
 };
 
 /// How a stream begins, what it says while nothing happens, and when it ends. The defaults suit browsers behind
@@ -25,12 +27,18 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
     pub(crate) start: Start,
-    pub(crate) policy: Policy,
+    on_gap: OnGap,
+    on_lag: OnLag,
+    /// Caps on replay that were asked for.
+    replay_events: Option<u32>,
+    replay_bytes: Option<u32>,
     max_age: Duration,
     /// What of it counts as long as the stream is open.
     pub(crate) rhythm: Rhythm,
     /// What is sent in place of the comment that keeps a connection alive.
     pub(crate) keep_alive_event: Option<Frame>,
+    #[cfg(feature = "limits")]
+    pub(crate) limits: Option<Limits>,
 }
 
 /// In milliseconds: every open stream has its own copy.
@@ -49,10 +57,15 @@ impl StreamOptions {
     pub fn new() -> Self {
         Self {
             start: Start::default(),
-            policy: Policy::default(),
+            on_gap: OnGap::default(),
+            on_lag: OnLag::default(),
+            replay_events: None,
+            replay_bytes: None,
             max_age: Duration::from_secs(3600),
             rhythm: Rhythm { keep_alive: 15_000, retry: RETRY, keeps_alive: true, opening_comment: true },
             keep_alive_event: None,
+            #[cfg(feature = "limits")]
+            limits: None,
         }
     }
 
@@ -64,29 +77,59 @@ impl StreamOptions {
         self
     }
 
-    /// What follows once a client has been told that it lost events (default: everything that is still kept).
-    /// Of a hub's streams only.
+    /// What follows once a client has been told that it lost events (default: everything that is still kept),
+    /// whether it came back too late or reads too slowly. Of a hub's streams only.
     #[must_use]
     pub fn on_gap(mut self, then: OnGap) -> Self {
-        self.policy.on_gap = then;
+        self.on_gap = then;
         self
     }
 
-    /// How many events of the past one connection is sent, at least one (default: all that are kept). A client
-    /// that is owed more gets a clean end, comes back after its `retry`, and goes on where it was. Of a hub's
-    /// streams only.
+    /// What becomes of an open stream whose client reads so slowly that it loses events (default: as
+    /// [`on_gap`](Self::on_gap) says). Of a hub's streams only.
+    #[must_use]
+    pub fn on_lag(mut self, then: OnLag) -> Self {
+        self.on_lag = then;
+        self
+    }
+
+    /// How many events of the past one connection is sent, at least one (default: 10,000, as many as a hub keeps by
+    /// default; `usize::MAX` for all that are kept). A client that is owed more gets a clean end, comes back after its
+    /// `retry`, and goes on where it was: nothing is left out, and what is no longer kept by then is told as a gap.
+    ///
+    /// Whoever asks with an old id is sent the past, as often as it likes: with this, how much it can have at a time is
+    /// not all. Of a hub's streams only.
     #[must_use]
     pub fn max_replay_events(mut self, events: usize) -> Self {
-        self.policy.replay.events = u32::try_from(events).unwrap_or(u32::MAX);
+        self.replay_events = Some(u32::try_from(events).unwrap_or(u32::MAX));
         self
     }
 
     /// How many bytes of the past one connection is sent, as [`max_replay_events`](Self::max_replay_events); the
-    /// first event may have more.
+    /// first event may have more (default: 1 MiB; `usize::MAX` for all that are kept).
     #[must_use]
     pub fn max_replay_bytes(mut self, bytes: usize) -> Self {
-        self.policy.replay.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.replay_bytes = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
         self
+    }
+
+    /// How a client's subscription is treated.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy_with(ReplayCap::DEFAULT)
+    }
+
+    /// How one is that is read on this side. It has nobody who would come back for the rest, so that only a cap that
+    /// was asked for counts.
+    pub(crate) fn policy_of_reader(&self) -> Policy {
+        self.policy_with(ReplayCap::NONE)
+    }
+
+    fn policy_with(&self, default: ReplayCap) -> Policy {
+        let replay = ReplayCap {
+            events: self.replay_events.unwrap_or(default.events),
+            bytes: self.replay_bytes.unwrap_or(default.bytes),
+        };
+        Policy { on_gap: self.on_gap, on_lag: self.on_lag, replay }
     }
 
     /// After how long without traffic a comment is sent, within 10 ms and 10 minutes (default 15 s).
@@ -164,6 +207,15 @@ impl StreamOptions {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age.clamp(Duration::from_secs(1), Duration::from_secs(365 * 86_400));
+        self
+    }
+
+    /// Limits for the streams of this endpoint, or of all that share them, besides those of the server's
+    /// [`Lifecycle`](crate::Lifecycle) (default: none).
+    #[cfg(feature = "limits")]
+    #[must_use]
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        self.limits = Some(limits.clone());
         self
     }
 

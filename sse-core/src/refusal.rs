@@ -146,10 +146,13 @@ impl Refusal {
 
     /// *Unavailable, come back after `retry`*, for clients that read a status: 503 with `Retry-After`.
     pub(crate) fn unavailable(retry: Duration, sentence: &'static str) -> Self {
-        let mut refusal = Self::of(503, sentence);
+        Self::of(503, sentence).retry_after(retry)
+    }
+
+    /// With `Retry-After`, in whole seconds.
+    pub(crate) fn retry_after(self, retry: Duration) -> Self {
         let seconds = retry.as_secs_f64().ceil().max(1.0);
-        refusal.headers.push(("retry-after", format!("{seconds}").into()));
-        refusal
+        self.with("retry-after", format!("{seconds}"))
     }
 
     /// Adds a header field, or replaces it; the name in lower case.

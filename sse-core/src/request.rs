@@ -1,14 +1,21 @@
 //! [`Request`]: what the library needs to know of a request before it opens a stream.
 
+#[cfg(feature = "limits")]
+use std::net::IpAddr;
 use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     last_event_id::LastEventId,
     lease::{Access, Lease},
     lifecycle::{Lifecycle, Permit},
-    options::Rhythm,
+    options::{Rhythm, StreamOptions},
     refusal::{Field, Refusal},
     topic::{TopicError, TopicPattern, Topics},
+};
+#[cfg(feature = "limits")]
+use crate::{
+    limits::{Asker, Limits, Over},
+    topic::Topic,
 };
 
 /// What an adapter shows of its framework's request.
@@ -55,6 +62,8 @@ pub struct Request {
     last_event_id: Option<LastEventId>,
     query: Box<str>,
     peer: Option<SocketAddr>,
+    #[cfg(feature = "limits")]
+    client: Option<IpAddr>,
     is_head: bool,
     is_browser: bool,
     // What authorisation allows; without it everything is.
@@ -77,6 +86,8 @@ impl Request {
             last_event_id,
             query: query.into(),
             peer: head.peer(),
+            #[cfg(feature = "limits")]
+            client: client_address(head, lifecycle),
             is_head: head.method() == "HEAD",
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
             access: None,
@@ -164,6 +175,14 @@ impl Request {
         self.peer
     }
 
+    /// Where the client is: at the other end of the connection, or where the
+    /// [trusted proxies](crate::LimitsBuilder::trusted_proxies) in front of the server say. An address of IPv4 in IPv6's
+    /// form is in its own.
+    #[cfg(feature = "limits")]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.client
+    }
+
     /// Whether it is a browser's `EventSource`, for which any status but 200 is the end.
     #[cfg(feature = "auth")]
     pub(crate) fn is_browser(&self) -> bool {
@@ -191,18 +210,75 @@ impl Request {
 
     /// A place among the open streams of the request's server, and one among those of `other`, if that is another.
     ///
-    /// While either stops, a browser's `EventSource` is told to come back in the one form that it obeys; other
-    /// clients get a 503.
+    /// While either stops, and where the limits of either or of the endpoint are reached, a browser's `EventSource` is
+    /// told to come back in the one form that it obeys; other clients get a status.
+    #[cfg_attr(not(feature = "limits"), expect(unused_variables, reason = "limits count them"))]
     pub(crate) fn permits(
         &self,
         other: Option<&Lifecycle>,
-        rhythm: Rhythm,
+        topics: Option<&Topics>,
+        options: &StreamOptions,
     ) -> Result<(Permit, Option<Permit>), Refusal> {
+        let rhythm = options.rhythm;
         let other = other.filter(|other| !other.is(&self.lifecycle));
-        Ok((
-            self.permit(&self.lifecycle, rhythm)?,
-            other.map(|other| self.permit(other, rhythm)).transpose()?,
-        ))
+        let permit = self.permit(&self.lifecycle, rhythm)?;
+        let other_permit = other.map(|other| self.permit(other, rhythm)).transpose()?;
+        #[cfg(feature = "limits")]
+        let permit = {
+            let subject = self.access.as_ref().and_then(|access| access.subject());
+            let asker = Asker { subject, address: self.client };
+            let enter =
+                |limits: &Limits| limits.enter(asker, topics.into_iter().flatten().map(Topic::as_str));
+            let places = self.limits(other, options).map(enter).collect::<Result<_, _>>();
+            permit.with_places(places.map_err(|over| self.refuse_over(over, rhythm))?)
+        };
+        Ok((permit, other_permit))
+    }
+
+    /// Whether a request may have so many topics.
+    #[cfg_attr(not(feature = "limits"), expect(unused_variables, reason = "nothing limits them"))]
+    pub(crate) fn check_topics(
+        &self,
+        other: Option<&Lifecycle>,
+        topics: Option<&Topics>,
+        options: &StreamOptions,
+    ) -> Result<(), Refusal> {
+        #[cfg(feature = "limits")]
+        if let Some(topics) = topics {
+            let count = topics.iter().len();
+            let mut limits = self.limits(other, options);
+            let checked = limits.try_for_each(|limits| limits.check_topics(count));
+            checked.map_err(|over| self.refuse_over(over, options.rhythm))?;
+        }
+        Ok(())
+    }
+
+    /// Those that a stream falls under, each once.
+    #[cfg(feature = "limits")]
+    fn limits<'a>(
+        &'a self,
+        other: Option<&'a Lifecycle>,
+        options: &'a StreamOptions,
+    ) -> impl Iterator<Item = &'a Limits> {
+        let own = self.lifecycle.limits();
+        let others = other.and_then(Lifecycle::limits).filter(|limits| own != Some(*limits));
+        let endpoints = options.limits.as_ref();
+        let endpoints = endpoints.filter(|limits| own != Some(*limits) && others != Some(*limits));
+        own.into_iter().chain(others).chain(endpoints)
+    }
+
+    #[cfg(feature = "limits")]
+    fn refuse_over(&self, over: Over, rhythm: Rhythm) -> Refusal {
+        // Who comes too often fills no log.
+        tracing::debug!(status = over.status(), reason = %over, "refused a stream");
+        let refusal = Refusal::sentence(over.status(), &over);
+        // Not all of them at once.
+        let retry = over.retry(rhythm.retry()).map(|retry| retry.mul_f64(rand::random_range(1.0..1.5)));
+        self.refuse(match retry {
+            Some(retry) if self.is_browser => Refusal::come_back(retry),
+            Some(retry) => refusal.retry_after(retry),
+            None => refusal,
+        })
     }
 
     fn permit(&self, lifecycle: &Lifecycle, rhythm: Rhythm) -> Result<Permit, Refusal> {
@@ -214,6 +290,15 @@ impl Request {
                 Refusal::unavailable(retry, "The server is stopping, please come back.")
             })
         })
+    }
+}
+
+#[cfg(feature = "limits")]
+fn client_address(head: &impl RequestHead, lifecycle: &Lifecycle) -> Option<IpAddr> {
+    let peer = head.peer().map(|peer| peer.ip().to_canonical());
+    match lifecycle.limits().and_then(Limits::proxies) {
+        Some(proxies) => proxies.client(peer, head.headers(proxies.header_name())),
+        None => peer,
     }
 }
 

@@ -124,8 +124,8 @@ impl Hub {
     /// ends when either stops.
     ///
     /// # Errors
-    /// A [`Refusal`] for names that are not topics, for topics that an authorised request is not granted, and when
-    /// the server is stopping.
+    /// A [`Refusal`] for names that are not topics, for topics that an authorised request is not granted, when the
+    /// server is stopping, and when a limit is reached.
     pub fn open<T>(
         &self,
         request: &impl AsRef<Request>,
@@ -169,7 +169,7 @@ impl Hub {
             None => Position::Server(options.start),
             Some(id) => Position::Client(id.as_client_id()),
         };
-        let source = || Subscription::new(&self.0, &topics, start, options.policy);
+        let source = || Subscription::new(&self.0, &topics, start, options.policy());
         EventStream::from_source(request, Some(self.lifecycle()), Some(&topics), source, options)
     }
 
@@ -182,7 +182,8 @@ impl Hub {
     /// Subscribes without a request: for WebSockets, tests, and whatever else reads events on this side. Handlers of
     /// event streams take [`open`](Self::open).
     ///
-    /// The hub's [`on_gap`](StreamOptions::on_gap) and caps on replay count here too.
+    /// The hub's [`on_gap`](StreamOptions::on_gap) and [`on_lag`](StreamOptions::on_lag) count here too, and so do caps
+    /// on replay that it was given; the default cap does not.
     ///
     /// # Errors
     /// [`TopicError`] for names that are not topics.
@@ -191,7 +192,7 @@ impl Hub {
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
         let topics = topics.try_into().map_err(Into::into)?;
-        Ok(Subscription::new(&self.0, &topics, start.into(), self.0.settings.options.policy))
+        Ok(Subscription::new(&self.0, &topics, start.into(), self.0.settings.options.policy_of_reader()))
     }
 
     /// The position right behind the newest event.

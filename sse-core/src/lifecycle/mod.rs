@@ -20,6 +20,8 @@ use tokio::{sync::Notify, time::timeout};
 
 use self::first::first;
 pub(crate) use self::permit::Permit;
+#[cfg(feature = "limits")]
+use crate::limits::Limits;
 use crate::wakers::wake_all;
 
 /// How long [`Lifecycle::stopped`] waits for the streams to end.
@@ -43,12 +45,26 @@ struct Inner {
     /// Whom to wake; of a stream that was not polled yet, nobody.
     streams: Mutex<Slab<Waker>>,
     changed: Notify,
+    #[cfg(feature = "limits")]
+    limits: Option<Limits>,
 }
 
 impl Lifecycle {
     /// For a server that has just started.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For a server that has just started, with limits for all of its streams.
+    #[cfg(feature = "limits")]
+    pub fn with_limits(limits: &Limits) -> Self {
+        Self(Arc::new(Inner { limits: Some(limits.clone()), ..Inner::default() }))
+    }
+
+    /// The limits for all of its streams, if there are any.
+    #[cfg(feature = "limits")]
+    pub(crate) fn limits(&self) -> Option<&Limits> {
+        self.0.limits.as_ref()
     }
 
     /// Ends the open streams, each cleanly after what it still owes, and opens no more: those who ask are told

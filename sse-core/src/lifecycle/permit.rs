@@ -3,17 +3,38 @@
 use std::task::Waker;
 
 use super::Lifecycle;
+#[cfg(feature = "limits")]
+use crate::limits::Place;
 
 /// One open stream's place; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     lifecycle: Lifecycle,
     key: usize,
+    /// What it takes of the limits: one pointer, and most often none.
+    #[cfg(feature = "limits")]
+    places: Option<Box<Places>>,
 }
+
+#[cfg(feature = "limits")]
+#[derive(Debug)]
+struct Places(#[expect(dead_code, reason = "held")] Vec<Place>);
 
 impl Permit {
     pub(super) fn new(lifecycle: &Lifecycle, key: usize) -> Self {
-        Self { lifecycle: lifecycle.clone(), key }
+        Self {
+            lifecycle: lifecycle.clone(),
+            key,
+            #[cfg(feature = "limits")]
+            places: None,
+        }
+    }
+
+    /// The same, which holds these places too.
+    #[cfg(feature = "limits")]
+    pub(crate) fn with_places(mut self, places: Vec<Place>) -> Self {
+        self.places = (!places.is_empty()).then(|| Box::new(Places(places)));
+        self
     }
 
     #[inline]

@@ -49,15 +49,27 @@ pub(super) struct Replay {
 impl Backlog {
     /// Whether a cursor that stands at `pos` could do without, but for how it opens.
     pub(super) fn is_idle_at(&self, pos: Pos, policy: &Policy) -> bool {
-        self.told <= pos
-            && self.values.is_empty()
-            && self.until.is_none()
-            && !self.ended
-            && (policy.replay.is_none() || self.replay.upto <= pos)
+        self.owes_nothing_else_at(pos) && !self.counts_at(pos, policy)
+    }
+
+    /// The same, but for how much of the past it was sent.
+    pub(super) fn owes_nothing_else_at(&self, pos: Pos) -> bool {
+        self.told <= pos && self.values.is_empty() && self.until.is_none() && !self.ended
+    }
+
+    /// Whether what lies behind `pos` counts against a cap on replay.
+    pub(super) fn counts_at(&self, pos: Pos, policy: &Policy) -> bool {
+        !policy.replay.is_none() && self.replay.upto > pos
     }
 }
 
 impl Replay {
+    /// With so much more of the past; `None` where that may be too much.
+    pub(super) fn with(self, policy: &Policy, events: usize, bytes: usize) -> Option<Self> {
+        let more = Self { events: self.events + events, bytes: self.bytes + bytes, ..self };
+        (!policy.replay.is_exceeded(more.events, more.bytes)).then_some(more)
+    }
+
     pub(super) fn is_over(&self, policy: &Policy, next: usize) -> bool {
         policy.replay.forbids(self.events, self.bytes, next)
     }

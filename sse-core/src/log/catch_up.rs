@@ -24,14 +24,20 @@ struct CatchUp {
     /// The newest event of the topics, whether or not it had room.
     last: Pos,
     limit: usize,
+    got: CaughtUp,
+}
+
+/// What a subscriber that catches up is given.
+#[derive(Clone, Debug)]
+pub(crate) struct CaughtUp {
     /// The last event in it.
-    upto: Mark,
-    bytes: Bytes,
+    pub(super) upto: Mark,
+    pub(super) events: usize,
+    pub(super) bytes: Bytes,
 }
 
 impl CatchUps {
-    /// The events of these topics behind `from`, as many as fit into `limit` and at least one, and the last of
-    /// them. `last` is the newest that there is.
+    /// The events of these topics behind `from`, as many as fit into `limit` and at least one. `last` is the newest that there is.
     ///
     /// Nothing behind `from` may have been lost: then what was put together for the same question is still the
     /// answer, as positions are never given twice.
@@ -42,7 +48,7 @@ impl CatchUps {
         from: Pos,
         last: Mark,
         limit: usize,
-    ) -> (Bytes, Mark) {
+    ) -> CaughtUp {
         let place = members.iter().fold(0, |sum: usize, member| sum.wrapping_add(member.key)) % PLACES;
         let shared = members.iter().all(|member| member.since <= from);
         if let Some(catch_up) = &self.places[place]
@@ -50,7 +56,7 @@ impl CatchUps {
             && (catch_up.from, catch_up.last, catch_up.limit) == (from, last.pos, limit)
             && catch_up.topics.iter().eq(members.iter().map(|member| &member.key))
         {
-            return (catch_up.bytes.clone(), catch_up.upto);
+            return catch_up.got.clone();
         }
         let mut frames = Vec::new();
         let mut upto = last;
@@ -65,16 +71,15 @@ impl CatchUps {
         }
         if let [frame] = frames[..] {
             // Shared already: that of a large event above all.
-            return (frame.clone(), upto);
+            return CaughtUp { upto, events: 1, bytes: frame.clone() };
         }
         let mut bytes = Vec::with_capacity(len);
         frames.iter().for_each(|frame| bytes.extend_from_slice(frame));
-        let bytes = Bytes::from(bytes);
-        if shared && bytes.len() <= LARGEST {
+        let got = CaughtUp { upto, events: frames.len(), bytes: bytes.into() };
+        if shared && got.bytes.len() <= LARGEST {
             let topics = members.iter().map(|member| member.key).collect();
-            let catch_up = CatchUp { topics, from, last: last.pos, limit, upto, bytes: bytes.clone() };
-            self.places[place] = Some(catch_up);
+            self.places[place] = Some(CatchUp { topics, from, last: last.pos, limit, got: got.clone() });
         }
-        (bytes, upto)
+        got
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::{
     CatchUps, Log, Mark, Pos, TopicKey,
     backlog::{AHEAD_FOR, Backlog, Opening},
+    catch_up::CaughtUp,
     look::{Ahead, Member},
     members::Members,
     policy::Policy,
@@ -149,7 +150,7 @@ impl Cursor {
         let follows = match &self.backlog {
             None => true,
             Some(backlog) => {
-                backlog.is_idle_at(from, policy)
+                backlog.owes_nothing_else_at(from)
                     && matches!(backlog.opening, None | Some(Opening::Resumed { owes_values: false }))
             }
         };
@@ -164,18 +165,27 @@ impl Cursor {
         if !log.is_whole(members, from) {
             return None;
         }
-        self.backlog = None;
-        let (bytes, upto, last) = match log.ahead(members, from) {
+        let (CaughtUp { upto, events, bytes }, last) = match log.ahead(members, from) {
             Ahead::Nothing => {
+                self.backlog = None;
                 self.at = head;
                 return Some(Followed::Nothing);
             }
-            Ahead::One(kept) => (kept.frame.as_bytes().clone(), kept.at, kept.at),
-            Ahead::Upto(last) => {
-                let (bytes, upto) = catch_ups.get(log, members, from, last, limit);
-                (bytes, upto, last)
+            Ahead::One(kept) => {
+                (CaughtUp { upto: kept.at, events: 1, bytes: kept.frame.as_bytes().clone() }, kept.at)
             }
+            Ahead::Upto(last) => (catch_ups.get(log, members, from, last, limit), last),
         };
+        if let Some(backlog) = self.backlog.as_deref_mut().filter(|backlog| backlog.counts_at(from, policy)) {
+            // All of it is taken for the past: where that may be too much, it is counted event by event.
+            backlog.replay = backlog.replay.with(policy, events, bytes.len())?;
+            backlog.opening = None;
+            if !backlog.counts_at(upto.pos, policy) {
+                self.backlog = None;
+            }
+        } else {
+            self.backlog = None;
+        }
         self.sent = upto.pos;
         if upto.pos < last.pos {
             self.at = upto;

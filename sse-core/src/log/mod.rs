@@ -36,11 +36,14 @@ pub(crate) use self::{
     cursor::{Cursor, Followed, Given},
     limits::Limits,
     look::Member,
-    policy::Policy,
+    policy::{Policy, ReplayCap},
     start::Position,
     topics::TopicKey,
 };
-pub use self::{policy::OnGap, start::Start};
+pub use self::{
+    policy::{OnGap, OnLag},
+    start::Start,
+};
 use crate::{frame::Frame, id::EventId, topic::Topic};
 
 /// A local position. Everything up to it is behind a cursor that stands on it.

@@ -10,7 +10,7 @@ use std::{
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
-    CatchUps, Cursor, Followed, Limits, Log, Member, OnGap, Policy, Position, Start, policy::ReplayCap,
+    CatchUps, Cursor, Followed, Limits, Log, Member, OnGap, OnLag, Policy, Position, ReplayCap, Start,
 };
 use crate::{
     batch::Batch,
@@ -75,6 +75,7 @@ struct Setup {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let on_gap = prop_oneof![4 => Just(OnGap::Continue), 1 => Just(OnGap::Now), 1 => Just(OnGap::Close)];
+    let on_lag = prop_oneof![4 => Just(OnLag::Gap), 1 => Just(OnLag::Now), 1 => Just(OnLag::Reconnect)];
     let limits = (
         1usize..12,
         100usize..2000,
@@ -85,16 +86,17 @@ fn setup() -> impl Strategy<Value = Setup> {
         ],
         prop_oneof![2 => Just(1000usize), 1 => 0usize..3],
     );
-    let replay = proptest::option::of(1u32..4);
+    let replay = proptest::option::of((1u32..4, prop_oneof![2 => Just(10_000u32), 1 => 1u32..300]));
     let topics = [1u8..16, 1u8..16, 1u8..16];
     let latest = prop_oneof![1 => Just(0u8), 1 => 1u8..16];
-    (any::<bool>(), limits, on_gap, replay, topics, latest).prop_map(
-        |(fed, (events, bytes, age, per_topic, idle_topics, frees), on_gap, replay, topics, latest)| Setup {
+    (any::<bool>(), limits, (on_gap, on_lag), replay, topics, latest).prop_map(
+        |(fed, (events, bytes, age, per_topic, idle_topics, frees), on, replay, topics, latest)| Setup {
             fed,
             limits: Limits { events, bytes, age: Duration::from_secs(age), per_topic, idle_topics, frees },
             policy: Policy {
-                on_gap,
-                replay: replay.map_or(Policy::DEFAULT.replay, |events| ReplayCap { events, bytes: 10_000 }),
+                on_gap: on.0,
+                on_lag: on.1,
+                replay: replay.map_or(ReplayCap::NONE, |(events, bytes)| ReplayCap { events, bytes }),
             },
             topics,
             latest,
@@ -361,7 +363,9 @@ impl World {
 
     /// What a client has not got of its topics and this node can no longer give it is named by this gap.
     fn excuse(&mut self, index: usize, node: usize, named: &BTreeSet<String>, reason: &str) {
-        let on_gap_now = self.setup.policy.on_gap != OnGap::Continue;
+        let policy = self.setup.policy;
+        let lags_to_now = reason == "lagged" && policy.on_lag == OnLag::Now;
+        let on_gap_now = policy.on_gap != OnGap::Continue || lags_to_now;
         let client = &mut self.clients[index];
         let node = &self.nodes[node];
         let under_way: BTreeSet<usize> = client.under_way.iter().filter_map(Item::number).collect();

@@ -6,7 +6,7 @@ use super::{
     cursor::Cursor,
     gap::{Gap, Reason},
     look::Loss,
-    policy::{OnGap, Policy},
+    policy::{OnGap, OnLag, Policy},
 };
 use crate::{batch::Batch, event, id::EventId, topic::Topic};
 
@@ -57,8 +57,16 @@ impl Cursor {
         } else {
             Reason::Lagged
         };
+        if reason == Reason::Lagged && policy.on_lag == OnLag::Reconnect {
+            // With an id it comes back in any case, and with all that it was sent.
+            let id = self.client_id(backlog);
+            batch.force(self.own(event::POSITION, "{}".to_owned(), id).into_bytes());
+            backlog.ended = true;
+            return;
+        }
         let Mark { pos: from, id: after } = self.at;
-        if policy.on_gap != OnGap::Continue {
+        let lags_to_now = reason == Reason::Lagged && policy.on_lag == OnLag::Now;
+        if policy.on_gap != OnGap::Continue || lags_to_now {
             self.at = log.head();
             self.take_values(backlog, log, from);
         } else if !log.keeps(self.members(), self.at.pos, loss.upto.pos) {
@@ -67,7 +75,7 @@ impl Cursor {
         // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
         backlog.told = backlog.told.max(loss.upto.pos).max(self.at.pos);
         self.push_gap(backlog, reason, Some(after), loss.upto.id, &loss.topics, batch);
-        backlog.ended = policy.on_gap == OnGap::Close;
+        backlog.ended = policy.on_gap == OnGap::Close && !lags_to_now;
     }
 
     /// An event that says what is missing. Its id never skips what is still to be sent.

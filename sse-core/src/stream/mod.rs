@@ -92,8 +92,8 @@ impl<S: Source> EventStream<S> {
     /// ```
     ///
     /// # Errors
-    /// A [`Refusal`] when the server is stopping, and when the request's token was revoked meanwhile or does not
-    /// grant the topics of a subscription.
+    /// A [`Refusal`] when the server is stopping or a limit is reached, and when the request's token was revoked
+    /// meanwhile or does not grant the topics of a subscription.
     pub fn open(request: &impl AsRef<Request>, events: S) -> Result<Self, Refusal> {
         Self::open_with(request, events, StreamOptions::new())
     }
@@ -151,11 +151,12 @@ impl<S: Source> EventStream<S> {
         source: impl FnOnce() -> S,
         options: &StreamOptions,
     ) -> Result<Self, Refusal> {
+        request.check_topics(lifecycle, topics, options)?;
         // A HEAD gets the head of the answer, and holds nothing.
         let (source, permit, other, lease) = if request.is_head() {
             (None, None, None, None)
         } else {
-            let (permit, other) = request.permits(lifecycle, options.rhythm)?;
+            let (permit, other) = request.permits(lifecycle, topics, options)?;
             let lease = request.lease(topics)?;
             (Some(source()), Some(permit), other, lease)
         };

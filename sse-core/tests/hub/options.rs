@@ -42,6 +42,75 @@ async fn a_replay_is_capped_as_the_endpoint_says() {
     assert_eq!(read(options().max_replay_events(usize::MAX).max_replay_bytes(usize::MAX)), (10, false));
 }
 
+/// Without a word about caps: what an old id brings is bounded, and the rest comes with the next connections, whole.
+#[tokio::test(start_paused = true)]
+async fn a_replay_is_capped_where_nobody_says_otherwise() {
+    let hub = builder().max_events(30_000).build();
+    let mut id = hub.position().to_string();
+    let mut published = Vec::new();
+    let mut say = |count: usize, len: usize| {
+        for _ in 0..count {
+            let text = format!("{}-{}", published.len(), "x".repeat(len));
+            publish(&hub, &["a"], text.as_str());
+            published.push(text);
+        }
+    };
+    say(40, 100_000);
+    say(12_000, 1);
+    let mut seen = Vec::new();
+    let mut rounds = Vec::new();
+    loop {
+        let mut client = Client::open(&hub, &["a"], Some(&id));
+        let said = client.said();
+        rounds.push((said.len(), said.iter().map(String::len).sum::<usize>()));
+        seen.extend(said);
+        client.id().clone_into(&mut id);
+        if !client.ended {
+            break;
+        }
+    }
+    assert!(seen == published, "{} of {}: {rounds:?}", seen.len(), published.len());
+    // Now it is the bytes that end a round, now the events.
+    assert!(rounds[..3].iter().all(|round| round.0 == 10), "{rounds:?}");
+    assert!(rounds.iter().any(|round| round.0 == 10_000), "{rounds:?}");
+    assert!(rounds.iter().all(|&(events, bytes)| events <= 10_000 && bytes <= 1 << 20), "{rounds:?}");
+    // Nobody would come back for what is read on this side.
+    let mut reader = hub.subscribe("a", Start::Oldest).unwrap();
+    for text in &published {
+        assert_eq!(reader.next().await.unwrap().data(), text.as_str());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_is_treated_as_the_endpoint_says() {
+    for (on_lag, on_gap, lagging, ended, back) in [
+        (OnLag::Gap, OnGap::Continue, &["lagged:a", "3", "4"][..], false, &[][..]),
+        (OnLag::Gap, OnGap::Now, &["lagged:a"], false, &[]),
+        (OnLag::Gap, OnGap::Close, &["lagged:a"], true, &[]),
+        (OnLag::Now, OnGap::Continue, &["lagged:a"], false, &[]),
+        (OnLag::Now, OnGap::Close, &["lagged:a"], false, &[]),
+        (OnLag::Reconnect, OnGap::Continue, &[], true, &["trimmed:a", "3", "4"]),
+        (OnLag::Reconnect, OnGap::Now, &[], true, &["trimmed:a"]),
+    ] {
+        // Without positions too: whoever is sent away has an id.
+        for positions in [true, false] {
+            let hub = builder().positions(positions).max_events(2).build();
+            let options = options().on_lag(on_lag).on_gap(on_gap);
+            let mut client = Client::open_with(&hub, &["a"], None, options.clone());
+            client.drain();
+            for n in 0..5 {
+                publish(&hub, &["a"], n.to_string());
+            }
+            assert_eq!(client.said(), lagging, "{on_lag:?} {on_gap:?}");
+            assert_eq!(client.ended, ended, "{on_lag:?} {on_gap:?}");
+            let mut client = Client::open_with(&hub, &["a"], Some(client.id()), options);
+            assert_eq!(client.said(), back, "{on_lag:?} {on_gap:?}");
+            publish(&hub, &["a"], "5");
+            assert_eq!(client.said(), ["5"], "{on_lag:?} {on_gap:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_kept_alive_by_an_event() {
     let hub = Hub::builder().max_events(2).build();

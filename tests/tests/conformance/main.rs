@@ -5,6 +5,7 @@
 mod auth;
 mod encoders;
 mod ends;
+mod limits;
 mod only;
 mod options;
 mod resume;
@@ -71,6 +72,21 @@ conformance! {
         a_post_names_its_topics_in_the_body;
     slow:
         a_client_that_stops_reading_costs_the_log_and_no_more;
+    limits:
+        streams_in_all
+        streams_of_a_subject
+        streams_of_an_address
+        streams_of_a_topic
+        topics_of_a_request
+        an_endpoint_has_limits_of_its_own
+        connects_a_minute
+        a_trusted_proxy_says_where_a_client_is
+        over_http_2_streams_are_counted
+        events_and_bytes_of_the_past
+        who_comes_with_the_oldest_id_again_and_again
+        a_slow_client_is_sent_away
+        chromium_comes_back_until_there_is_a_place
+        firefox_comes_back_until_there_is_a_place;
     auth:
         refusals_are_what_the_core_says
         a_token_opens_what_it_grants_and_nothing_else

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -267,15 +267,26 @@ impl ReverseProxy {
 
     /// A client that speaks HTTP/1.1.
     pub fn http_1(&self) -> Client {
-        let client = builder(self.plain).http1_only().build().expect("a client");
-        let base = format!("http://{HOST}:{}", self.plain.port());
-        Client { client, base, version: reqwest::Version::HTTP_11 }
+        self.http_1_from(Ipv4Addr::LOCALHOST.into())
     }
 
     /// A client that speaks HTTP/2 over TLS, as browsers do.
     pub fn http_2(&self) -> Client {
+        self.http_2_from(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// [`http_1`](Self::http_1) with an address of its own.
+    pub fn http_1_from(&self, address: IpAddr) -> Client {
+        let client = builder(self.plain).local_address(address).http1_only().build().expect("a client");
+        let base = format!("http://{HOST}:{}", self.plain.port());
+        Client { client, base, version: reqwest::Version::HTTP_11 }
+    }
+
+    /// [`http_2`](Self::http_2) with an address of its own.
+    pub fn http_2_from(&self, address: IpAddr) -> Client {
         let certificate = reqwest::Certificate::from_pem(self.certificate.as_bytes()).expect("a certificate");
-        let client = builder(self.secure).tls_certs_only([certificate]).build().expect("a client");
+        let builder = builder(self.secure).local_address(address);
+        let client = builder.tls_certs_only([certificate]).build().expect("a client");
         let base = format!("https://{HOST}:{}", self.secure.port());
         Client { client, base, version: reqwest::Version::HTTP_2 }
     }
@@ -326,6 +337,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Asks with these header fields, and returns the answer as it is.
+    pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = tokio::time::timeout(PATIENCE, request.send());
+        answer.await.expect("the head comes in time").expect("an answer")
+    }
+
     /// Opens a stream, from an id on if there is one, and checks its head: it must not be encoded.
     pub async fn open(&self, path: &str, last_event_id: Option<&str>) -> Stream {
         let mut request =

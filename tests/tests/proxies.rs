@@ -2,9 +2,12 @@
 //! HTTP/1.1 and, with TLS, HTTP/2. Each case is a test of its own for each proxy and framework.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use sse_core::Hub;
+use sse_core::{Hub, Lifecycle, Limits, TrustedProxies};
 use sse_tests::{
     http::without_jitter,
     reverse_proxy::{Client, Program, ReverseProxy, Setting, Stream},
@@ -36,6 +39,11 @@ macro_rules! behind {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn resuming_is_exact() {
                 crate::behind($framework, $program, crate::resuming_is_exact).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_client_counts_by_its_own_address() {
+                crate::a_client_counts_by_its_own_address($framework, $program).await;
             }
         }
     };
@@ -95,6 +103,35 @@ async fn resuming_is_exact(server: &Server, client: &Client) {
             assert!(stream.until(|text| text.len() >= live.len()).await == live, "live after {size} bytes");
         }
     }
+}
+
+/// One stream for each address: that which the proxy sees, not that which the client writes.
+async fn a_client_counts_by_its_own_address(framework: Framework, program: Program) {
+    if !program.is_available() {
+        return;
+    }
+    // Which is the proxy's; the clients' are others.
+    let proxies = TrustedProxies::networks(["127.0.0.1"]).unwrap();
+    let limits = Limits::builder().max_streams_per_address(1).trusted_proxies(proxies).build();
+    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&limits)).build();
+    let server = framework.serve(App::new(hub)).await;
+    let proxy = ReverseProxy::start(program, Setting::Page, server.addr).await;
+    let address = |last| IpAddr::from([127, 0, 1, last]);
+    let clients = [
+        [proxy.http_1_from(address(1)), proxy.http_1_from(address(2))],
+        [proxy.http_2_from(address(3)), proxy.http_2_from(address(4))],
+    ];
+    let mut streams = Vec::new();
+    for [one, other] in &clients {
+        streams.push(opened(one).await);
+        for written in ["192.0.2.1", "192.0.2.1, 127.0.0.1", "127.0.1.9"] {
+            let answer = one.ask("/events", &[("x-forwarded-for", written)]).await;
+            assert_eq!(answer.status(), 429, "{program} {:?} {written}", one.version);
+        }
+        streams.push(opened(other).await);
+        assert_eq!(other.ask("/events", &[]).await.status(), 429);
+    }
+    assert_eq!(limits.streams(), streams.len());
 }
 
 /// Publishes an event; its bytes on the wire.

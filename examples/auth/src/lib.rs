@@ -15,7 +15,7 @@ use std::{
 use jsonwebtoken::{EncodingKey, Header};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
-use sse_core::{Algorithm, Auth, Grants, Hub, Key, Keys, Refusal, Tickets, Topic, Verifier};
+use sse_core::{Algorithm, Auth, Grants, Hub, Key, Keys, Limits, Refusal, Tickets, Topic, Verifier};
 
 /// The rules of this application.
 #[derive(Clone)]
@@ -76,6 +76,13 @@ impl Rules {
         jsonwebtoken::encode(&Header::default(), &claims, &key)
             .map_err(|_| Refusal::internal_error("The token could not be made."))
     }
+}
+
+/// How many streams there may be: in all somewhat below `ulimit -n`, a few of each user, and not asked for too often.
+/// Who faces the internet limits addresses too: behind a proxy, with `trusted_proxies`.
+pub fn limits() -> Limits {
+    let limits = Limits::builder().max_streams(10_000);
+    limits.max_streams_per_subject(20).max_connects_per_minute_by_subject(120).build()
 }
 
 /// For how long a sign-in is good: this variable in seconds, at most a day; a quarter of an hour when unset.

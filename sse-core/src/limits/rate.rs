@@ -11,7 +11,7 @@ use governor::{Quota, RateLimiter, clock::Clock, state::keyed::HashMapStateStore
 
 use super::key::Key;
 
-/// How many are remembered by themselves: 4 MB or so.
+/// How many are remembered by themselves: 6 MB or so.
 const MOST: usize = 1 << 16;
 
 /// When there are more, all share so many places: whoever comes from more addresses than can be counted has the crowds

@@ -6,7 +6,7 @@ use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_actix::{Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
+use sse_actix::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, TrustedOrigin};
 
 #[derive(Deserialize)]
 struct Login {
@@ -91,7 +91,7 @@ async fn page() -> impl Responder {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
-    let hub = Hub::new();
+    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
     let stop = hub.lifecycle().stop_on_signal();
     let app = move || {
         App::new()

@@ -14,7 +14,7 @@ use rocket::{
         json::{Json, Value, json},
     },
 };
-use sse_rocket::{Authorized, Error, Event, Hub, Sse, Topic, TrustedOrigin};
+use sse_rocket::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, TrustedOrigin};
 
 #[derive(Deserialize)]
 #[serde(crate = "rocket::serde")]
@@ -108,9 +108,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let rules = Rules::from_env()?;
+    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
     let routes = routes![page, login, events, notify, logout, ticket, healthz, readyz, metrics];
     rocket::custom(config)
-        .attach(sse_rocket::with_hub(&Hub::new()))
+        .attach(sse_rocket::with_hub(&hub))
         .attach(sse_rocket::with_auth(&rules.auth))
         .manage(rules)
         .mount("/", routes)

@@ -5,7 +5,7 @@
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{Authorized, Error, Event, Hub, Sse, Topic, with_hub};
+use sse_warp::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, with_hub};
 use tokio::net::TcpSocket;
 use warp::{
     Filter, Reply,
@@ -66,7 +66,7 @@ fn readyz(hub: Hub) -> impl Reply {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
-    let hub = Hub::new();
+    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
 
     let client = sse_warp::authorized(&rules.auth, &hub);
     let trusted = sse_warp::trusted_origin(&rules.auth);

@@ -12,6 +12,7 @@ mod origins;
 mod reauthorize;
 mod remote_keys;
 mod revocations;
+mod revoked;
 mod sessions;
 mod sources;
 mod streams;

@@ -110,6 +110,7 @@ conformance! {
         what_the_application_refuses_it_refuses_in_its_own_way
         another_sites_page_is_turned_away_before_the_application_looks
         a_session_ends_and_its_streams_with_it
+        a_topic_is_taken_from_all_who_have_it
         a_session_is_over_on_time
         a_user_who_is_nobody_is_the_servers_fault
         what_is_taken_away_leaves_an_open_stream;

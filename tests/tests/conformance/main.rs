@@ -8,6 +8,7 @@ mod ends;
 mod limits;
 mod only;
 mod options;
+mod reauthorize;
 mod resume;
 mod sessions;
 mod slow;
@@ -114,6 +115,10 @@ conformance! {
         a_session_is_over_on_time
         a_user_who_is_nobody_is_the_servers_fault
         what_is_taken_away_leaves_an_open_stream;
+    reauthorize:
+        while_nobody_answers_nothing_is_sent_and_then_it_ends
+        while_the_application_fails_it_goes_on_and_then_it_ends
+        a_thousand_are_asked_about_and_few_at_once;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

@@ -11,8 +11,8 @@ use sse_tests::{
     servers::{App, Framework, Server, User},
 };
 
-struct Served {
-    server: Server,
+pub(super) struct Served {
+    pub(super) server: Server,
     app: App,
 }
 
@@ -22,7 +22,7 @@ impl Served {
         Self::with(framework, auth.allowed_origins(["https://app.example"])).await
     }
 
-    async fn with(framework: Framework, auth: AuthBuilder) -> Self {
+    pub(super) async fn with(framework: Framework, auth: AuthBuilder) -> Self {
         let auth = auth.build().unwrap();
         let app = App { auth, ..App::new(Hub::new()) };
         Self { server: framework.serve(app.clone()).await, app }
@@ -44,7 +44,7 @@ impl Served {
         self.send("GET", "/session", &[("Cookie", &cookie), ("Accept", "text/event-stream"), origin]).await
     }
 
-    async fn open(&self, user: &User) -> Answer {
+    pub(super) async fn open(&self, user: &User) -> Answer {
         let mut answer = self.get("/session", user).await;
         assert_eq!(answer.status, 200);
         answer.until(|text| text.contains("\n\n")).await;
@@ -70,6 +70,18 @@ impl Served {
             };
             assert_eq!(answer.rest().await, expected);
         }
+    }
+
+    /// So many streams are open and no more, once those who have left are noticed: by writing alone on Rocket.
+    pub(super) async fn is_idle(&self, streams: usize) {
+        let start = Instant::now();
+        while self.server.hub.lifecycle().streams() != streams {
+            assert!(start.elapsed() < Duration::from_secs(60), "{}", self.server.hub.lifecycle().streams());
+            self.server.hub.publish("news", "is anybody there?").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.server.hub.stats().subscribers, streams);
+        assert!(format!("{:?}", self.app.auth).contains(&format!("open: {streams},")), "{:?}", self.app.auth);
     }
 
     fn looked(&self) -> usize {

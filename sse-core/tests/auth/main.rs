@@ -2,6 +2,7 @@
 #![cfg(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod attacks;
 mod grants;
 mod hostile;
 mod issuers;

@@ -13,11 +13,11 @@ use sse_tests::{
 
 pub(super) struct Served {
     pub(super) server: Server,
-    app: App,
+    pub(super) app: App,
 }
 
 impl Served {
-    async fn start(framework: Framework) -> Self {
+    pub(super) async fn start(framework: Framework) -> Self {
         let auth = Auth::sessions().expiry_notice(Duration::from_secs(2));
         Self::with(framework, auth.allowed_origins(["https://app.example"])).await
     }
@@ -28,7 +28,7 @@ impl Served {
         Self { server: framework.serve(app.clone()).await, app }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         http::send(self.server.addr, method, path, &headers, b"").await
     }
@@ -101,7 +101,7 @@ pub(super) async fn says_nothing_but_stop(answer: &mut Answer, origin: Option<&s
 }
 
 /// The stream ends by itself, within a second.
-async fn ends(mut stream: Answer) {
+pub(super) async fn ends(mut stream: Answer) {
     let before = Instant::now();
     stream.rest().await;
     assert!(before.elapsed() < Duration::from_secs(1));

@@ -46,8 +46,8 @@ fn open_streams(auth: &Auth) -> String {
 
 /// Each request looks at as many topics as it has, not at each for each.
 #[tokio::test]
-async fn ten_thousand_topics_of_one_person_take_no_time() {
-    const TOPICS: usize = 10_000;
+async fn thousands_of_topics_of_one_person_take_no_time() {
+    const TOPICS: usize = 20_000;
     let (auth, hub) = (sessions(), Hub::new());
     let many = |name: &str| {
         let topics = (0..TOPICS).map(|n| format!("team/{n}"));
@@ -56,8 +56,9 @@ async fn ten_thousand_topics_of_one_person_take_no_time() {
     let identity = many("ada");
     let start = Instant::now();
     let mut stream = open(&auth, &hub, identity);
-    // In the square it is ten seconds and more where nothing is optimised.
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // In the square it is twelve seconds where nothing is optimised, on a machine that does nothing else.
+    eprintln!("{TOPICS} topics: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
     hub.publish(format!("team/{}", TOPICS - 1), "last").await.unwrap();
     while !String::from_utf8_lossy(&stream.next().await.unwrap()).contains("last") {}
     assert_eq!(auth.revocations().end_topic(&Topic::new("team/0").unwrap()), 1);

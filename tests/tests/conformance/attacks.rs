@@ -59,10 +59,7 @@ pub(crate) async fn an_application_that_panics_or_hangs_takes_nobody_else_down(f
     let served = Served::start(framework).await;
     let mut other = bystander(&served).await;
     let hanging = join_all((0..50).map(|_| ask(&served, "hangs"))).await;
-    // On actix-web a panic ends what else its worker serves: that is the framework's.
-    if framework != Framework::Actix {
-        join_all((0..10).map(|_| ask(&served, "panics"))).await;
-    }
+    join_all((0..10).map(|_| ask(&served, "panics"))).await;
     still_gets(&served, &mut other, "while they hang").await;
     let ada = User::new("ada", "1");
     let stream = served.open(&ada).await;

@@ -129,7 +129,7 @@ impl Recheck {
             // No answer is none that lets it go on: it is asked anew, and nothing is sent meanwhile.
             tracing::warn!("whether an event stream may go on was not answered in time");
             self.asking = None;
-            self.unknown_since = self.unknown_since.or(Some(since.min(now)));
+            self.unknown_since.get_or_insert_with(|| since.min(now));
             if self.is_given_up(now) {
                 return Verdict::End;
             }

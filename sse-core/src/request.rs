@@ -65,6 +65,7 @@ pub struct Request {
     #[cfg(feature = "limits")]
     client: Option<IpAddr>,
     is_head: bool,
+    #[cfg(feature = "auth")]
     accepts_events: bool,
     is_browser: bool,
     // What authorisation allows; without it everything is.
@@ -90,6 +91,7 @@ impl Request {
             #[cfg(feature = "limits")]
             client: client_address(head, lifecycle),
             is_head: head.method() == "HEAD",
+            #[cfg(feature = "auth")]
             accepts_events,
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
             access: None,

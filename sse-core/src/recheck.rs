@@ -14,14 +14,23 @@ use std::{
 
 use crate::topic::Topic;
 
-/// How long an answer is waited for before it counts as none.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For one, before it is asked anew.
+    pub(crate) timeout: Duration,
+    /// How long a stream may be open without one.
+    pub(crate) grace: Duration,
+}
 
-/// How long after no answer it is asked again, at the latest.
+impl Default for Patience {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), grace: Duration::from_secs(60) }
+    }
+}
+
+/// How long after an error it is asked again, at the latest.
 const AGAIN: Duration = Duration::from_secs(10);
-
-/// How long a stream goes on without an answer.
-const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Who is asked.
 pub(crate) trait Ask: Send + Sync {
@@ -37,8 +46,10 @@ pub(crate) enum Answer {
     Still { ends_at: SystemTime, lost: Vec<Topic> },
     /// It may not.
     Denied,
-    /// Nobody could tell.
+    /// Who was asked could not tell.
     Unknown,
+    /// There was no answer in time.
+    Late,
 }
 
 /// What a stream is to do.
@@ -58,6 +69,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Recheck {
     ask: Box<dyn Ask>,
     every: Duration,
+    patience: Patience,
     /// When it is asked the next time.
     next: SystemTime,
     asking: Option<Asking>,
@@ -72,39 +84,55 @@ struct Asking {
 }
 
 impl Recheck {
-    pub(crate) fn new(ask: Box<dyn Ask>, every: Duration, now: SystemTime) -> Self {
-        Self { ask, every, next: now + spread(every), asking: None, unknown_since: None }
+    pub(crate) fn new(ask: Box<dyn Ask>, every: Duration, patience: Patience, now: SystemTime) -> Self {
+        Self { ask, every, patience, next: now + spread(every), asking: None, unknown_since: None }
     }
 
     /// Whether it has something to do.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         // Further ahead than it can be: the clock was set back.
-        self.asking.is_some() || now >= self.next || self.next > now + self.every
+        self.asking.is_some() || now >= self.next || self.next > now + self.every || self.is_given_up(now)
     }
 
     /// When it must be looked at again.
     pub(crate) fn wake_at(&self) -> SystemTime {
-        self.asking.as_ref().map_or(self.next, |asking| asking.since + PATIENCE)
+        let next = self.asking.as_ref().map_or(self.next, |asking| asking.since + self.patience.timeout);
+        self.unknown_since.map_or(next, |since| next.min(since + self.patience.grace))
+    }
+
+    /// Whether there was no answer for too long.
+    fn is_given_up(&self, now: SystemTime) -> bool {
+        self.unknown_since.is_some_and(|since| now >= since + self.patience.grace)
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: SystemTime) -> Verdict {
+        // Where the clock was set back, it is as if there had been none from now on.
+        self.unknown_since = self.unknown_since.map(|since| since.min(now));
         if !self.is_due(now) {
             return Verdict::Go;
         }
-        let ask = &self.ask;
-        let asking =
-            self.asking.get_or_insert_with(|| Asking { since: now, question: Mutex::new(ask.ask()) });
-        let question = asking.question.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let answer = match question.as_mut().poll(cx) {
-            Poll::Ready(answer) => answer,
-            // A clock that was set back has it asked anew.
-            Poll::Pending if now >= asking.since + PATIENCE || now < asking.since => {
-                tracing::warn!("whether an event stream may go on was not answered in time");
-                Answer::Unknown
+        let answer = loop {
+            let ask = &self.ask;
+            let asking =
+                self.asking.get_or_insert_with(|| Asking { since: now, question: Mutex::new(ask.ask()) });
+            let question = asking.question.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let late = match question.as_mut().poll(cx) {
+                Poll::Ready(Answer::Late) => true,
+                Poll::Ready(answer) => break answer,
+                // Or the clock was set back.
+                Poll::Pending => !(asking.since..asking.since + self.patience.timeout).contains(&now),
+            };
+            let since = asking.since;
+            if !late {
+                return if self.is_given_up(now) { Verdict::End } else { Verdict::Wait };
             }
-            // Who was let go on without an answer is not held up for the next.
-            Poll::Pending if self.unknown_since.is_some() => return Verdict::Go,
-            Poll::Pending => return Verdict::Wait,
+            // No answer is none that lets it go on: it is asked anew, and nothing is sent meanwhile.
+            tracing::warn!("whether an event stream may go on was not answered in time");
+            self.asking = None;
+            self.unknown_since.get_or_insert_with(|| since.min(now));
+            if self.is_given_up(now) {
+                return Verdict::End;
+            }
         };
         self.asking = None;
         match answer {
@@ -114,13 +142,10 @@ impl Recheck {
                 Verdict::Still { ends_at, lost }
             }
             Answer::Denied => Verdict::End,
-            Answer::Unknown => {
-                let since = *self.unknown_since.get_or_insert(now);
-                if now >= since + TOLERANCE {
-                    return Verdict::End;
-                }
+            Answer::Unknown | Answer::Late => {
+                self.unknown_since.get_or_insert(now);
                 self.next = now + spread(self.every.min(AGAIN));
-                Verdict::Go
+                if self.is_given_up(now) { Verdict::End } else { Verdict::Go }
             }
         }
     }

@@ -65,6 +65,8 @@ pub struct Request {
     #[cfg(feature = "limits")]
     client: Option<IpAddr>,
     is_head: bool,
+    #[cfg(feature = "auth")]
+    accepts_events: bool,
     is_browser: bool,
     // What authorisation allows; without it everything is.
     access: Option<Arc<dyn Access>>,
@@ -78,9 +80,9 @@ impl Request {
             .header("last-event-id")
             .and_then(LastEventId::from_bytes)
             .or_else(|| LastEventId::from_query(query));
-        let accepts_events = head.header("accept").is_some_and(|accept| {
-            String::from_utf8_lossy(accept).to_ascii_lowercase().contains("text/event-stream")
-        });
+        let accepts_events = head
+            .headers("accept")
+            .any(|accept| String::from_utf8_lossy(accept).to_ascii_lowercase().contains("text/event-stream"));
         Self {
             lifecycle: lifecycle.clone(),
             last_event_id,
@@ -89,6 +91,8 @@ impl Request {
             #[cfg(feature = "limits")]
             client: client_address(head, lifecycle),
             is_head: head.method() == "HEAD",
+            #[cfg(feature = "auth")]
+            accepts_events,
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
             access: None,
         }
@@ -181,6 +185,12 @@ impl Request {
     #[cfg(feature = "limits")]
     pub fn client_address(&self) -> Option<IpAddr> {
         self.client
+    }
+
+    /// Whether it asks for a stream by its `Accept`, as every `EventSource` does.
+    #[cfg(feature = "auth")]
+    pub(crate) fn accepts_events(&self) -> bool {
+        self.accepts_events
     }
 
     /// Whether it is a browser's `EventSource`, for which any status but 200 is the end.

@@ -50,7 +50,11 @@ impl Error {
     /// Makes a response this one, or where a catcher of the application made it, gives it the header fields alone.
     /// What others have set stays.
     pub(crate) fn put(self, response: &mut Response<'_>, is_caught: bool) {
-        let whole = !is_caught || self.0.status() == 200;
+        // Neither is an error to a catcher, and to a 204 there is nothing to add.
+        let whole = !is_caught || matches!(self.0.status(), 200 | 204);
+        if self.0.status() == 204 {
+            response.remove_header("content-type");
+        }
         for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
             match name {
                 "vary" | "set-cookie" => response.adjoin_raw_header(name, value.to_owned()),

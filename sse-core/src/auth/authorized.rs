@@ -5,7 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(feature = "jwt")]
 use super::{claims::Claims, ticket_store::SessionKey};
 use super::{
-    denial::Denial, granted::Granted, identity::Identity, reauthorize::Reauthorize, revocation::Revocations,
+    denial::{Asker, Denial},
+    granted::Granted,
+    identity::Identity,
+    reauthorize::Reauthorize,
+    revocation::Revocations,
     stamp::Stamp,
 };
 use crate::{
@@ -83,13 +87,14 @@ impl<U> Authorized<U> {
     /// The topics themselves, if all of them are granted.
     ///
     /// # Errors
-    /// A [`Refusal`] with 403, whichever is not granted; with 400 for names that are not topics.
+    /// A [`Refusal`] with 403, whichever is not granted; with 204 where a stream is asked for and all of them were
+    /// revoked; with 400 for names that are not topics.
     pub fn granted<T>(&self, topics: T) -> Result<Topics, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
         let topics = topics.try_into().map_err(|error| self.request.refuse(error.into()))?;
-        self.admission.check(&topics).map_err(|denial| self.request.refuse(denial))?;
+        self.admission.check(&topics).map_err(|denial| self.refuse(denial))?;
         Ok(topics)
     }
 
@@ -105,9 +110,13 @@ impl<U> Authorized<U> {
         let own: Vec<_> = self.admission.granted.exact().collect();
         match Topics::from_query(self.request.query(), own) {
             Ok(topics) => self.granted(topics),
-            Err(TopicError::None) => Err(self.request.refuse(Denial::Scope("the token names no topic"))),
+            Err(TopicError::None) => Err(self.refuse(Denial::Scope("the token names no topic"))),
             Err(error) => Err(self.request.refuse(error)),
         }
+    }
+
+    pub(super) fn refuse(&self, denial: Denial) -> Refusal {
+        self.request.refuse(denial.answer(self.admission.asker))
     }
 
     pub(super) fn stamp(&self) -> &Arc<Stamp> {
@@ -154,6 +163,7 @@ impl<U> fmt::Debug for Authorized<U> {
 
 /// What a request was let in with.
 pub(super) struct Admission {
+    pub(super) asker: Asker,
     pub(super) stamp: Arc<Stamp>,
     pub(super) granted: Granted,
     #[cfg(feature = "jwt")]
@@ -186,13 +196,14 @@ impl Admission {
 
 impl Access for Admission {
     fn admit(&self, topics: &Topics) -> Result<(), Refusal> {
-        Ok(self.check(topics)?)
+        self.check(topics).map_err(|denial| denial.answer(self.asker))
     }
 
     fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal> {
         let stamp = &self.stamp;
         let signal = Arc::new(Signal::default());
-        let registration = self.revocations.register(stamp, topics, Arc::clone(&signal) as _)?;
+        let registration = self.revocations.register(stamp, topics, Arc::clone(&signal));
+        let registration = registration.map_err(|denial| denial.answer(self.asker))?;
         #[cfg(feature = "jwt")]
         let registration = {
             let session = self.token.as_ref().and_then(|token| token.session.as_ref());

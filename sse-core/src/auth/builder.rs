@@ -21,7 +21,7 @@ use super::{
     tokens::Tokens,
     verifier::{LEEWAY, Verifier},
 };
-use crate::{clock::Clock, topic::Topics};
+use crate::{clock::Clock, recheck::Patience, topic::Topics};
 
 /// How long a revocation is remembered where nothing says how long a session can live.
 const SESSION_LIFETIME: Duration = Duration::from_secs(31 * 86_400);
@@ -35,6 +35,7 @@ pub struct AuthBuilder {
     hosts: Vec<String>,
     notice: Option<Duration>,
     reauthorize: Option<Reauthorize>,
+    patience: Patience,
     clock: Option<Clock>,
 }
 
@@ -189,9 +190,12 @@ impl AuthBuilder {
     /// - Topics that are granted no longer leave the stream, without a reconnect; one that has none left ends. New ones
     ///   do not come by this.
     /// - `Ok(None)` ends it. It is no revocation: the client comes back, and is the application's to judge.
-    /// - From the moment it is asked nothing more is sent until it has answered.
-    /// - An error is not a denial, nor is it when no answer comes within ten seconds: the stream goes on, it is asked
-    ///   again within ten seconds, and ends after a minute without an answer.
+    /// - From the moment when it is due to be asked nothing more is sent until it has answered. What was due is not lost:
+    ///   it is sent then, or to the client that comes back.
+    /// - An error is an answer, and no denial: the stream goes on, and it is asked again within ten seconds. A function
+    ///   that panics has failed.
+    /// - Where there is no answer within [ten seconds](Self::reauthorize_timeout), it is asked anew.
+    /// - A stream that nobody could tell anything of for [a minute](Self::reauthorize_grace) ends; its client comes back.
     ///
     /// Each stream is asked about at its own time, between 80 and 100 % of `every` (at least one second) after the last,
     /// and no more than 32 at once.
@@ -203,6 +207,23 @@ impl AuthBuilder {
         E: fmt::Display,
     {
         self.reauthorize = Some(Reauthorize::new(every, function));
+        self
+    }
+
+    /// How long an answer of [`reauthorize_every`](Self::reauthorize_every) is waited for, before it is asked anew, within
+    /// 100 ms and one minute (default 10 s). The time until its turn is part of it.
+    #[must_use]
+    pub fn reauthorize_timeout(mut self, timeout: Duration) -> Self {
+        self.patience.timeout = timeout.clamp(Duration::from_millis(100), Duration::from_secs(60));
+        self
+    }
+
+    /// For how long a stream is open without an answer of [`reauthorize_every`](Self::reauthorize_every), up to one day
+    /// (default 1 min): while a database is away, say. It is reckoned from the first error, or from when the first
+    /// question without an answer was asked, which is waited for in any case; with zero, an error ends the stream.
+    #[must_use]
+    pub fn reauthorize_grace(mut self, grace: Duration) -> Self {
+        self.patience.grace = grace.min(Duration::from_secs(86_400));
         self
     }
 
@@ -231,7 +252,7 @@ impl AuthBuilder {
             revocations,
             clock,
             notice: self.notice,
-            reauthorize: self.reauthorize,
+            reauthorize: self.reauthorize.map(|reauthorize| reauthorize.with_patience(self.patience)),
         })))
     }
 }

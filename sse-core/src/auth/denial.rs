@@ -1,10 +1,15 @@
 //! Refusals of authorisation, each in one form: what was wrong stands in the log alone.
+//!
+//! The form depends on who asks: see [`Asker`].
 
 use std::time::Duration;
 
 #[cfg(feature = "jwt")]
 use super::claims::ClaimsError;
-use crate::refusal::{Field, Refusal};
+use crate::{
+    refusal::{Field, Refusal},
+    request::Request,
+};
 
 /// Why a request was not let in.
 ///
@@ -19,10 +24,14 @@ pub(super) enum Denial {
     Malformed(&'static str),
     /// Anything wrong with the token; all of it looks the same from outside.
     Invalid(&'static str),
-    /// A session of the application's own that was revoked, or is over.
+    /// Taken back: the token, the session, the ticket that came of one.
+    Revoked,
+    /// A session of the application's own that is over.
     Over(&'static str),
     /// A good token, or a good session, that does not allow this.
     Scope(&'static str),
+    /// All that is asked for was granted, and taken back.
+    RevokedTopics,
     /// A cookie that another site's page has sent.
     CrossSite(&'static str),
     /// A host name that is not ours.
@@ -48,60 +57,93 @@ impl Denial {
     }
 }
 
+/// To whom it is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asker {
+    /// Known by a session of the application's own, and by no token.
+    pub(super) by_session: bool,
+    accepts_events: bool,
+    is_browser: bool,
+}
+
+impl Asker {
+    pub(super) fn new(request: &Request, by_session: bool) -> Self {
+        Self { by_session, accepts_events: request.accepts_events(), is_browser: request.is_browser() }
+    }
+}
+
 const CHALLENGE: &str = "www-authenticate";
 
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        match denial {
+/// A 401 has to name a scheme (RFC 9110 §15.5.2); there is none for cookies.
+const SESSION: &str = "Session";
+
+impl Denial {
+    /// The answer to this one: in the form that its client obeys.
+    pub(super) fn answer(self, asker: Asker) -> Refusal {
+        let is_revoked = matches!(self, Self::Revoked | Self::RevokedTopics);
+        if is_revoked && asker.accepts_events {
+            tracing::info!(status = 204, reason = "revoked", "told a client not to come back");
+            return Refusal::stop_reconnecting();
+        }
+        let retry = self.retry().filter(|_| asker.is_browser);
+        let refusal = self.in_words(asker.by_session);
+        retry.map_or(refusal, |retry| {
+            // Not all of them at once.
+            Refusal::come_back(retry.max(Duration::from_secs(2)).mul_f64(rand::random_range(1.0..1.5)))
+        })
+    }
+
+    /// The answer to those who read a status and a sentence. Says in the log what was wrong.
+    fn in_words(self, by_session: bool) -> Refusal {
+        let refused = |status, reason| {
+            tracing::info!(status, reason, "refused a request");
+            status
+        };
+        match self {
             #[cfg(feature = "jwt")]
-            Denial::Missing => {
-                tracing::info!(status = 401, reason = "no token", "refused a request");
-                Self::of(401, "A token is needed.").with(CHALLENGE, "Bearer")
+            Self::Missing if by_session => {
+                Refusal::of(refused(401, "no session"), "Please sign in.").with(CHALLENGE, SESSION)
             }
             #[cfg(feature = "jwt")]
-            Denial::Malformed(reason) => {
-                tracing::info!(status = 400, reason, "refused a request");
-                Self::of(400, "The request does not carry its token as it should.")
+            Self::Missing => {
+                Refusal::of(refused(401, "no token"), "A token is needed.").with(CHALLENGE, "Bearer")
+            }
+            #[cfg(feature = "jwt")]
+            Self::Malformed(reason) => {
+                Refusal::of(refused(400, reason), "The request does not carry its token as it should.")
                     .with(CHALLENGE, "Bearer error=\"invalid_request\"")
             }
-            Denial::Invalid(reason) => {
-                tracing::info!(status = 401, reason, "refused a request");
-                Self::of(401, "The token is not valid.").with(CHALLENGE, "Bearer error=\"invalid_token\"")
+            Self::Revoked if by_session => Self::Over("revoked").in_words(true),
+            Self::Revoked => Self::Invalid("revoked").in_words(false),
+            Self::Invalid(reason) => Refusal::of(refused(401, reason), "The token is not valid.")
+                .with(CHALLENGE, "Bearer error=\"invalid_token\""),
+            Self::Over(reason) => Refusal::of(refused(401, reason), "The session is over, please sign in.")
+                .with(CHALLENGE, SESSION),
+            Self::RevokedTopics => Self::Scope("a topic was revoked").in_words(by_session),
+            Self::Scope(reason) => {
+                let refusal = Refusal::of(refused(403, reason), "That is not granted.");
+                match by_session {
+                    true => refusal,
+                    false => refusal.with(CHALLENGE, "Bearer error=\"insufficient_scope\""),
+                }
             }
-            // A 401 has to name a scheme (RFC 9110 §15.5.2); there is none for cookies.
-            Denial::Over(reason) => {
-                tracing::info!(status = 401, reason, "refused a request");
-                Self::of(401, "The session is over, please sign in.").with(CHALLENGE, "Session")
+            Self::CrossSite(reason) => {
+                Refusal::of(refused(403, reason), "The request comes from another site.")
             }
-            Denial::Scope(reason) => {
-                tracing::info!(status = 403, reason, "refused a request");
-                Self::of(403, "That is not granted.").with(CHALLENGE, "Bearer error=\"insufficient_scope\"")
-            }
-            Denial::CrossSite(reason) => {
-                tracing::info!(status = 403, reason, "refused a request");
-                Self::of(403, "The request comes from another site.")
-            }
-            Denial::Host => {
-                tracing::info!(status = 421, reason = "the host is not on the list", "refused a request");
-                Self::of(421, "This server does not answer to that host.")
+            Self::Host => {
+                let status = refused(421, "the host is not on the list");
+                Refusal::of(status, "This server does not answer to that host.")
             }
             #[cfg(feature = "jwks")]
-            Denial::Keys(after) => {
-                tracing::info!(
-                    status = 503,
-                    reason = "there are no keys, or not this one yet",
-                    "refused a request"
-                );
-                Self::unavailable(after, "Tokens cannot be verified at the moment, please come back.")
+            Self::Keys(after) => {
+                refused(503, "there are no keys, or not this one yet");
+                Refusal::unavailable(after, "Tokens cannot be verified at the moment, please come back.")
             }
             #[cfg(feature = "jwt")]
-            Denial::Full => {
-                tracing::info!(
-                    status = 503,
-                    reason = "there are too many tickets or streams of tickets",
-                    "refused a request"
-                );
-                Self::unavailable(Duration::from_secs(5), "There is no room at the moment, please come back.")
+            Self::Full => {
+                refused(503, "there are too many tickets or streams of tickets");
+                let after = Duration::from_secs(5);
+                Refusal::unavailable(after, "There is no room at the moment, please come back.")
             }
         }
     }
@@ -110,18 +152,13 @@ impl From<Denial> for Refusal {
 #[cfg(feature = "jwt")]
 impl From<ClaimsError> for Refusal {
     fn from(_: ClaimsError) -> Self {
-        Denial::Invalid("the claims are not of the form that the application expects").into()
+        Denial::Invalid("the claims are not of the form that the application expects")
+            .answer(Asker::default())
     }
 }
 
-/// The refusal, with these fields; for a browser's `EventSource` in the form that it obeys.
-pub(super) fn refuse(denial: Denial, fields: &[Field], is_browser: bool) -> Refusal {
-    let retry = denial.retry().filter(|_| is_browser);
-    let mut refusal = Refusal::from(denial);
-    if let Some(retry) = retry {
-        // Not all of them at once.
-        let retry = retry.max(Duration::from_secs(2)).mul_f64(rand::random_range(1.0..1.5));
-        refusal = Refusal::come_back(retry);
-    }
+/// The refusal, with these fields.
+pub(super) fn refuse(denial: Denial, fields: &[Field], asker: Asker) -> Refusal {
+    let refusal = denial.answer(asker);
     fields.iter().fold(refusal, |refusal, (name, value)| refusal.with(name, value.clone()))
 }

@@ -213,20 +213,20 @@ impl Grants {
     /// What this token opens.
     pub(super) fn read(&self, claims: &Claims) -> Result<Granted, Denial> {
         let granted = match &self.0 {
-            Kind::Nothing => Granted::Some(Vec::new()),
+            Kind::Nothing => Granted::new([]),
             Kind::Everything => Granted::All,
             Kind::Claim(words) => words.open(list(words.find(claims)?)?.iter().map(String::as_str))?,
             Kind::Scope(words) => match words.find(claims)? {
-                None => Granted::Some(Vec::new()),
+                None => Granted::new([]),
                 Some(Value::String(text)) => words.open(text.split(' ').filter(|word| !word.is_empty()))?,
                 Some(_) => return Err(FORM),
             },
             Kind::Mercure => mercure::version_0(claims)?,
             Kind::MercureV1 => mercure::version_1(claims)?,
-            Kind::Own(own) => Granted::Some(own(claims)?.into_iter().map(Grant::Pattern).collect()),
+            Kind::Own(own) => Granted::new(own(claims)?.into_iter().map(Grant::Pattern)),
         };
         match &granted {
-            Granted::Some(grants) if grants.len() > MAX_GRANTS => {
+            Granted::Some(exact, others) if exact.len() + others.len() > MAX_GRANTS => {
                 Err(Denial::Invalid("the token holds more than 64 topic patterns"))
             }
             _ => Ok(granted),
@@ -265,7 +265,7 @@ impl Words {
                 break;
             }
         }
-        Ok(Granted::Some(opened.into_iter().map(Grant::Pattern).collect()))
+        Ok(Granted::new(opened.into_iter().map(Grant::Pattern)))
     }
 }
 

@@ -12,7 +12,8 @@ use crate::topic::{Topic, TopicPattern, Topics};
 /// What one token, or one session, opens.
 pub(super) enum Granted {
     All,
-    Some(Vec<Grant>),
+    /// Topics by their names, sorted: an application may name thousands. And what is matched one by one.
+    Some(Vec<Topic>, Vec<Grant>),
 }
 
 pub(super) enum Grant {
@@ -24,23 +25,31 @@ pub(super) enum Grant {
 }
 
 impl Granted {
+    pub(super) fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
+        let (mut exact, mut others) = (Vec::new(), Vec::new());
+        for grant in grants {
+            match grant.as_exact() {
+                Some(topic) => exact.push(topic.clone()),
+                None => others.push(grant),
+            }
+        }
+        exact.sort_unstable();
+        Self::Some(exact, others)
+    }
+
     /// These topics alone.
     #[cfg(feature = "jwt")]
     pub(super) fn only(topics: &Topics) -> Self {
-        let exact = |topic: &Topic| TopicPattern::exact(topic).ok().map(Grant::Pattern);
-        Self::Some(topics.iter().filter_map(exact).collect())
+        // Sorted, as they are.
+        Self::Some(topics.iter().cloned().collect(), Vec::new())
     }
 
     pub(super) fn allows(&self, topic: &Topic) -> bool {
         match self {
             Self::All => true,
-            Self::Some(grants) => grants.iter().any(|grant| match grant {
-                Grant::Pattern(pattern) => pattern.matches(topic),
-                #[cfg(feature = "jwt")]
-                Grant::Template(template) => template.matches(topic.as_str()),
-                #[cfg(feature = "jwt")]
-                Grant::Url(pattern) => pattern.matches(topic.as_str()),
-            }),
+            Self::Some(exact, others) => {
+                exact.binary_search(topic).is_ok() || others.iter().any(|grant| grant.matches(topic))
+            }
         }
     }
 
@@ -50,14 +59,29 @@ impl Granted {
 
     /// The topics that are granted by their names.
     pub(super) fn exact(&self) -> impl Iterator<Item = &Topic> {
-        let grants = match self {
-            Self::All => &[],
-            Self::Some(grants) => grants.as_slice(),
-        };
-        grants.iter().filter_map(|grant| match grant {
-            Grant::Pattern(pattern) => pattern.as_exact(),
+        match self {
+            Self::All => [].iter(),
+            Self::Some(exact, _) => exact.iter(),
+        }
+    }
+}
+
+impl Grant {
+    fn as_exact(&self) -> Option<&Topic> {
+        match self {
+            Self::Pattern(pattern) => pattern.as_exact(),
             #[cfg(feature = "jwt")]
-            Grant::Template(_) | Grant::Url(_) => None,
-        })
+            Self::Template(_) | Self::Url(_) => None,
+        }
+    }
+
+    fn matches(&self, topic: &Topic) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.matches(topic),
+            #[cfg(feature = "jwt")]
+            Self::Template(template) => template.matches(topic.as_str()),
+            #[cfg(feature = "jwt")]
+            Self::Url(pattern) => pattern.matches(topic.as_str()),
+        }
     }
 }

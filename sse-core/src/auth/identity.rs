@@ -140,7 +140,7 @@ impl Identity {
     pub(super) fn into_parts(self) -> (Arc<Stamp>, Granted) {
         let granted = match self.everything {
             true => Granted::All,
-            false => Granted::Some(self.granted.into_iter().map(Grant::Pattern).collect()),
+            false => Granted::new(self.granted.into_iter().map(Grant::Pattern)),
         };
         let session = self.session.as_deref().map(Digest::of_session);
         let since_1970 = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -74,7 +74,7 @@ pub use self::{
 };
 use self::{
     authorized::Admission,
-    denial::{Denial, refuse},
+    denial::{Asker, Denial, refuse},
     granted::Granted,
     origin::Origins,
     reauthorize::Reauthorize,
@@ -147,7 +147,7 @@ impl Auth {
     ///
     /// # Errors
     /// A [`Refusal`]: 403 for a request that another site's page has caused, 421 for another host, 401 for one whose
-    /// session was revoked or is over, 500 where `user` does not turn into an identity.
+    /// session was revoked or is over (204 for a revoked one that asks for a stream, by `Accept: text/event-stream`), 500 where `user` does not turn into an identity.
     pub fn admit<U>(
         &self,
         head: &impl RequestHead,
@@ -172,24 +172,27 @@ impl Auth {
             if self.0.clock.now() >= stamp.ends_at {
                 return Err(Denial::Over("expired"));
             }
-            self.0.revocations.check(&stamp).map_err(|_| Denial::Over("revoked"))
+            self.0.revocations.check(&stamp)
         });
+        let asker = Asker::new(&request, true);
         if let Err(denial) = checked {
-            return Err(refuse(denial, &fields, request.is_browser()));
+            return Err(refuse(denial, &fields, asker));
         }
-        let admission = self.admission(stamp, granted, fields, asked_about);
+        let admission = self.admission(asker, stamp, granted, fields, asked_about);
         Ok(Authorized::new(request, Arc::new(admission), user))
     }
 
     /// What a request is let in with, by no token. `asked_about` is who may be asked about again.
     fn admission(
         &self,
+        asker: Asker,
         stamp: Arc<Stamp>,
         granted: Granted,
         fields: Vec<Field>,
         asked_about: Option<Identity>,
     ) -> Admission {
         Admission {
+            asker,
             stamp,
             granted,
             #[cfg(feature = "jwt")]
@@ -209,7 +212,7 @@ impl Auth {
     /// # Errors
     /// A [`Refusal`] with 403, or with 421 for another host.
     pub fn screen(&self, head: &impl RequestHead) -> Result<(), Refusal> {
-        self.screened(head).map_err(|denial| refuse(denial, &self.0.origins.fields(head), false))
+        self.screened(head).map_err(|denial| refuse(denial, &self.0.origins.fields(head), Asker::default()))
     }
 
     fn screened(&self, head: &impl RequestHead) -> Result<(), Denial> {
@@ -232,7 +235,7 @@ impl Auth {
     pub fn check_origin(&self, head: &impl RequestHead) -> Result<(), Refusal> {
         let origins = &self.0.origins;
         let checked = origins.check_host(head).and_then(|()| origins.check_origin(head));
-        checked.map_err(|denial| refuse(denial, &origins.fields(head), false))
+        checked.map_err(|denial| refuse(denial, &origins.fields(head), Asker::default()))
     }
 
     /// The query string with `-` in place of tickets and tokens, for logs; `None` if there are none.

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    task::Waker,
 };
 
 use super::stamp::Stamp;
@@ -26,7 +25,7 @@ pub(super) struct Open {
 pub(super) struct OpenStream {
     pub(super) stamp: Arc<Stamp>,
     pub(super) topics: Option<Topics>,
-    pub(super) ends: Arc<dyn Ends>,
+    pub(super) signal: Arc<Signal>,
 }
 
 impl OpenStream {
@@ -70,23 +69,11 @@ impl Open {
         key: u64,
         numbers: std::ops::Range<u64>,
         which: impl Fn(&OpenStream) -> bool,
-    ) -> (Vec<Arc<dyn Ends>>, Option<u64>) {
+    ) -> (Vec<Arc<Signal>>, Option<u64>) {
         let found = self.index.range((key, numbers.start)..(key, numbers.end)).take(AT_A_TIME);
         let numbers: Vec<u64> = found.map(|(_, number)| *number).collect();
         let more = (numbers.len() == AT_A_TIME).then(|| numbers.last().map(|last| last + 1)).flatten();
         let open = numbers.iter().filter_map(|number| self.streams.get(number));
-        (open.filter(|open| which(open)).map(|open| Arc::clone(&open.ends)).collect(), more)
-    }
-}
-
-/// What ends when a token is revoked.
-pub(super) trait Ends: Send + Sync {
-    /// How many streams that ends, and whom to wake for it.
-    fn end(&self) -> (usize, Option<Waker>);
-}
-
-impl Ends for Signal {
-    fn end(&self) -> (usize, Option<Waker>) {
-        (1, self.revoke())
+        (open.filter(|open| which(open)).map(|open| Arc::clone(&open.signal)).collect(), more)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     config_error::ConfigError,
-    denial::{Denial, refuse},
+    denial::{Asker, Denial, refuse},
 };
 use crate::{
     refusal::{Field, Refusal},
@@ -110,11 +110,11 @@ impl Origins {
     pub(super) fn preflight(&self, head: &impl RequestHead) -> Refusal {
         let fields = self.fields(head);
         if let Err(denial) = self.check_host(head) {
-            return refuse(denial, &fields, false);
+            return refuse(denial, &fields, Asker::default());
         }
         if self.listed(head).is_none() {
             let denial = Denial::CrossSite("a preflight, but the origin is not on the list");
-            return refuse(denial, &fields, false);
+            return refuse(denial, &fields, Asker::default());
         }
         let answer =
             fields.into_iter().fold(Refusal::empty(), |answer, (name, value)| answer.with(name, value));

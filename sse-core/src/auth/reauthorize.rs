@@ -12,7 +12,7 @@ use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle, time::timeout};
 
 use super::identity::Identity;
 use crate::{
-    recheck::{Answer, Ask, PATIENCE, Question, Recheck},
+    recheck::{Answer, Ask, Patience, Question, Recheck},
     topic::{Topic, Topics},
 };
 
@@ -28,6 +28,7 @@ type Function = dyn Fn(Identity, Option<Topics>) -> Pin<Box<dyn Future<Output = 
 pub(super) struct Reauthorize {
     function: Arc<Function>,
     every: Duration,
+    patience: Patience,
     at_once: Arc<Semaphore>,
 }
 
@@ -51,14 +52,20 @@ impl Reauthorize {
         Self {
             function: Arc::new(function),
             every: every.clamp(Duration::from_secs(1), Duration::from_secs(86_400)),
+            patience: Patience::default(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// The same, and answers are waited for so long.
+    pub(super) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// For a stream of these topics that is about to open.
     pub(super) fn recheck(&self, identity: Identity, topics: Option<&Topics>, now: SystemTime) -> Recheck {
         let about = About { reauthorize: self.clone(), identity, topics: topics.cloned() };
-        Recheck::new(Box::new(about), self.every, now)
+        Recheck::new(Box::new(about), self.every, self.patience, now)
     }
 }
 
@@ -77,15 +84,22 @@ struct About {
 
 impl Ask for About {
     fn ask(&self) -> Question {
-        let Reauthorize { function, at_once, .. } = self.reauthorize.clone();
+        let Reauthorize { function, at_once, patience, .. } = self.reauthorize.clone();
         let (identity, topics) = (self.identity.clone(), self.topics.clone());
         let work = async move {
             // Never closed.
             let _turn = at_once.acquire().await;
-            match timeout(PATIENCE, function(identity.clone(), topics.clone())).await {
-                Err(_) | Ok(None) => Answer::Unknown,
-                Ok(Some(None)) => Answer::Denied,
-                Ok(Some(Some(now))) => answer(&identity, topics, now),
+            let asked = function(identity.clone(), topics.clone());
+            // Without a runtime there are no timers; then the stream looks at the clock when it is polled.
+            let answered = match Handle::try_current() {
+                Ok(_) => timeout(patience.timeout, asked).await.ok(),
+                Err(_) => Some(asked.await),
+            };
+            match answered {
+                None => Answer::Late,
+                Some(None) => Answer::Unknown,
+                Some(Some(None)) => Answer::Denied,
+                Some(Some(Some(now))) => answer(&identity, topics, now),
             }
         };
         // By itself: the body of a client that reads nothing is not polled, and would keep its turn for ever.

@@ -12,19 +12,21 @@ use super::claims::Claims;
 use super::{
     denial::Denial,
     digest::Digest,
-    open::{Ends, Open, OpenStream},
+    open::{Open, OpenStream},
     recent::Recent,
     revoked::{Entry, Revoked, Until},
     stamp::Stamp,
 };
 use crate::{
     clock::Clock,
+    lease::Signal,
     topic::{Topic, Topics},
     wakers::wake_all,
 };
 
-/// Takes back what tokens allow, at once: open streams end within a moment, and who comes back is refused. Cheap
-/// to clone; clones are one. [`Auth::revocations`](crate::Auth::revocations) gives it.
+/// Takes back what tokens allow, at once: open streams end within a moment, and who comes back is refused: with 204,
+/// *do not come back*, where a stream is asked for by `Accept: text/event-stream`, else with 401 or 403. Cheap to clone;
+/// clones are one. [`Auth::revocations`](crate::Auth::revocations) gives it.
 ///
 /// It works in this process, and does not outlive a restart. A token is remembered until it expires; a subject, a
 /// topic, and a token whose end is not known for as long as a token can live
@@ -186,9 +188,9 @@ impl Revocations {
         &self,
         stamp: &Arc<Stamp>,
         topics: Option<&Topics>,
-        ends: Arc<dyn Ends>,
+        signal: Arc<Signal>,
     ) -> Result<Registration, Denial> {
-        let open = OpenStream { stamp: Arc::clone(stamp), topics: topics.cloned(), ends };
+        let open = OpenStream { stamp: Arc::clone(stamp), topics: topics.cloned(), signal };
         let keys = self.keys(&open);
         let mut state = self.lock();
         // Under the lock that revoking takes: whoever is revoked meanwhile is seen here or there.
@@ -216,12 +218,9 @@ impl Revocations {
     fn end(&self, key: u64, before: u64, which: impl Fn(&OpenStream) -> bool) -> usize {
         let (mut streams, mut from) = (0, 0);
         loop {
-            let (ends, more) = self.lock().open.some(key, from..before, &which);
-            wake_all(ends.iter().filter_map(|ends| {
-                let (ended, waker) = ends.end();
-                streams += ended;
-                waker
-            }));
+            let (signals, more) = self.lock().open.some(key, from..before, &which);
+            streams += signals.len();
+            wake_all(signals.iter().filter_map(|signal| signal.revoke()));
             match more {
                 Some(next) => from = next,
                 None => break,
@@ -299,7 +298,7 @@ impl Registry {
             || self.subjects.find(&stamp.subject_key).is_some_and(|since| since.is_after(iat))
             || self.tokens.find(&stamp.key).is_some()
             || stamp.session.is_some_and(|session| self.tokens.find(&session).is_some());
-        if revoked { Err(Denial::Invalid("revoked")) } else { Ok(()) }
+        if revoked { Err(Denial::Revoked) } else { Ok(()) }
     }
 
     fn check_topics(&self, stamp: &Stamp, topics: &Topics) -> Result<(), Denial> {
@@ -308,8 +307,14 @@ impl Registry {
             let since = self.topics.find(&Digest::of_topic(topic.as_str()));
             since.is_some_and(|since| iat <= since.moment)
         };
-        let revoked = self.has_topics && topics.iter().any(revoked);
-        if revoked { Err(Denial::Scope("a topic was revoked")) } else { Ok(()) }
+        if !self.has_topics {
+            return Ok(());
+        }
+        match topics.iter().filter(|topic| revoked(topic)).count() {
+            0 => Ok(()),
+            all if all == topics.iter().count() => Err(Denial::RevokedTopics),
+            _ => Err(Denial::Scope("a topic was revoked")),
+        }
     }
 }
 

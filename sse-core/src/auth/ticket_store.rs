@@ -2,7 +2,6 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::Waker,
     time::{Duration, SystemTime},
 };
 
@@ -12,9 +11,8 @@ use super::{
     credential::Shown,
     denial::Denial,
     digest::Digest,
-    open::Ends,
     per_subject::PerSubject,
-    revocation::{Registration, Revocations},
+    revocation::Revocations,
     ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
 };
 use crate::{clock::Clock, topic::Topics};
@@ -70,8 +68,6 @@ struct Session {
     /// Of which ticket it came: the cookie is nothing without it.
     ticket: Digest,
     streams: usize,
-    /// Takes the session away when its token is revoked.
-    _registration: Registration,
 }
 
 /// The rank of a session with an open stream is beyond this.
@@ -124,7 +120,8 @@ impl Store {
         Ok(Ticket(ticket))
     }
 
-    /// Uses a ticket, or comes back with the cookie that its use has set.
+    /// Uses a ticket, or comes back with the cookie that its use has set. Whose token was revoked is told so, as long
+    /// as the session is remembered.
     pub(super) fn redeem(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
         let now = self.clock.now();
         let fits = |issued: &Issued| issued.until > now && *issued.path == *shown.path && shown.is_read;
@@ -137,12 +134,14 @@ impl Store {
                 |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.issued);
             let (key, session) = found.filter(|(_, session)| is_good(session)).ok_or(USED)?;
             let Issued { claims, topics, .. } = session.issued.clone();
+            self.revocations.check(claims.stamp())?;
             let session = Some(SessionKey { store: Arc::downgrade(self), key });
             return Ok(Redeemed { claims, topics, cookies: Vec::new(), session });
         }
         let key = ticket_key(&shown.ticket);
         let issued = state.pending.find(&key).filter(|issued| fits(issued)).ok_or(USED)?;
         let Issued { claims, topics, .. } = issued.clone();
+        self.revocations.check(claims.stamp())?;
         if shown.is_head {
             return Ok(Redeemed { claims, topics, cookies: Vec::new(), session: None });
         }
@@ -169,10 +168,9 @@ impl Store {
         issued.until = stamp.ends_at;
         let secret = random();
         let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.tag, &secret) };
-        let registration = self.revocations.register(&stamp, None, Arc::new(session.clone()))?;
         let path = format!("{}{}", self.tickets.prefix, issued.path);
         let age = issued.until.duration_since(now).unwrap_or_default();
-        let session_data = Session { issued, ticket: *key, streams: 0, _registration: registration };
+        let session_data = Session { issued, ticket: *key, streams: 0 };
         state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
         let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.tag);
         Ok((self.cookies.set(&name, &secret, &path, age), session))
@@ -252,17 +250,6 @@ impl SessionKey {
                 state.sessions.rank(&self.key, now);
             }
         }
-    }
-}
-
-/// The token is revoked.
-impl Ends for SessionKey {
-    fn end(&self) -> (usize, Option<Waker>) {
-        if let Some(store) = self.store.upgrade() {
-            let gone = store.lock().sessions.remove(&self.key);
-            drop(gone);
-        }
-        (0, None)
     }
 }
 
@@ -378,16 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_leaves_nothing_behind() {
-        let (store, _) = store(LIMITS);
-        let ticket = issue(&store, "ada").unwrap();
+    fn what_is_revoked_is_told_so_and_makes_room_like_what_is_idle() {
+        let (store, seconds) = store(Limits { tickets: (10, 5), sessions: (2, 2) });
+        let (unused, ticket) = (issue(&store, "ada").unwrap(), issue(&store, "ada").unwrap());
         let open = redeem(&store, &ticket).unwrap().session.unwrap().open();
-        redeem(&store, &issue(&store, "ada").unwrap()).unwrap();
         redeem(&store, &issue(&store, "eve").unwrap()).unwrap();
-        assert_eq!(store.revocations.revoke_token(&claims("ada")), 0);
-        assert_eq!(store.lock().sessions.len(), 1);
+        store.revocations.revoke_token(&claims("ada"));
         store.revocations.revoke_subject("eve");
-        assert_eq!(store.lock().sessions.len(), 0);
+        assert_eq!(redeem(&store, &unused).map(|_| ()), Err(Denial::Revoked));
         drop(open);
+        *seconds.lock().unwrap() += 31;
+        assert!(redeem(&store, &issue(&store, "bob").unwrap()).is_ok());
+        assert_eq!(store.lock().sessions.len(), 2);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     claims::Claims,
     cookie::CookieKind,
     credential::{Credential, Sources},
-    denial::{Denial, refuse},
+    denial::{Asker, Denial, refuse},
     digest::Digest,
     grant::Grants,
     granted::Granted,
@@ -49,9 +49,10 @@ impl Auth {
     /// | no token | 401 | `Bearer` |
     /// | two tokens, one of more than 8 KiB, a malformed header | 400 | `Bearer error="invalid_request"` |
     /// | whatever is wrong with the token | 401 | `Bearer error="invalid_token"` |
+    /// | it was [revoked](crate::Revocations), and a stream is asked for (`Accept: text/event-stream`) | 204 | |
     /// | a cookie that another site's page has sent | 403 | |
     /// | another host | 421 | |
-    /// | settings [without tokens](Auth::sessions) | 401 | `Bearer` |
+    /// | settings [without tokens](Auth::sessions) | 401 | `Session` |
     /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
     ///
     /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
@@ -67,15 +68,16 @@ impl Auth {
         let fields = self.0.origins.fields(head);
         let credential = self.tokens().and_then(|tokens| auth.credential(tokens, head));
         let request = Request::new(head, lifecycle);
+        let asker = Asker::new(&request, self.0.tokens.is_none());
         // Boxed: so it holds nothing of the head, whatever that is.
         Box::pin(async move {
             let admitted = match credential {
-                Ok(credential) => auth.admit_credential(credential, fields.clone()).await,
+                Ok(credential) => auth.admit_credential(credential, fields.clone(), asker).await,
                 Err(denial) => Err(denial),
             };
             match admitted {
                 Ok(admission) => Ok(Authorized::new(request, Arc::new(admission), ())),
-                Err(denial) => Err(refuse(denial, &fields, request.is_browser())),
+                Err(denial) => Err(refuse(denial, &fields, asker)),
             }
         })
     }
@@ -124,9 +126,9 @@ impl Auth {
         };
         // A cookie needs no ticket, and a ticket must not beget others.
         let Some(token) = client.admission().token.as_ref().filter(|token| token.by_header) else {
-            return Err(client.request().refuse(Denial::Missing));
+            return Err(client.refuse(Denial::Missing));
         };
-        tickets.issue(&token.claims, path, &topics).map_err(|denial| client.request().refuse(denial))
+        tickets.issue(&token.claims, path, &topics).map_err(|denial| client.refuse(denial))
     }
 
     /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
@@ -169,6 +171,7 @@ impl Auth {
         &self,
         credential: Credential,
         mut fields: Vec<Field>,
+        asker: Asker,
     ) -> Result<Admission, Denial> {
         let by_header = matches!(credential, Credential::Header(_));
         let mut session = None;
@@ -180,13 +183,12 @@ impl Auth {
                 let redeemed = tickets.redeem(&shown)?;
                 fields.extend(redeemed.cookies.into_iter().map(|cookie| ("set-cookie", cookie.into())));
                 session = redeemed.session;
-                self.0.revocations.check(redeemed.claims.stamp())?;
                 (redeemed.claims, Granted::only(&redeemed.topics))
             }
         };
         let stamp = Arc::clone(claims.stamp());
         let asked_about = self.0.reauthorize.as_ref().map(|_| Identity::of(&stamp));
-        let admission = self.admission(stamp, granted, fields, asked_about);
+        let admission = self.admission(asker, stamp, granted, fields, asked_about);
         Ok(Admission { token: Some(Token { claims, by_header, session }), ..admission })
     }
 
@@ -215,7 +217,11 @@ impl Auth {
                 }
                 Ok(found) => good = good.or(Some(found)),
                 // What passes tells more than what does not.
-                Err(denial) if bad == Denial::Missing || denial.retry().is_some() => bad = denial,
+                Err(denial)
+                    if bad == Denial::Missing || denial == Denial::Revoked || denial.retry().is_some() =>
+                {
+                    bad = denial;
+                }
                 Err(_) => {}
             }
         }

@@ -19,7 +19,7 @@ use super::{
     algorithm::Algorithm,
     claims::{Claims, Object, OneOrMany, Registered},
     config_error::ConfigError,
-    denial::Denial,
+    denial::{Asker, Denial},
     digest::Digest,
     key_set::Found,
     keys::{Keys, Source},
@@ -178,7 +178,7 @@ impl Verifier {
     /// # Errors
     /// A [`Refusal`]: 401 for whatever is wrong with the token, 503 when there are no keys.
     pub async fn verify(&self, token: &str) -> Result<Claims, Refusal> {
-        Ok(self.check(token).await?)
+        self.check(token).await.map_err(|denial| denial.answer(Asker::default()))
     }
 
     pub(super) async fn check(&self, token: &str) -> Result<Claims, Denial> {

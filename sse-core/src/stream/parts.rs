@@ -49,10 +49,15 @@ impl<S: Source> Parts<'_, S> {
 
     /// Whether nothing may be sent before it is known whether the stream may go on. Leaves topics that it may not.
     pub(super) fn is_held_up(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(lease) = self.lease() else {
+        let Some(lease) = self.lease().filter(|lease| lease.is_questioned()) else {
             return false;
         };
-        match lease.recheck(cx) {
+        let verdict = lease.recheck(cx);
+        if !matches!(verdict, Verdict::Wait) {
+            // It was set to when an answer would be late, and the end or the next question may come before.
+            self.timer.set(None);
+        }
+        match verdict {
             Verdict::Go | Verdict::End => false,
             Verdict::Still { lost, .. } => {
                 if !lost.is_empty()

@@ -2,6 +2,7 @@
 #![cfg(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc-rs"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod attacks;
 mod grants;
 mod hostile;
 mod issuers;
@@ -12,6 +13,7 @@ mod origins;
 mod reauthorize;
 mod remote_keys;
 mod revocations;
+mod revoked;
 mod sessions;
 mod sources;
 mod streams;

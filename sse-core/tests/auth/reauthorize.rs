@@ -205,26 +205,135 @@ async fn an_error_is_no_denial_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_hangs_holds_up_for_ten_seconds_and_ends_the_stream_after_a_minute() {
+async fn a_function_that_hangs_holds_everything_up_and_ends_the_stream_after_a_minute() {
     let (hub, oracle) = (Hub::new(), Oracle::new(|| pending().boxed()));
     let auth = oracle.auth();
     let mut stream = open(&auth, &hub);
     said(&mut stream).await;
     advance(Duration::from_secs(61)).await;
-    hub.publish("news", "1").await.unwrap();
+    let start = Instant::now();
+    for n in 0..5 {
+        hub.publish("news", n.to_string()).await.unwrap();
+        assert_eq!(said(&mut stream).await, [""; 0]);
+        advance(Duration::from_secs(11)).await;
+    }
+    // A question that was lost is not waited for: it is asked anew.
+    assert!((4..=6).contains(&oracle.asked()), "{}", oracle.asked());
+    while let Some(chunk) = stream.next().await {
+        assert!(chunk.starts_with(b"retry: "), "{chunk:?}");
+    }
+    assert!((55..=60).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert_eq!(hub.stats().subscribers, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_due_while_nobody_answered_is_sent_once_somebody_does() {
+    let (hub, oracle) = (Hub::new(), Oracle::new(|| pending().boxed()));
+    let auth = oracle.auth();
+    let mut stream = open(&auth, &hub);
+    said(&mut stream).await;
+    advance(Duration::from_secs(61)).await;
+    hub.publish(["news", "team"], "1").await.unwrap();
+    hub.publish("team", "2").await.unwrap();
     assert_eq!(said(&mut stream).await, [""; 0]);
+    oracle.answers(still(&["news"]));
     advance(Duration::from_secs(11)).await;
     assert_eq!(said(&mut stream).await, ["1"]);
-    // From then on it holds nobody up.
-    for n in 0..4 {
-        advance(Duration::from_secs(10)).await;
-        hub.publish("news", n.to_string()).await.unwrap();
-        assert_eq!(said(&mut stream).await, [n.to_string()]);
+    // Errors first, and then nothing: the last to be heard counts, and the minute is that of both.
+    oracle.answers(|| async { Err("the database is away") }.boxed());
+    advance(Duration::from_secs(61)).await;
+    hub.publish("news", "3").await.unwrap();
+    assert_eq!(said(&mut stream).await, ["3"]);
+    oracle.answers(|| pending().boxed());
+    advance(Duration::from_secs(11)).await;
+    let start = Instant::now();
+    hub.publish("news", "4").await.unwrap();
+    while let Some(chunk) = stream.next().await {
+        assert!(chunk.starts_with(b"retry: "), "{chunk:?}");
     }
+    assert!((48..=49).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_is_waited_is_the_applications_to_say() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    for (timeout, grace, expected) in [(2, 5, 5), (30, 5, 30), (2, 0, 2)] {
+        let counted = Arc::clone(&asked);
+        let ask = move |_: Identity, _: Option<Topics>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            pending::<Answer>()
+        };
+        let auth = Auth::sessions()
+            .clock(clock())
+            .reauthorize_timeout(Duration::from_secs(timeout))
+            .reauthorize_grace(Duration::from_secs(grace))
+            .reauthorize_every(Duration::from_secs(1), ask)
+            .build()
+            .unwrap();
+        let hub = Hub::new();
+        let mut stream = open(&auth, &hub);
+        let start = Instant::now();
+        while stream.next().await.is_some() {}
+        let lasted = start.elapsed().as_secs_f64();
+        assert!((0.8..1.1).contains(&(lasted - f64::from(expected))), "{timeout} {grace}: {lasted}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 3 + 1 + 1);
+}
+
+/// A stream on which nothing happens: its timer alone wakes it.
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_is_asked_about_as_often_and_ends_on_time() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let until = clock()() + Duration::from_secs(13);
+    let ask = move |_: Identity, _: Option<Topics>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            sleep(Duration::from_millis(20)).await;
+            Ok::<_, &str>(Some(ada(&["news", "team"]).until(until)))
+        }
+    };
+    let auth =
+        Auth::sessions().clock(clock()).reauthorize_every(Duration::from_secs(1), ask).build().unwrap();
+    let hub = Hub::new();
+    let mut stream = open(&auth, &hub);
     let start = Instant::now();
     while stream.next().await.is_some() {}
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    assert_eq!(hub.stats().subscribers, 0);
+    let lasted = start.elapsed().as_secs_f64();
+    assert!((12.9..13.1).contains(&lasted), "{lasted}");
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((12..=16).contains(&asked), "{asked} times in {lasted} s");
+}
+
+/// The clock goes back in the middle of a question, and while there are errors.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_puts_nothing_off_for_ever() {
+    let back = Arc::new(AtomicUsize::new(0));
+    let (real, seconds) = (clock(), Arc::clone(&back));
+    let now = move || real() - Duration::from_secs(seconds.load(Ordering::SeqCst) as u64);
+    let answer = Arc::new(Mutex::new("hang"));
+    let told = Arc::clone(&answer);
+    let ask = move |_: Identity, _: Option<Topics>| {
+        let answer = *told.lock().unwrap();
+        async move { if answer == "hang" { pending::<Answer>().await } else { Err(answer) } }
+    };
+    let auth = Auth::sessions().clock(now).reauthorize_every(Duration::from_secs(60), ask).build().unwrap();
+    for (how, after) in [("hang", 3600), ("away", 86_400)] {
+        *answer.lock().unwrap() = how;
+        let hub = Hub::new();
+        let mut stream = open(&auth, &hub);
+        said(&mut stream).await;
+        advance(Duration::from_secs(61)).await;
+        said(&mut stream).await;
+        back.fetch_add(after, Ordering::SeqCst);
+        let start = Instant::now();
+        // Looked at again with the next event, as the clock is, or by its timer.
+        while let Some(chunk) = stream.next().await {
+            let held = !chunk.windows(6).any(|part| part == b"data: ");
+            assert!(held || how == "away", "{chunk:?}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(130), "{how}: {:?}", start.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,4 +480,49 @@ async fn when_the_server_stops_nobody_waits_for_an_answer() {
     let start = Instant::now();
     while stream.next().await.is_some() {}
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+/// Whatever polls it, an application without tokio among them: there it is looked at when it is polled.
+#[test]
+fn outside_a_runtime_it_is_asked_too() {
+    use std::task::Waker;
+
+    let seconds = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::clone(&seconds);
+    let start = SystemTime::now();
+    let now = move || start + Duration::from_secs(shared.load(Ordering::SeqCst) as u64);
+    let answer = Arc::new(Mutex::new(Some(Ok(Some(ada(&["news"]))))));
+    let told = Arc::clone(&answer);
+    let ask = move |_: Identity, _: Option<Topics>| {
+        let answer: Option<Answer> = told.lock().unwrap().clone();
+        async move {
+            match answer {
+                Some(answer) => answer,
+                None => pending().await,
+            }
+        }
+    };
+    let auth = Auth::sessions().clock(now).reauthorize_every(Duration::from_secs(60), ask).build().unwrap();
+    let hub = Hub::new();
+    let mut stream = open(&auth, &hub);
+    let mut poll = || match stream.as_mut().poll_next_unpin(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(chunk) => chunk.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()),
+        Poll::Pending => Some(String::new()),
+    };
+    let publish = |text: &str| hub.publish("news", text).now_or_never().unwrap().unwrap();
+    poll();
+    for at in [61, 122] {
+        seconds.store(at, Ordering::SeqCst);
+        publish("1");
+        assert!(poll().unwrap().contains("data: 1"), "{at}");
+    }
+    *answer.lock().unwrap() = None;
+    for at in [183, 190, 200, 220] {
+        seconds.store(at, Ordering::SeqCst);
+        publish("2");
+        assert_eq!(poll().unwrap(), "", "{at}");
+    }
+    seconds.store(244, Ordering::SeqCst);
+    assert!(poll().unwrap().starts_with("retry: "));
+    assert_eq!(poll(), None);
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::StreamExt;
 use sse_core::{Auth, Authorized, EventStream, Hub, Refusal, Subscription, Tickets, Topic, Topics};
 
 use super::{Build, Head, answer, authorize, bearer, builder, field, get, token, with_cookie};
@@ -107,7 +108,32 @@ async fn revoking_reaches_tickets_and_what_came_of_them() {
     // A session is no stream.
     assert_eq!(auth.revocations().revoke(&client), 0);
     assert_eq!(answer(&authorize(&auth, &with(&unused)).await), INVALID);
-    assert_eq!(answer(&authorize(&auth, &with(&used).header("cookie", cookie)).await), INVALID);
+    let back = with(&used).header("cookie", cookie);
+    assert_eq!(answer(&authorize(&auth, &back).await), INVALID);
+    // As the browser asks.
+    for head in [back, with(&unused)] {
+        let head = head.header("accept", "text/event-stream");
+        assert_eq!(answer(&authorize(&auth, &head).await), (204, ""));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_ended_may_come_back_with_the_cookie_of_a_ticket() {
+    let (auth, hub) = (auth(), Hub::new());
+    let used = ticket(&auth, "news").await;
+    let first = authorize(&auth, &with(&used)).await.unwrap();
+    let head = with(&used).header("cookie", cookie(&first).unwrap());
+    for what in ["subject", "topic"] {
+        let mut stream = Box::pin(open(&hub, &auth, head.clone()).await.unwrap());
+        let revocations = auth.revocations();
+        let ended = match what {
+            "subject" => revocations.end_subject("ada"),
+            _ => revocations.end_topic(&sse_core::Topic::new("news").unwrap()),
+        };
+        assert_eq!(ended, 1, "{what}");
+        while stream.next().await.is_some() {}
+    }
+    assert!(open(&hub, &auth, head).await.is_ok());
 }
 
 #[tokio::test]

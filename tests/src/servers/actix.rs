@@ -1,8 +1,9 @@
 //! The application on actix-web.
 
 use std::{
-    future::{Ready, ready},
+    future::{Future, pending, ready},
     net::SocketAddr,
+    pin::Pin,
 };
 
 use actix_web::{
@@ -92,19 +93,22 @@ async fn whoami(client: Authorized) -> String {
 
 impl FromRequest for User {
     type Error = actix_web::Error;
-    type Future = Ready<Result<Self, actix_web::Error>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, actix_web::Error>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<App>>().expect("it is there");
         let cookies = request.headers().get("cookie").and_then(|cookies| cookies.to_str().ok());
         let user = Self::look(cookies.and_then(|cookies| cookies.strip_prefix("session=")), app);
-        ready(user.map_err(|unknown| {
+        if let Err(Unknown::Never) = user {
+            return Box::pin(pending());
+        }
+        Box::pin(ready(user.map_err(|unknown| {
             let answer = match unknown {
                 Unknown::Guest => HttpResponse::SeeOther().insert_header(("location", "/login")).finish(),
-                Unknown::Nobody => HttpResponse::Unauthorized().insert_header(("x-app", "own")).body(OWN),
+                _ => HttpResponse::Unauthorized().insert_header(("x-app", "own")).body(OWN),
             };
             InternalError::from_response("", answer).into()
-        }))
+        })))
     }
 }
 

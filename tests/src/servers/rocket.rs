@@ -106,6 +106,7 @@ impl<'r> FromRequest<'r> for User {
         match Self::look(cookie.map(Cookie::value), app) {
             Ok(user) => Outcome::Success(user),
             Err(Unknown::Guest) => Outcome::Forward(Status::Unauthorized),
+            Err(Unknown::Never) => std::future::pending().await,
             Err(Unknown::Nobody) => Outcome::Error((Status::Unauthorized, ())),
         }
     }

@@ -32,6 +32,8 @@ pub(super) enum Unknown {
     Guest,
     /// Anybody else.
     Nobody,
+    /// Nobody knows: the application never answers.
+    Never,
 }
 
 impl User {
@@ -51,6 +53,11 @@ impl User {
     /// Looks for somebody in the value of the cookie.
     pub(super) fn look(cookie: Option<&str>, app: &App) -> Result<Self, Unknown> {
         app.looked.fetch_add(1, Ordering::SeqCst);
+        match cookie {
+            Some("panics") => panic!("a defect of the application's"),
+            Some("hangs") => return Err(Unknown::Never),
+            _ => {}
+        }
         let Some(cookie) = cookie.filter(|cookie| *cookie != "guest") else {
             return Err(cookie.map_or(Unknown::Nobody, |_| Unknown::Guest));
         };

@@ -1,6 +1,6 @@
 //! The application on warp.
 
-use std::{future::ready, net::SocketAddr};
+use std::{future::pending, net::SocketAddr};
 
 use model::{Question, anthropic, openai};
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
@@ -75,7 +75,13 @@ impl Reject for Unknown {}
 fn user(app: &App) -> impl Filter<Extract = (User,), Error = Rejection> + Clone + use<> {
     let app = app.clone();
     warp::cookie::optional("session").and_then(move |cookie: Option<String>| {
-        ready(User::look(cookie.as_deref(), &app).map_err(reject::custom))
+        let user = User::look(cookie.as_deref(), &app);
+        async {
+            match user {
+                Err(Unknown::Never) => pending().await,
+                user => user.map_err(reject::custom),
+            }
+        }
     })
 }
 
@@ -88,7 +94,7 @@ async fn recover(rejection: Rejection) -> Result<Response, Rejection> {
             let answer = warp::reply::with_status(OWN, StatusCode::UNAUTHORIZED);
             warp::reply::with_header(answer, "x-app", "own").into_response()
         }
-        None => return Err(rejection),
+        Some(Unknown::Never) | None => return Err(rejection),
     };
     Ok(answer)
 }

@@ -2,12 +2,14 @@
 //! framework: `actix::…`, `rocket::…`, `warp::…`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
+mod attacks;
 mod auth;
 mod encoders;
 mod ends;
 mod limits;
 mod only;
 mod options;
+mod reauthorize;
 mod resume;
 mod sessions;
 mod slow;
@@ -110,9 +112,19 @@ conformance! {
         what_the_application_refuses_it_refuses_in_its_own_way
         another_sites_page_is_turned_away_before_the_application_looks
         a_session_ends_and_its_streams_with_it
+        a_topic_is_taken_from_all_who_have_it
         a_session_is_over_on_time
         a_user_who_is_nobody_is_the_servers_fault
         what_is_taken_away_leaves_an_open_stream;
+    reauthorize:
+        while_nobody_answers_nothing_is_sent_and_then_it_ends
+        while_the_application_fails_it_goes_on_and_then_it_ends
+        a_thousand_are_asked_about_and_few_at_once;
+    attacks:
+        eighty_page_loads_of_one_person_are_ended_by_one_word
+        an_application_that_panics_or_hangs_takes_nobody_else_down
+        who_reads_nothing_holds_nobody_up_while_their_right_ends
+        signing_out_and_back_in_again_and_again_leaves_nothing_behind;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

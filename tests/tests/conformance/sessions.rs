@@ -5,29 +5,30 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use sse_core::{Auth, AuthBuilder, Hub, Identity, TopicError, Topics};
+use sse_core::{Auth, AuthBuilder, Hub, Identity, Topic, TopicError, Topics};
 use sse_tests::{
     http::{self, Answer},
     servers::{App, Framework, Server, User},
 };
 
-struct Served {
-    server: Server,
-    app: App,
+pub(super) struct Served {
+    pub(super) server: Server,
+    pub(super) app: App,
 }
 
 impl Served {
-    async fn start(framework: Framework) -> Self {
-        Self::with(framework, Auth::sessions().expiry_notice(Duration::from_secs(2))).await
+    pub(super) async fn start(framework: Framework) -> Self {
+        let auth = Auth::sessions().expiry_notice(Duration::from_secs(2));
+        Self::with(framework, auth.allowed_origins(["https://app.example"])).await
     }
 
-    async fn with(framework: Framework, auth: AuthBuilder) -> Self {
+    pub(super) async fn with(framework: Framework, auth: AuthBuilder) -> Self {
         let auth = auth.build().unwrap();
         let app = App { auth, ..App::new(Hub::new()) };
         Self { server: framework.serve(app.clone()).await, app }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         http::send(self.server.addr, method, path, &headers, b"").await
     }
@@ -36,14 +37,28 @@ impl Served {
         self.send("GET", path, &[("Cookie", &user.cookie())]).await
     }
 
-    async fn open(&self, user: &User) -> Answer {
+    /// As every `EventSource` asks.
+    async fn asks_for_a_stream(&self, user: &User) -> Answer {
+        let cookie = user.cookie();
+        let origin = ("Origin", "https://app.example");
+        self.send("GET", "/session", &[("Cookie", &cookie), ("Accept", "text/event-stream"), origin]).await
+    }
+
+    pub(super) async fn open(&self, user: &User) -> Answer {
         let mut answer = self.get("/session", user).await;
         assert_eq!(answer.status, 200);
         answer.until(|text| text.contains("\n\n")).await;
         answer
     }
 
-    /// Nothing is opened with it any more: what the core says of it, and on Rocket in the words of the application.
+    /// Nothing is opened with it any more, and who asks for a stream is told not to come back.
+    async fn is_revoked(&self, framework: Framework, user: &User) {
+        let mut answer = self.asks_for_a_stream(user).await;
+        says_nothing_but_stop(&mut answer, Some("https://app.example")).await;
+        self.is_out(framework, user).await;
+    }
+
+    /// What the core says of a session that is over, and on Rocket in the words of the application.
     async fn is_out(&self, framework: Framework, user: &User) {
         for path in ["/session", "/session/user"] {
             let mut answer = self.get(path, user).await;
@@ -57,13 +72,36 @@ impl Served {
         }
     }
 
+    /// So many streams are open and no more, once those who have left are noticed: by writing alone on Rocket.
+    pub(super) async fn is_idle(&self, streams: usize) {
+        let start = Instant::now();
+        while self.server.hub.lifecycle().streams() != streams {
+            assert!(start.elapsed() < Duration::from_secs(60), "{}", self.server.hub.lifecycle().streams());
+            self.server.hub.publish("news", "is anybody there?").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.server.hub.stats().subscribers, streams);
+        assert!(format!("{:?}", self.app.auth).contains(&format!("open: {streams},")), "{:?}", self.app.auth);
+    }
+
     fn looked(&self) -> usize {
         self.app.looked.swap(0, Ordering::SeqCst)
     }
 }
 
+/// A 204 that a page of this origin can read.
+pub(super) async fn says_nothing_but_stop(answer: &mut Answer, origin: Option<&str>) {
+    assert_eq!((answer.status, answer.header("cache-control")), (204, Some("no-store")));
+    for name in ["content-type", "content-length", "transfer-encoding", "www-authenticate", "x-app"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    assert_eq!(answer.header("access-control-allow-origin"), origin);
+    assert_eq!(answer.header("vary").map(str::to_ascii_lowercase).as_deref(), origin.map(|_| "origin"));
+    assert!(answer.is_silent_for(Duration::from_millis(50)).await);
+}
+
 /// The stream ends by itself, within a second.
-async fn ends(mut stream: Answer) {
+pub(super) async fn ends(mut stream: Answer) {
     let before = Instant::now();
     stream.rest().await;
     assert!(before.elapsed() < Duration::from_secs(1));
@@ -80,7 +118,8 @@ pub(crate) async fn the_application_says_who_sees_what(framework: Framework) {
     let seen: Vec<_> = http::events(&text).into_iter().map(|seen| seen.data).collect();
     assert_eq!(seen, ["mine", "ours"]);
     assert_eq!(served.get("/session/user", &ada).await.rest().await, "ada 1");
-    assert_eq!(served.get("/session?topic=user/bob", &ada).await.status, 403);
+    let refused = served.get("/session?topic=user/bob", &ada).await;
+    assert_eq!((refused.status, refused.header("www-authenticate")), (403, None));
     let mut head = served.send("HEAD", "/session", &[("Cookie", &ada.cookie())]).await;
     assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
     assert_eq!(head.rest().await, "");
@@ -143,7 +182,7 @@ pub(crate) async fn a_session_ends_and_its_streams_with_it(framework: Framework)
     let mut out = served.send("POST", "/session/out", &[("Cookie", &one.cookie())]).await;
     assert_eq!((out.status, out.rest().await.as_str()), (200, "1"));
     ends(first).await;
-    served.is_out(framework, &one).await;
+    served.is_revoked(framework, &one).await;
 
     // Ended, and back at once.
     assert_eq!(revocations.end_session("2"), 1);
@@ -151,17 +190,48 @@ pub(crate) async fn a_session_ends_and_its_streams_with_it(framework: Framework)
     let second = served.open(&two).await;
     assert_eq!(revocations.revoke_session("2"), 1);
     ends(second).await;
-    served.is_out(framework, &two).await;
+    served.is_revoked(framework, &two).await;
 
     let third = served.open(&User::new("ada", "4")).await;
     assert!(other.is_silent_for(Duration::from_millis(200)).await);
     assert_eq!(revocations.revoke_subject("ada"), 1);
     ends(third).await;
-    served.is_out(framework, &User::new("ada", "4")).await;
+    served.is_revoked(framework, &User::new("ada", "4")).await;
     // Whoever has signed in since is welcome.
     let again = User { signed_in: SystemTime::now() + Duration::from_secs(1), ..User::new("ada", "5") };
     served.open(&again).await;
     assert!(other.is_silent_for(Duration::from_millis(200)).await);
+}
+
+pub(crate) async fn a_topic_is_taken_from_all_who_have_it(framework: Framework) {
+    let served = Served::start(framework).await;
+    let revocations = served.app.auth.revocations();
+    let (ada, bob) = (User::new("ada", "1"), User::new("bob", "2"));
+    let (first, mut other) = (served.open(&ada).await, served.get("/session?topic=user/bob", &bob).await);
+    let news = Topic::new("news").unwrap();
+    assert_eq!(revocations.end_topic(&news), 1);
+    ends(first).await;
+    let first = served.open(&ada).await;
+    assert_eq!(revocations.revoke_topic(&news), 1);
+    ends(first).await;
+    let cookie = ada.cookie();
+    let ask = async |path: &str, accept: &str| {
+        served.send("GET", path, &[("Cookie", &cookie), ("Accept", accept)]).await
+    };
+    // Of what is asked for nothing is left, or something is.
+    let mut answer = ask("/session?topic=news", "text/event-stream").await;
+    assert!(answer.status == 204 && answer.is_silent_for(Duration::from_millis(50)).await);
+    for (path, accept) in [
+        ("/session?topic=news", "*/*"),
+        ("/session", "text/event-stream"),
+        ("/session?topic=user/bob", "text/event-stream"),
+    ] {
+        let answer = ask(path, accept).await;
+        assert_eq!((answer.status, answer.header("www-authenticate")), (403, None), "{path} {accept}");
+    }
+    assert_eq!(ask("/session?topic=user/ada", "text/event-stream").await.status, 200);
+    other.until(|text| text.contains("\n\n")).await;
+    assert!(other.is_silent_for(Duration::from_millis(100)).await);
 }
 
 pub(crate) async fn a_session_is_over_on_time(framework: Framework) {
@@ -174,6 +244,8 @@ pub(crate) async fn a_session_is_over_on_time(framework: Framework) {
     stream.rest().await;
     let late = SystemTime::now().duration_since(until).expect("not before");
     assert!(late < Duration::from_secs(1), "{late:?}");
+    // By itself: it is for the application to renew.
+    assert_eq!(served.asks_for_a_stream(&user).await.status, 401);
     served.is_out(framework, &user).await;
 }
 

@@ -46,7 +46,7 @@ pub(super) fn version_0(claims: &Claims) -> Result<Granted, Denial> {
         }
         pattern(TopicPattern::exact(text))
     });
-    Ok(Granted::Some(grants.collect::<Result<_, _>>()?))
+    Ok(Granted::new(grants.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// By the claim `authorization_details` of 1.0. All of Mercure's are looked at, whatever they are for: one that is wrong
@@ -85,7 +85,7 @@ pub(super) fn version_1(claims: &Claims) -> Result<Granted, Denial> {
             }
         }
     }
-    Ok(if everything { Granted::All } else { Granted::Some(grants) })
+    Ok(if everything { Granted::All } else { Granted::new(grants) })
 }
 
 #[derive(Deserialize)]

@@ -141,7 +141,7 @@ pub use frame::Frame;
 pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
-pub use lifecycle::Lifecycle;
+pub use lifecycle::{Lifecycle, LifecycleBuilder};
 #[cfg(feature = "limits")]
 pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
 pub use log::{OnGap, OnLag, Start};

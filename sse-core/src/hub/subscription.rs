@@ -239,7 +239,7 @@ impl Stream for Subscription {
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
         if !extra.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            let entered = || this.shared.settings.lifecycle.enter();
+            let entered = || this.shared.settings.lifecycle.enter(true);
             extra.permit = extra.permit.take().or_else(entered);
             if let Some(permit) = &extra.permit {
                 permit.register(cx.waker());
@@ -249,7 +249,7 @@ impl Stream for Subscription {
             this.change_group();
         }
         let extra = this.extra.get_or_insert_default();
-        let stops = extra.permit.as_ref().is_none_or(Permit::is_stopping);
+        let stops = extra.permit.as_ref().is_none_or(Permit::is_leaving);
         if stops && !std::mem::replace(&mut extra.stopping, true) {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();

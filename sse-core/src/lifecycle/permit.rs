@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::Lifecycle;
+use super::{Lifecycle, streams::Key};
 #[cfg(feature = "limits")]
 use crate::limits::Place;
 
@@ -10,7 +10,7 @@ use crate::limits::Place;
 #[derive(Debug)]
 pub(crate) struct Permit {
     lifecycle: Lifecycle,
-    key: usize,
+    key: Key,
     /// What it takes of the limits: one pointer, and most often none.
     #[cfg(feature = "limits")]
     places: Option<Box<Places>>,
@@ -21,7 +21,7 @@ pub(crate) struct Permit {
 struct Places(#[expect(dead_code, reason = "held")] Vec<Place>);
 
 impl Permit {
-    pub(super) fn new(lifecycle: &Lifecycle, key: usize) -> Self {
+    pub(super) fn new(lifecycle: &Lifecycle, key: Key) -> Self {
         Self {
             lifecycle: lifecycle.clone(),
             key,
@@ -37,18 +37,24 @@ impl Permit {
         self
     }
 
+    /// Whether the streams are leaving. This one may have some time yet.
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.lifecycle.is_stopping()
     }
 
-    /// Wakes this task when the server stops.
+    /// Whether it is this one's turn to leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_stopping() && self.lifecycle.0.is_leaving(self.key)
+    }
+
+    /// Wakes this task when the stream is to leave.
     pub(crate) fn register(&self, waker: &Waker) {
         let fresh = waker.clone();
-        let old = std::mem::replace(&mut self.lifecycle.0.lock()[self.key], fresh);
+        let old = self.lifecycle.0.lock().register(self.key, fresh);
         drop(old);
-        // `stop` may have taken the wakers just before.
-        if self.is_stopping() {
+        // It may have been woken just before.
+        if self.is_leaving() {
             waker.wake_by_ref();
         }
     }
@@ -56,13 +62,14 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut streams = self.lifecycle.0.lock();
-        let waker = streams.remove(self.key);
-        let last = streams.is_empty();
+        let inner = &self.lifecycle.0;
+        let mut streams = inner.lock();
+        let place = streams.remove(self.key);
+        let last = place.is_some() && streams.is_empty();
         drop(streams);
-        drop(waker);
+        drop(place);
         if last {
-            self.lifecycle.0.changed.notify_waiters();
+            inner.changed.notify_waiters();
         }
     }
 }

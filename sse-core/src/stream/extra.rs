@@ -17,6 +17,8 @@ pub(super) struct Extra {
     pub(super) headers: Box<[Field]>,
     /// What is sent in place of the comment that keeps the connection alive.
     pub(super) keep_alive: Option<Bytes>,
+    /// What is sent last when the server stops.
+    pub(super) farewell: Option<Bytes>,
 }
 
 impl Extra {
@@ -24,7 +26,8 @@ impl Extra {
         let is_used = self.lease.is_some()
             || self.permit.is_some()
             || !self.headers.is_empty()
-            || self.keep_alive.is_some();
+            || self.keep_alive.is_some()
+            || self.farewell.is_some();
         is_used.then(|| Box::new(self))
     }
 

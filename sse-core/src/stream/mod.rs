@@ -156,7 +156,7 @@ impl<S: Source> EventStream<S> {
         let (source, permit, other, lease) = if request.is_head() {
             (None, None, None, None)
         } else {
-            let (permit, other) = request.permits(lifecycle, topics, options)?;
+            let (permit, other) = request.permits(lifecycle, S::OWES, topics, options)?;
             let lease = request.lease(topics)?;
             (Some(source()), Some(permit), other, lease)
         };
@@ -166,6 +166,7 @@ impl<S: Source> EventStream<S> {
             held: None,
             headers: request.fields().into(),
             keep_alive: options.keep_alive_event.as_ref().map(|frame| frame.as_bytes().clone()),
+            farewell: options.farewell.as_ref().map(|frame| frame.as_bytes().clone()),
         };
         let now = Instant::now();
         Ok(Self {

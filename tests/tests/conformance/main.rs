@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
 mod auth;
+mod drain;
 mod encoders;
 mod ends;
 mod limits;
@@ -113,6 +114,13 @@ conformance! {
         a_session_is_over_on_time
         a_user_who_is_nobody_is_the_servers_fault
         what_is_taken_away_leaves_an_open_stream;
+    drain:
+        readiness_comes_first
+        streams_leave_one_by_one
+        an_answer_is_finished
+        whoever_says_nothing_leaves_with_a_farewell
+        whoever_is_told_to_come_back_is_disconnected
+        over_http_2_the_connection_stays;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

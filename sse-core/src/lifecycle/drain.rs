@@ -104,6 +104,14 @@ impl Leaving {
             rest = others;
             tokio::task::yield_now().await;
         }
+        // Whoever has not taken what he is owed by then goes without.
+        inner.overdue().await;
+        let mut left = Some(0);
+        while let Some(slot) = left {
+            let (keys, next) = inner.lock().some(slot);
+            keys.into_iter().for_each(|key| inner.free(key));
+            left = next;
+        }
         self.is_through = true;
     }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod drain;
 mod first;
 mod permit;
+mod reaper;
 mod signal;
 mod streams;
 
@@ -18,17 +19,21 @@ use std::{
 };
 
 use tokio::{
+    runtime,
     sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 
 pub use self::builder::LifecycleBuilder;
-pub(crate) use self::permit::Permit;
 use self::{
     drain::{Drain, LAST, LAST_AT_ONCE, Leaving},
     first::first,
     signal::Signals,
     streams::{Key, Streams},
+};
+pub(crate) use self::{
+    permit::{Permit, Seat},
+    streams::Release,
 };
 #[cfg(feature = "limits")]
 use crate::limits::Limits;
@@ -87,6 +92,8 @@ struct Inner {
     /// Once it has begun.
     drain: OnceLock<Drain>,
     changed: Notify,
+    /// A deadline that comes before all others.
+    sooner: Arc<Notify>,
 }
 
 impl Lifecycle {
@@ -119,6 +126,7 @@ impl Lifecycle {
             streams: Mutex::default(),
             drain: OnceLock::new(),
             changed: Notify::new(),
+            sooner: Arc::default(),
         }))
     }
 
@@ -141,6 +149,10 @@ impl Lifecycle {
         }
         if notice.is_zero() && window.is_zero() {
             inner.wake_everyone();
+            // Those are left that are not read, and without a timer nobody is waited for.
+            if self.streams() > 0 && runtime::Handle::try_current().is_ok() {
+                Leaving::new(inner).start();
+            }
         } else {
             Leaving::new(inner).start();
         }
@@ -335,6 +347,12 @@ impl Inner {
             }
             changed.await;
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.sooner.notify_one();
     }
 }
 

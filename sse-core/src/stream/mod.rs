@@ -169,13 +169,15 @@ impl<S: Source> EventStream<S> {
             farewell: options.farewell.as_ref().map(|frame| frame.as_bytes().clone()),
         };
         let now = Instant::now();
+        let ends_at = now + options.jittered_max_age();
+        extra.hold(source.as_ref(), permit.as_ref(), ends_at);
         Ok(Self {
             source,
             permit,
             waker: None,
             timer: None,
             last_traffic: now,
-            ends_at: now + options.jittered_max_age(),
+            ends_at,
             rhythm: options.rhythm,
             opened: false,
             stopping: false,

@@ -55,6 +55,9 @@ impl<S: Source> Parts<'_, S> {
         match lease.recheck(cx) {
             Verdict::Go | Verdict::End => false,
             Verdict::Still { lost, .. } => {
+                if let (Some(permit), Some(extra)) = (&self.permit, &self.extra) {
+                    extra.keep_until(permit, *self.ends_at);
+                }
                 if !lost.is_empty()
                     && let Some(source) = self.source.as_mut().as_pin_mut()
                     && !source.leave(&Topics::of(lost))
@@ -92,7 +95,8 @@ impl<S: Source> Parts<'_, S> {
         expired: Option<bool>,
     ) -> (Batch, bool) {
         let expired = expired.unwrap_or_else(|| self.extra.as_ref().is_some_and(|extra| extra.is_over()));
-        let cut = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
+        let is_cut = || Instant::now() >= *self.ends_at || self.permits().any(Permit::is_gone);
+        let cut = expired || (calm.is_none() && is_cut());
         let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| !cut);
         let mut batch = Batch::earlier_than(calm, limit, held);
         let leaves = self.permits().any(Permit::is_leaving);

@@ -13,6 +13,7 @@ mod resume;
 mod sessions;
 mod slow;
 mod topics;
+mod unread;
 mod wire;
 
 macro_rules! conformance {
@@ -88,6 +89,11 @@ conformance! {
         a_slow_client_is_sent_away
         chromium_comes_back_until_there_is_a_place
         firefox_comes_back_until_there_is_a_place;
+    unread:
+        whoever_reads_nothing_is_freed_at_his_age
+        whoever_reads_nothing_over_http_2_is_freed_at_his_age
+        whoever_reads_nothing_is_freed_when_revoked
+        whoever_reads_nothing_over_http_2_is_freed_when_revoked;
     auth:
         refusals_are_what_the_core_says
         a_token_opens_what_it_grants_and_nothing_else

@@ -59,7 +59,8 @@
 //! # Stopping
 //!
 //! Servers wait for open bodies when they stop, or cut them; event streams have no end of their own. A
-//! [`Lifecycle`] knows the open streams and ends them first.
+//! [`Lifecycle`] knows the open streams and ends them first: one by one, if it is [told](Lifecycle::builder) to, and what
+//! nobody reads without being read.
 //!
 //! With the feature `limits` it also says how many there may be, and of whom: `Limits`.
 //!

@@ -47,4 +47,5 @@ pub struct Readme;
 /// Compiles the code in the documents.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/auth.md")]
+#[doc = include_str!("../../docs/stopping.md")]
 pub struct Documents;

@@ -10,7 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -81,6 +81,10 @@ impl ResponseError for Error {
             HttpResponse::with_body(self.status_code(), BoxBody::new(self.0.body().to_owned()));
         for (name, value) in self.0.headers() {
             append(&mut response, name, value);
+        }
+        if self.0.closes_connection() {
+            // Over HTTP/2 nothing comes of it.
+            response.head_mut().set_connection_type(ConnectionType::Close);
         }
         response
     }

@@ -107,6 +107,11 @@ impl Batch {
         self.full
     }
 
+    /// Whether an event did not fit.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Nothing more will come, in this chunk or after it.
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {

@@ -8,7 +8,7 @@ use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
@@ -21,10 +21,14 @@ use crate::{
     clock::Clock,
     event::{self, Event},
     frame::Frame,
+    lifecycle::{Release, Seat},
     recheck::{Recheck, Verdict},
     refusal::{Field, Refusal},
     topic::Topics,
 };
+
+/// As good as never, and nothing overflows.
+const FAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// What an authorised request brings to the opening of a stream.
 pub(crate) trait Access: fmt::Debug + Send + Sync {
@@ -47,6 +51,10 @@ pub(crate) trait Access: fmt::Debug + Send + Sync {
 pub(crate) struct Signal {
     revoked: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// The stream's place among the open ones.
+    seat: OnceLock<Seat>,
+    /// Takes the stream off the list of those that can be revoked.
+    entry: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Signal {
@@ -54,6 +62,9 @@ impl Signal {
     #[must_use]
     pub(crate) fn revoke(&self) -> Option<Waker> {
         self.revoked.store(true, Ordering::SeqCst);
+        if let Some(seat) = self.seat.get() {
+            seat.end();
+        }
         self.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -72,8 +83,19 @@ pub(crate) struct Lease {
     /// The earliest of these on the stream's own clock, reckoned anew whenever it has passed.
     wake_at: Option<Instant>,
     signal: Arc<Signal>,
-    /// Takes the stream off the list of those that can be revoked.
-    _entry: Box<dyn Any + Send + Sync>,
+}
+
+impl Release for Arc<Signal> {
+    fn release(&self) {
+        let entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(entry);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.signal.release();
+    }
 }
 
 impl Lease {
@@ -85,12 +107,29 @@ impl Lease {
         entry: Box<dyn Any + Send + Sync>,
     ) -> Self {
         let notice_at = notice.and_then(|before| ends_at.checked_sub(before));
-        Self { clock, ends_at, notice, notice_at, recheck: None, wake_at: None, signal, _entry: entry }
+        *signal.entry.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        Self { clock, ends_at, notice, notice_at, recheck: None, wake_at: None, signal }
     }
 
     /// The same, and asked again while it lasts.
-    pub(crate) fn with_recheck(self, recheck: Option<Recheck>) -> Self {
-        Self { recheck, ..self }
+    pub(crate) fn with_recheck(mut self, recheck: Option<Recheck>) -> Self {
+        self.recheck = recheck;
+        self
+    }
+
+    /// What is to be freed without the stream, and how whoever revokes it has that done.
+    pub(crate) fn holding(&self, seat: Seat) -> Box<dyn Release> {
+        let seat = self.signal.seat.get_or_init(|| seat);
+        // It may have been revoked just before.
+        if self.is_revoked() {
+            seat.end();
+        }
+        Box::new(Arc::clone(&self.signal))
+    }
+
+    /// When it ends, on the stream's own clock.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.ends_at.duration_since(self.clock.now()).unwrap_or_default().min(FAR)
     }
 
     /// Whether somebody is, or is to be, asked whether the stream may go on.
@@ -156,8 +195,7 @@ impl Lease {
         let next = self.notice_at.map_or(self.ends_at, |notice| notice.min(self.ends_at));
         let next = self.recheck.as_ref().map_or(next, |recheck| recheck.wake_at().min(next));
         let left = next.duration_since(self.clock.now()).unwrap_or_default();
-        // Far off is as good as never, and cannot overflow.
-        let at = now + left.min(Duration::from_secs(365 * 86_400));
+        let at = now + left.min(FAR);
         self.wake_at = Some(at);
         at
     }

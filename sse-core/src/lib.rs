@@ -59,7 +59,8 @@
 //! # Stopping
 //!
 //! Servers wait for open bodies when they stop, or cut them; event streams have no end of their own. A
-//! [`Lifecycle`] knows the open streams and ends them first.
+//! [`Lifecycle`] knows the open streams and ends them first: one by one, if it is [told](Lifecycle::builder) to, and what
+//! nobody reads without being read.
 //!
 //! With the feature `limits` it also says how many there may be, and of whom: `Limits`.
 //!
@@ -141,7 +142,7 @@ pub use frame::Frame;
 pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
-pub use lifecycle::Lifecycle;
+pub use lifecycle::{Lifecycle, LifecycleBuilder};
 #[cfg(feature = "limits")]
 pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
 pub use log::{OnGap, OnLag, Start};

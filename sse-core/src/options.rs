@@ -39,6 +39,8 @@ pub struct StreamOptions {
     pub(crate) keep_alive_event: Option<Frame>,
     #[cfg(feature = "limits")]
     pub(crate) limits: Option<Limits>,
+    /// What is sent last when the server stops.
+    pub(crate) farewell: Option<Frame>,
 }
 
 /// In milliseconds: every open stream has its own copy.
@@ -66,6 +68,7 @@ impl StreamOptions {
             keep_alive_event: None,
             #[cfg(feature = "limits")]
             limits: None,
+            farewell: None,
         }
     }
 
@@ -170,6 +173,23 @@ impl StreamOptions {
     #[must_use]
     pub fn keep_alive_event(mut self, event: impl Into<Frame>) -> Self {
         self.keep_alive_event = Some(event.into().without_id());
+        self
+    }
+
+    /// The last event of a stream that ends because the server stops (default: none), for clients that would take its
+    /// end for the end of what is said, or come back only when they are told to. One that has said all by then goes
+    /// without. An id of its own is left out: it would be the client's position.
+    ///
+    /// ```
+    /// use sse_core::{Event, EventName, StreamOptions};
+    ///
+    /// const RESTART: EventName = EventName::from_static("restart");
+    ///
+    /// let options = StreamOptions::new().farewell(Event::new("{}").named(RESTART));
+    /// ```
+    #[must_use]
+    pub fn farewell(mut self, event: impl Into<Frame>) -> Self {
+        self.farewell = Some(event.into().without_id());
         self
     }
 

@@ -43,6 +43,7 @@ pub struct Refusal {
     status: u16,
     headers: Vec<Field>,
     body: Cow<'static, str>,
+    closes: bool,
 }
 
 impl Refusal {
@@ -94,6 +95,7 @@ impl Refusal {
                 ("x-content-type-options", Cow::Borrowed("nosniff")),
             ],
             body: sentence.into(),
+            closes: false,
         }
     }
 
@@ -119,7 +121,12 @@ impl Refusal {
 
     /// *204 No Content*: no sentence, and nothing that describes one.
     pub(crate) fn empty() -> Self {
-        Self { status: 204, headers: vec![("cache-control", Cow::Borrowed("no-store"))], body: "".into() }
+        Self {
+            status: 204,
+            headers: vec![("cache-control", Cow::Borrowed("no-store"))],
+            body: "".into(),
+            closes: false,
+        }
     }
 
     /// Makes an error's text the sentence.
@@ -141,6 +148,7 @@ impl Refusal {
             status: 200,
             headers: STREAM_HEADERS.iter().map(|&(name, value)| (name, Cow::Borrowed(value))).collect(),
             body: format!("retry: {}\n:\n", retry.as_millis()).into(),
+            closes: false,
         }
     }
 
@@ -184,6 +192,19 @@ impl Refusal {
         self.headers.retain(|(present, _)| *present != name);
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same, and the connection ends with it.
+    pub(crate) fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// Whether the connection is to end with the answer, as while the server stops: a client that uses it again would
+    /// come back to this server. Over HTTP/1.1 an adapter says so with `Connection: close`, which is not among the
+    /// [`headers`](Self::headers): HTTP/2 forbids it.
+    pub fn closes_connection(&self) -> bool {
+        self.closes
     }
 
     /// The HTTP status code.

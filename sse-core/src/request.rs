@@ -220,19 +220,20 @@ impl Request {
 
     /// A place among the open streams of the request's server, and one among those of `other`, if that is another.
     ///
-    /// While either stops, and where the limits of either or of the endpoint are reached, a browser's `EventSource` is
+    /// One that `owes` is fed by a hub. While either stops, and where the limits of either or of the endpoint are reached, a browser's `EventSource` is
     /// told to come back in the one form that it obeys; other clients get a status.
     #[cfg_attr(not(feature = "limits"), expect(unused_variables, reason = "limits count them"))]
     pub(crate) fn permits(
         &self,
         other: Option<&Lifecycle>,
+        owes: bool,
         topics: Option<&Topics>,
         options: &StreamOptions,
     ) -> Result<(Permit, Option<Permit>), Refusal> {
         let rhythm = options.rhythm;
         let other = other.filter(|other| !other.is(&self.lifecycle));
-        let permit = self.permit(&self.lifecycle, rhythm)?;
-        let other_permit = other.map(|other| self.permit(other, rhythm)).transpose()?;
+        let permit = self.permit(&self.lifecycle, owes, rhythm)?;
+        let other_permit = other.map(|other| self.permit(other, owes, rhythm)).transpose()?;
         #[cfg(feature = "limits")]
         let permit = {
             let subject = self.access.as_ref().and_then(|access| access.subject());
@@ -291,14 +292,16 @@ impl Request {
         })
     }
 
-    fn permit(&self, lifecycle: &Lifecycle, rhythm: Rhythm) -> Result<Permit, Refusal> {
-        lifecycle.enter().ok_or_else(|| {
+    fn permit(&self, lifecycle: &Lifecycle, owes: bool, rhythm: Rhythm) -> Result<Permit, Refusal> {
+        lifecycle.enter(owes).ok_or_else(|| {
             let retry = rhythm.retry();
-            self.refuse(if self.is_browser {
+            let refusal = if self.is_browser {
                 Refusal::come_back(retry)
             } else {
                 Refusal::unavailable(retry, "The server is stopping, please come back.")
-            })
+            };
+            // Or whoever uses the connection again comes back to the server that stops.
+            self.refuse(refusal.closing())
         })
     }
 }

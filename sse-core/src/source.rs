@@ -10,7 +10,13 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::Instant;
 
-use crate::{batch::Batch, event::Event, frame::Frame, lifecycle::Lifecycle, topic::Topics};
+use crate::{
+    batch::Batch,
+    event::Event,
+    frame::Frame,
+    lifecycle::{Lifecycle, Release},
+    topic::Topics,
+};
 
 /// What feeds an [`EventStream`](crate::EventStream): a hub's [`Subscription`](crate::Subscription), what is made of
 /// one by [`filter_map`](crate::Subscription::filter_map), or any stream of [`Item`]s.
@@ -28,6 +34,11 @@ pub trait Feed {
 
     /// The topics and the open streams that it brings with it.
     fn origin(&self) -> Option<(Topics, &Lifecycle)> {
+        None
+    }
+
+    /// What is to be freed where the stream must end and is not polled.
+    fn holding(&self) -> Option<Box<dyn Release>> {
         None
     }
 

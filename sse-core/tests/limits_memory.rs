@@ -25,7 +25,7 @@ async fn a_crowd_of_clients_leaves_nothing_behind() {
         .max_connects_per_minute_by_address(60)
         .max_connects_per_minute_by_subject(60)
         .build();
-    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&limits)).build();
+    let hub = Hub::builder().lifecycle(&Lifecycle::builder().limits(&limits).build()).build();
     let auth = Auth::sessions().build().unwrap();
     let client = |n: u32| {
         let address = SocketAddr::from((Ipv4Addr::from_bits(n), 50_000));

@@ -50,8 +50,8 @@ impl Fairing for SseFairing {
         rocket::tokio::spawn(async move {
             rocket::tokio::select! {
                 () = lifecycle.stop_on_signal() => shutdown.notify(),
-                // The application shuts down by itself: the grace period is what the streams have.
-                () = shutdown.clone() => lifecycle.stop(),
+                // The application shuts down by itself: its grace period runs already, and then it cuts what is open.
+                () = shutdown.clone() => lifecycle.stop_at_once(),
             }
         });
     }

@@ -64,6 +64,9 @@ impl Error {
                 }
             }
         }
+        if self.0.closes_connection() {
+            response.set_raw_header("connection", "close");
+        }
         if whole {
             response.set_status(Status::new(self.0.status()));
             let body = self.0.into_body();

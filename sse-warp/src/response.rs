@@ -64,6 +64,10 @@ impl Reply for Error {
         for (name, value) in self.0.headers() {
             append(&mut response, name, value);
         }
+        if self.0.closes_connection() {
+            // hyper leaves it out over HTTP/2.
+            append(&mut response, "connection", "close");
+        }
         response
     }
 }

@@ -177,6 +177,11 @@ impl Answer {
         self.buffer.is_empty() && timeout(time, self.fill()).await.is_err()
     }
 
+    /// Whether the server has closed the connection, or does so soon.
+    pub async fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && !self.fill().await
+    }
+
     /// Reads slowly from here on: at most so many bytes at a time, and a pause before them.
     pub fn slow(&mut self, bytes: usize, pause: Duration) {
         self.pace = Some((bytes, pause));

@@ -48,4 +48,5 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/auth.md")]
 #[doc = include_str!("../../docs/limits.md")]
+#[doc = include_str!("../../docs/stopping.md")]
 pub struct Documents;

@@ -113,7 +113,7 @@ async fn a_client_counts_by_its_own_address(framework: Framework, program: Progr
     // Which is the proxy's; the clients' are others.
     let proxies = TrustedProxies::networks(["127.0.0.1"]).unwrap();
     let limits = Limits::builder().max_streams_per_address(1).trusted_proxies(proxies).build();
-    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&limits)).build();
+    let hub = Hub::builder().lifecycle(&Lifecycle::builder().limits(&limits).build()).build();
     let server = framework.serve(App::new(hub)).await;
     let proxy = ReverseProxy::start(program, Setting::Page, server.addr).await;
     let address = |last| IpAddr::from([127, 0, 1, last]);

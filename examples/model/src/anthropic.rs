@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_stream::stream;
 use futures_util::Stream;
 use serde_json::{Value, json};
-use sse_core::{Event, EventError, EventName, Lifecycle, StreamOptions};
+use sse_core::{Event, EventError, EventName, StreamOptions};
 
-use crate::{Question, id, until_stopped};
+use crate::{Question, RESTARTING, id};
 
 const PING: EventName = EventName::from_static("ping");
 
@@ -18,15 +18,13 @@ pub fn options() -> StreamOptions {
         .no_retry()
         .keep_alive(Duration::from_secs(1))
         .keep_alive_event(ping())
+        .farewell(failure(RESTARTING))
 }
 
-pub fn message(
-    question: &Question,
-    lifecycle: &Lifecycle,
-) -> impl Stream<Item = Result<Event, EventError>> + use<> {
+pub fn message(question: &Question) -> impl Stream<Item = Result<Event, EventError>> + use<> {
     let (model, words, is_cut) = (question.model.clone(), question.answer(), question.is_cut());
     let input_tokens = question.prompt.split_whitespace().count();
-    let events = stream! {
+    stream! {
         yield event("message_start", json!({ "message": {
             "id": id("msg_"),
             "type": "message",
@@ -48,7 +46,7 @@ pub fn message(
                     output_tokens += 1;
                 }
                 Err(overloaded) => {
-                    yield error(&overloaded.to_string());
+                    yield Ok(failure(&overloaded.to_string()));
                     return;
                 }
             }
@@ -60,8 +58,7 @@ pub fn message(
             "usage": { "output_tokens": output_tokens },
         }));
         yield event("message_stop", json!({}));
-    };
-    until_stopped(events, lifecycle, error("The server is restarting, ask again."))
+    }
 }
 
 fn event(kind: &str, mut data: Value) -> Result<Event, EventError> {
@@ -73,7 +70,7 @@ fn ping() -> Event {
     Event::new(r#"{"type": "ping"}"#).named(PING)
 }
 
-fn error(message: &str) -> Result<Event, EventError> {
+fn failure(message: &str) -> Event {
     let error = json!({ "type": "error", "error": { "type": "overloaded_error", "message": message } });
-    Ok(Event::json(&error)?.named(EventName::ERROR))
+    Event::new(error.to_string()).named(EventName::ERROR)
 }

@@ -8,17 +8,19 @@ pub mod openai;
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
-    task::Poll,
     time::Duration,
 };
 
 use async_stream::stream;
-use futures_util::{Stream, stream};
+use futures_util::Stream;
 use serde::Deserialize;
-use sse_core::Lifecycle;
 use tokio::time::sleep;
 
 const ANSWER: &str = include_str!("../../answer.txt");
+
+/// What an answer ends with that the server has no time to finish. Read event by event, the SDKs of both vendors take a
+/// stream that ends without a word for a whole answer.
+const RESTARTING: &str = "The server is restarting, ask again.";
 
 /// What both APIs are asked, as far as it matters here. A body that asks for something else is no `Question`: the
 /// framework refuses it as it refuses any bad JSON.
@@ -117,24 +119,6 @@ impl Question {
         let text = if self.model == "echo" { self.prompt.as_str() } else { ANSWER };
         text.split_inclusive(' ').nth(self.max_tokens).is_some()
     }
-}
-
-/// The events, until the server stops: then this one and no other. Read event by event, the SDKs of both vendors take a
-/// stream that ends without a word for a whole answer.
-fn until_stopped<S>(
-    events: S,
-    lifecycle: &Lifecycle,
-    farewell: S::Item,
-) -> impl Stream<Item = S::Item> + use<S>
-where
-    S: Stream<Item: Unpin>,
-{
-    let (lifecycle, mut events, mut farewell) = (lifecycle.clone(), Box::pin(events), Some(farewell));
-    // A stream is polled once more when the server stops.
-    stream::poll_fn(move |cx| match lifecycle.is_stopping() {
-        true => Poll::Ready(farewell.take()),
-        false => events.as_mut().poll_next(cx),
-    })
 }
 
 /// A name for an answer, which no other has.

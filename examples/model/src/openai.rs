@@ -5,20 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_stream::stream;
 use futures_util::Stream;
 use serde_json::{Value, json};
-use sse_core::{Event, EventError, Lifecycle, StreamOptions};
+use sse_core::{Event, EventError, StreamOptions};
 
-use crate::{Question, id, until_stopped};
+use crate::{Question, RESTARTING, id};
 
 /// Its clients never reconnect, and take whatever has data for a chunk, a ping by name too: while the model is silent,
 /// comments, which they skip.
 pub fn options() -> StreamOptions {
-    StreamOptions::new().opening_comment(false).no_retry()
+    StreamOptions::new().opening_comment(false).no_retry().farewell(failure(RESTARTING))
 }
 
-pub fn completion(
-    question: &Question,
-    lifecycle: &Lifecycle,
-) -> impl Stream<Item = Result<Event, EventError>> + use<> {
+pub fn completion(question: &Question) -> impl Stream<Item = Result<Event, EventError>> + use<> {
     let (model, words, is_cut) = (question.model.clone(), question.answer(), question.is_cut());
     let id = id("chatcmpl-");
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -31,26 +28,24 @@ pub fn completion(
             "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }],
         }))
     };
-    let events = stream! {
+    stream! {
         yield chunk(json!({ "role": "assistant", "content": "" }), None);
         for await word in words {
             match word {
                 Ok(word) => yield chunk(json!({ "content": word }), None),
                 Err(overloaded) => {
-                    yield error(&overloaded.to_string());
+                    yield Ok(failure(&overloaded.to_string()));
                     return;
                 }
             }
         }
         yield chunk(json!({}), Some(if is_cut { "length" } else { "stop" }));
         yield Ok(Event::new("[DONE]"));
-    };
-    until_stopped(events, lifecycle, error("The server is restarting, ask again."))
+    }
 }
 
 /// Without a name: its clients look for `error` in the data.
-fn error(message: &str) -> Result<Event, EventError> {
-    Event::json(
-        &json!({ "error": { "message": message, "type": "server_error", "param": null, "code": null } }),
-    )
+fn failure(message: &str) -> Event {
+    let error = json!({ "message": message, "type": "server_error", "param": null, "code": null });
+    Event::new(json!({ "error": error }).to_string())
 }

@@ -12,7 +12,7 @@ use super::{Received, Subscription, subscription::Taken};
 use crate::{
     batch::Batch,
     frame::Frame,
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Release},
     source::{Feed, Item},
     stream::EventStream,
     topic::Topics,
@@ -106,6 +106,10 @@ where
 
     fn origin(&self) -> Option<(Topics, &Lifecycle)> {
         self.subscription.origin()
+    }
+
+    fn holding(&self) -> Option<Box<dyn Release>> {
+        self.subscription.holding()
     }
 
     fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {

@@ -183,10 +183,35 @@ impl Inner {
         weak
     }
 
+    /// A subscriber has gone; nothing where it had before.
+    pub(super) fn free(&self, slot: u32, generation: u32) {
+        let mut guard = self.lock();
+        let HubState { log, sleepers, slots, .. } = &mut *guard;
+        if live(slots, slot, generation).is_none() {
+            return;
+        }
+        let slot = slots.remove(slot as usize);
+        let topics = || slot.cursor.members().iter().map(|member| member.key);
+        if let Some(group) = slot.group {
+            sleepers.leave(group, topics(), slots);
+            self.count_orphans(sleepers);
+        }
+        topics().for_each(|key| log.leave(key));
+        // What it holds may run other people's code when it goes.
+        drop(guard);
+        drop(slot);
+    }
+
     /// Must follow every change that may leave a group without a task, or without subscribers.
     pub(super) fn count_orphans(&self, sleepers: &Sleepers) {
         self.orphans.store(sleepers.has_orphans(), Ordering::SeqCst);
     }
+}
+
+/// A subscriber, unless it was freed.
+#[inline]
+pub(super) fn live(slots: &mut Slab<Slot>, slot: u32, generation: u32) -> Option<&mut Slot> {
+    slots.get_mut(slot as usize).filter(|slot| slot.generation == generation)
 }
 
 impl Wakes for Inner {

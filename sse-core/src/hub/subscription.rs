@@ -12,14 +12,14 @@ use tokio::{task::coop, time::Instant};
 
 use super::{
     handle::SubscriptionHandle,
-    inner::{HubState, Inner},
+    inner::{HubState, Inner, live},
     received::Received,
     wake::Slot,
 };
 use crate::{
     batch::Batch,
     frame::Frame,
-    lifecycle::{Lifecycle, Permit},
+    lifecycle::{Lifecycle, Permit, Release},
     log::{Cursor, Followed, Given, Member, Policy, Pos, Position},
     source::{Feed, Live},
     stream::EventStream,
@@ -127,7 +127,7 @@ impl Subscription {
         }
         let mut guard = self.shared.lock();
         let HubState { log, slots, .. } = &mut *guard;
-        slots[self.slot as usize].cursor.position(log, opening)
+        live(slots, self.slot, self.generation)?.cursor.position(log, opening)
     }
 }
 
@@ -152,7 +152,10 @@ pub(super) struct Taken {
 impl Subscription {
     /// The next event by itself. `None` is the end.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
-        let before = self.shared.lock().slots[self.slot as usize].cursor.given();
+        let given = |slot: &mut Slot| slot.cursor.given();
+        let Some(before) = live(&mut self.shared.lock().slots, self.slot, self.generation).map(given) else {
+            return Poll::Ready(None);
+        };
         let mut batch = Batch::of_one();
         if self.poll_due(cx, &mut batch).is_pending() {
             return Poll::Pending;
@@ -163,14 +166,18 @@ impl Subscription {
 
     /// The client is not given this event.
     pub(super) fn keep_back(&mut self, taken: &Taken) {
-        self.shared.lock().slots[self.slot as usize].cursor.keep_back(taken.before);
+        if let Some(slot) = live(&mut self.shared.lock().slots, self.slot, self.generation) {
+            slot.cursor.keep_back(taken.before);
+        }
     }
 
     /// It is woken in the runtime that it is polled in.
     fn change_group(&self) {
         let mut guard = self.shared.lock();
         let HubState { sleepers, slots, .. } = &mut *guard;
-        let slot = &mut slots[self.slot as usize];
+        let Some(slot) = live(slots, self.slot, self.generation) else {
+            return;
+        };
         // One that has never slept finds its group when it does.
         let start = slot.group.and_then(|_| self.shared.change_group(sleepers, slot, self.slot as usize));
         drop(guard);
@@ -183,7 +190,11 @@ impl Subscription {
         let mut waker = Some(cx.waker().clone());
         let mut guard = self.shared.lock();
         let HubState { log, slots, catch_ups, newest, sleepers, .. } = &mut *guard;
-        let slot = &mut slots[self.slot as usize];
+        let Some(slot) = live(slots, self.slot, self.generation) else {
+            // Freed, as its stream was not polled when it should have ended.
+            batch.end();
+            return Poll::Ready(());
+        };
         // The clock is read only where something of its own may have expired.
         let pos = slot.cursor.pos();
         let mut freed = None;
@@ -239,7 +250,7 @@ impl Stream for Subscription {
         let this = &mut *self;
         let extra = this.extra.get_or_insert_default();
         if !extra.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            let entered = || this.shared.settings.lifecycle.enter();
+            let entered = || this.shared.settings.lifecycle.enter(true);
             extra.permit = extra.permit.take().or_else(entered);
             if let Some(permit) = &extra.permit {
                 permit.register(cx.waker());
@@ -249,7 +260,7 @@ impl Stream for Subscription {
             this.change_group();
         }
         let extra = this.extra.get_or_insert_default();
-        let stops = extra.permit.as_ref().is_none_or(Permit::is_stopping);
+        let stops = extra.permit.as_ref().is_none_or(Permit::is_leaving);
         if stops && !std::mem::replace(&mut extra.stopping, true) {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();
@@ -272,14 +283,23 @@ impl Feed for Subscription {
     const OWES: bool = true;
 
     fn origin(&self) -> Option<(Topics, &Lifecycle)> {
-        let guard = self.shared.lock();
-        let members = guard.slots[self.slot as usize].cursor.members();
-        Some((Topics::of(guard.log.names(members)), &self.shared.settings.lifecycle))
+        let mut guard = self.shared.lock();
+        let HubState { log, slots, .. } = &mut *guard;
+        let slot = live(slots, self.slot, self.generation);
+        let names = slot.map(|slot| log.names(slot.cursor.members())).unwrap_or_default();
+        Some((Topics::of(names), &self.shared.settings.lifecycle))
     }
 
     fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {
         self.handle().remove(topics);
-        !self.shared.lock().slots[self.slot as usize].cursor.members().is_empty()
+        let mut guard = self.shared.lock();
+        live(&mut guard.slots, self.slot, self.generation)
+            .is_some_and(|slot| !slot.cursor.members().is_empty())
+    }
+
+    fn holding(&self) -> Option<Box<dyn Release>> {
+        let shared = Arc::downgrade(&self.shared);
+        Some(Box::new(Held { shared, slot: self.slot, generation: self.generation }))
     }
 
     fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
@@ -296,7 +316,7 @@ impl Feed for Subscription {
         let mut waker = Some(cx.waker().clone());
         let mut guard = this.shared.lock();
         let HubState { log, slots, catch_ups, newest, .. } = &mut *guard;
-        let slot = &mut slots[this.slot as usize];
+        let slot = live(slots, this.slot, this.generation)?;
         if log.expires_behind(slot.cursor.pos(), before.into_std()) {
             return None;
         }
@@ -343,30 +363,37 @@ impl Feed for Subscription {
         if self.asleep_at != WAITS {
             return None;
         }
-        self.shared.lock().slots[self.slot as usize].cursor.wake_at().map(Instant::from_std)
+        let mut guard = self.shared.lock();
+        live(&mut guard.slots, self.slot, self.generation)?.cursor.wake_at().map(Instant::from_std)
     }
 
     fn finish(self: Pin<&mut Self>) {
         let mut guard = self.shared.lock();
         let HubState { log, slots, .. } = &mut *guard;
-        slots[self.slot as usize].cursor.finish(log);
+        if let Some(slot) = live(slots, self.slot, self.generation) {
+            slot.cursor.finish(log);
+        }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut guard = self.shared.lock();
-        let HubState { log, sleepers, slots, .. } = &mut *guard;
-        let slot = slots.remove(self.slot as usize);
-        let topics = || slot.cursor.members().iter().map(|member| member.key);
-        if let Some(group) = slot.group {
-            sleepers.leave(group, topics(), slots);
-            self.shared.count_orphans(sleepers);
+        self.shared.free(self.slot, self.generation);
+    }
+}
+
+/// A subscriber's slot, to be freed without the stream that it feeds.
+struct Held {
+    shared: Weak<Inner>,
+    slot: u32,
+    generation: u32,
+}
+
+impl Release for Held {
+    fn release(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.free(self.slot, self.generation);
         }
-        topics().for_each(|key| log.leave(key));
-        // What it holds may run other people's code when it goes.
-        drop(guard);
-        drop(slot);
     }
 }
 

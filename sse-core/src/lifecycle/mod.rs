@@ -1,91 +1,181 @@
 //! [`Lifecycle`]: every open stream of a server, and their end when the server stops.
 
+mod builder;
+mod drain;
 mod first;
 mod permit;
+mod reaper;
 mod signal;
+mod streams;
 
 use std::{
     fmt,
     future::{Future, pending},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU8, Ordering},
     },
-    task::Waker,
     time::Duration,
 };
 
-use slab::Slab;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    runtime,
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 
-use self::first::first;
-pub(crate) use self::permit::Permit;
+pub use self::builder::LifecycleBuilder;
+use self::{
+    drain::{Drain, LAST, LAST_AT_ONCE, Leaving},
+    first::first,
+    signal::Signals,
+    streams::{Key, Streams},
+};
+pub(crate) use self::{
+    permit::{Permit, Seat},
+    streams::Release,
+};
 #[cfg(feature = "limits")]
 use crate::limits::Limits;
 use crate::wakers::wake_all;
 
-/// How long [`Lifecycle::stopped`] waits for the streams to end.
-const WINDOW: Duration = Duration::from_secs(5);
-
-/// How long [`Lifecycle::limit`] leaves a server after that, for answers under way.
+/// How long [`Lifecycle::limit`] leaves a server once its streams had their time, for answers under way.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The same where nothing is waited for any more.
+const GRACE_AT_ONCE: Duration = Duration::from_millis(500);
+
+// How far a server is on its way to the end.
+const SERVING: u8 = 0;
+const NOTICED: u8 = 1;
+const DRAINING: u8 = 2;
+const AT_ONCE: u8 = 3;
 
 /// Knows the open streams of a server and ends them before the server stops. Cheap to clone; clones are one.
 ///
 /// Frameworks wait for open bodies when they stop, and a stream never ends by itself: without this a server
 /// hangs on its first open stream (warp) or cuts it in the middle (actix-web, Rocket). A [`Hub`](crate::Hub)
-/// brings one ([`Hub::lifecycle`](crate::Hub::lifecycle)); an application with streams of its own alone makes
-/// one.
-#[derive(Clone, Default)]
+/// brings one ([`Hub::lifecycle`](crate::Hub::lifecycle)), or is [given](crate::HubBuilder::lifecycle) one; an
+/// application with streams of its own alone makes one.
+///
+/// **A stop goes like this.**
+///
+/// 1. [`is_ready`](Self::is_ready) says no, and all goes on for the time of
+///    [`notice`](LifecycleBuilder::notice), in which a balancer looks elsewhere.
+/// 2. New streams are told to come back later. Each open one leaves at a moment of its own within the
+///    [`window`](LifecycleBuilder::window): one of a hub after everything that was published before that moment, one
+///    of the application's own after the end of what it is saying, or in the last fifth of the window between two
+///    items. The last words are the endpoint's [`farewell`](crate::StreamOptions::farewell) and a time to come back,
+///    another for each.
+/// 3. Those that have not taken what they are owed one second after the window are waited for no longer, and the
+///    server ends, which [`limit`](Self::limit) gives two seconds.
+///
+/// In all: notice + window + 3 s, and less where the streams have gone before. Both are 0 s unless the
+/// [builder](Self::builder) says otherwise, so that a server without a balancer stops at once:
+///
+/// ```
+/// use std::time::Duration;
+/// use sse_core::{Hub, Lifecycle};
+///
+/// // Behind a balancer that asks every five seconds, and needs two refusals to believe it.
+/// let lifecycle = Lifecycle::builder().notice(Duration::from_secs(12)).window(Duration::from_secs(10)).build();
+/// let hub = Hub::builder().lifecycle(&lifecycle).build();
+/// # assert!(hub.lifecycle().is_ready());
+/// ```
+#[derive(Clone)]
 pub struct Lifecycle(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
-    stopping: AtomicBool,
-    /// Whom to wake; of a stream that was not polled yet, nobody.
-    streams: Mutex<Slab<Waker>>,
+    times: LifecycleBuilder,
+    phase: AtomicU8,
+    streams: Mutex<Streams>,
+    /// Once it has begun.
+    drain: OnceLock<Drain>,
     changed: Notify,
-    #[cfg(feature = "limits")]
-    limits: Option<Limits>,
+    /// A deadline that comes before all others.
+    sooner: Arc<Notify>,
 }
 
 impl Lifecycle {
-    /// For a server that has just started.
+    /// For a server that has just started: when it stops, its streams end at once, after what they owe.
     pub fn new() -> Self {
-        Self::default()
+        Self::builder().build()
     }
 
-    /// For a server that has just started, with limits for all of its streams.
-    #[cfg(feature = "limits")]
-    pub fn with_limits(limits: &Limits) -> Self {
-        Self(Arc::new(Inner { limits: Some(limits.clone()), ..Inner::default() }))
+    /// How much time a stop takes.
+    pub fn builder() -> LifecycleBuilder {
+        LifecycleBuilder::default()
     }
 
     /// The limits for all of its streams, if there are any.
     #[cfg(feature = "limits")]
     pub(crate) fn limits(&self) -> Option<&Limits> {
-        self.0.limits.as_ref()
+        self.0.times.limits.as_ref()
     }
 
-    /// Ends the open streams, each cleanly after what it still owes, and opens no more: those who ask are told
-    /// to come back later. Returns at once; [`stopped`](Self::stopped) waits.
+    fn of(times: LifecycleBuilder) -> Self {
+        Self(Arc::new(Inner {
+            times,
+            phase: AtomicU8::new(SERVING),
+            streams: Mutex::default(),
+            drain: OnceLock::new(),
+            changed: Notify::new(),
+            sooner: Arc::default(),
+        }))
+    }
+
+    /// Has the open streams end, each cleanly after what it still owes, and those who ask for another told to come
+    /// back later: when and for how long, the [builder](Self::builder) says. Returns at once;
+    /// [`stopped`](Self::stopped) waits.
+    ///
+    /// A time that must be waited for is waited for in the runtime that this is called in.
     pub fn stop(&self) {
-        if self.0.stopping.swap(true, Ordering::SeqCst) {
+        let inner = &self.0;
+        if inner.phase.compare_exchange(SERVING, NOTICED, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return;
         }
         // What listens to the log may ask for the streams too: no lock is held while it does.
         let streams = self.streams();
-        tracing::info!(streams, "ending the open event streams");
-        let nobody = |waker: &mut Waker| std::mem::replace(waker, Waker::noop().clone());
-        let wakers: Vec<Waker> = self.0.lock().iter_mut().map(|(_, waker)| nobody(waker)).collect();
-        wake_all(wakers);
-        self.0.changed.notify_waiters();
+        let LifecycleBuilder { notice, window, .. } = inner.times;
+        tracing::info!(streams, ?notice, ?window, "ending the open event streams");
+        if notice.is_zero() {
+            inner.begin();
+        }
+        if notice.is_zero() && window.is_zero() {
+            inner.wake_everyone();
+            // Those are left that are not read, and without a timer nobody is waited for.
+            if self.streams() > 0 && runtime::Handle::try_current().is_ok() {
+                Leaving::new(inner).start();
+            }
+        } else {
+            Leaving::new(inner).start();
+        }
     }
 
-    /// Whether [`stop`](Self::stop) was called.
+    /// Ends the open streams in this moment, each after what it owes: nothing is waited for any more. That is what a
+    /// second signal does.
+    pub fn stop_at_once(&self) {
+        self.0.stop_at_once();
+    }
+
+    /// Whether the server is to be sent requests: until [`stop`](Self::stop). It is what the endpoint says by which a
+    /// balancer goes, with a 503 for *no*.
+    pub fn is_ready(&self) -> bool {
+        self.0.phase() == SERVING
+    }
+
+    /// Whether the streams are leaving, and no more are opened: after [`stop`](Self::stop) and the
+    /// [notice](LifecycleBuilder::notice).
     #[inline]
     pub fn is_stopping(&self) -> bool {
-        self.0.stopping.load(Ordering::SeqCst)
+        self.0.phase() >= DRAINING
+    }
+
+    /// Waits until the streams begin to leave, for what goes on beside them: a job that should save its state, an own
+    /// stream that has something to say before it goes. It has four fifths of the window for that.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let inner = Arc::clone(&self.0);
+        async move { inner.until(|inner| inner.phase() >= DRAINING).await }
     }
 
     /// How many streams are open.
@@ -93,13 +183,17 @@ impl Lifecycle {
         self.0.lock().len()
     }
 
-    /// Waits until [`stop`](Self::stop) was called and the streams have ended, for the latter five seconds at
-    /// most: a client that stopped reading does not hold up the server.
+    /// Waits until [`stop`](Self::stop) was called and the streams have ended, at most until a second after the
+    /// window: a client that stopped reading does not hold up the server.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         let inner = Arc::clone(&self.0);
         async move {
-            inner.until(|inner| inner.stopping.load(Ordering::SeqCst)).await;
-            if timeout(WINDOW, inner.until(|inner| inner.lock().is_empty())).await.is_err() {
+            inner.until(|inner| inner.phase() >= DRAINING).await;
+            let ended = async {
+                inner.until(|inner| inner.lock().is_empty()).await;
+                true
+            };
+            if !first(ended, inner.overdue()).await {
                 let streams = inner.lock().len();
                 tracing::warn!(streams, "event streams did not end in time");
             }
@@ -110,27 +204,40 @@ impl Lifecycle {
     /// the streams and waits until they have ended: what actix-web's `shutdown_signal` and warp's `graceful`
     /// take.
     ///
-    /// A server accepts nothing more once it has its own signal, so this comes first.
+    /// A server accepts nothing more once it has its own signal, so this comes first. A second signal is
+    /// [`stop_at_once`](Self::stop_at_once), and [`limit`](Self::limit) ends the server with it.
     pub fn stop_on_signal(&self) -> impl Future<Output = ()> + Send + 'static {
         let lifecycle = self.clone();
         async move {
             let stop = async {
-                signal::received().await;
+                let mut signals = Signals::listen();
+                signals.received().await;
                 lifecycle.stop();
+                let lifecycle = lifecycle.clone();
+                // It counts while the server ends, too, when nobody polls this any more.
+                tokio::spawn(async move {
+                    signals.received().await;
+                    lifecycle.stop_at_once();
+                });
                 pending::<()>().await;
             };
             first(lifecycle.stopped(), stop).await;
         }
     }
 
-    /// Runs a server until it ends, or until two seconds after the streams had their time to end.
+    /// Runs a server until it ends, or until two seconds after the streams had their time to end; after a second
+    /// signal, until one second after that.
     ///
-    /// For servers that wait without limit for a client that stopped reading, as warp's `graceful` does.
-    /// `None` when the time ran out.
+    /// For servers that wait without limit for a client that stopped reading, as warp's `graceful` does, or that hear
+    /// no second signal, as actix-web and Rocket. `None` when the time ran out.
     pub async fn limit<F: Future>(&self, server: F) -> Option<F::Output> {
         let overdue = async {
             self.stopped().await;
-            tokio::time::sleep(GRACE).await;
+            let at_once = async {
+                self.0.until(Inner::is_at_once).await;
+                sleep(GRACE_AT_ONCE).await;
+            };
+            first(sleep(GRACE), at_once).await;
             None
         };
         first(async { Some(server.await) }, overdue).await
@@ -141,22 +248,87 @@ impl Lifecycle {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A place among the open streams, or nothing when the server is stopping.
-    pub(crate) fn enter(&self) -> Option<Permit> {
-        // Looked at under the lock that `stop` takes after it has set the flag: a stream that gets a permit is
-        // seen by `stop` or sees the flag.
+    /// A place among the open streams, or nothing when the server is stopping. One that `owes` is fed by a hub, and
+    /// has nothing to finish.
+    pub(crate) fn enter(&self, owes: bool) -> Option<Permit> {
+        // Looked at under the lock that is held when the streams begin to leave: one that gets a permit is seen then,
+        // or sees that they do.
         let mut streams = self.0.lock();
         if self.is_stopping() {
             return None;
         }
-        let key = streams.insert(Waker::noop().clone());
+        let key = streams.insert(owes);
+        drop(streams);
         Some(Permit::new(self, key))
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::SeqCst)
+    }
+
+    fn is_at_once(&self) -> bool {
+        self.phase() == AT_ONCE
+    }
+
+    /// From now on none is let in.
+    fn begin(&self) -> &Drain {
+        let drain = self.drain.get_or_init(Drain::now);
+        let streams = self.lock();
+        self.phase.fetch_max(DRAINING, Ordering::SeqCst);
+        drop(streams);
+        self.changed.notify_waiters();
+        drain
+    }
+
+    fn stop_at_once(&self) {
+        self.begin();
+        if self.phase.fetch_max(AT_ONCE, Ordering::SeqCst) == AT_ONCE {
+            return;
+        }
+        self.changed.notify_waiters();
+        self.wake_everyone();
+    }
+
+    /// Whether it is the turn of the stream in this place.
+    fn is_leaving(&self, key: Key) -> bool {
+        let window = self.times.window;
+        let is_due = |drain: &Drain| Instant::now() >= drain.leaves_at(key, window);
+        self.is_at_once() || window.is_zero() || self.drain.get().is_some_and(is_due)
+    }
+
+    fn wake(&self, keys: impl Iterator<Item = Key>) {
+        let mut streams = self.lock();
+        let wakers: Vec<_> = keys.filter_map(|key| streams.take_waker(key)).collect();
+        drop(streams);
+        wake_all(wakers);
+    }
+
+    /// A few at a time: waking one may end it right here.
+    fn wake_everyone(&self) {
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            let (keys, next) = self.lock().some(slot);
+            self.wake(keys.into_iter());
+            from = next;
+        }
+    }
+
+    /// Ends when the streams have had their time: `false`, for they have not ended.
+    async fn overdue(&self) -> bool {
+        let began = self.drain.get().map_or_else(Instant::now, |drain| drain.began);
+        let at_once = async {
+            self.until(Self::is_at_once).await;
+            sleep(LAST_AT_ONCE).await;
+        };
+        first(sleep_until(began + self.times.window + LAST), at_once).await;
+        false
     }
 
     async fn until(&self, condition: impl Fn(&Self) -> bool) {
@@ -172,6 +344,18 @@ impl Inner {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.sooner.notify_one();
+    }
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl AsRef<Self> for Lifecycle {
     fn as_ref(&self) -> &Self {
         self
@@ -182,6 +366,7 @@ impl fmt::Debug for Lifecycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lifecycle")
             .field("streams", &self.streams())
+            .field("ready", &self.is_ready())
             .field("stopping", &self.is_stopping())
             .finish()
     }
@@ -194,10 +379,10 @@ mod tests {
     #[tokio::test]
     async fn stopping_waits_for_the_last_stream() {
         let lifecycle = Lifecycle::new();
-        let permit = lifecycle.enter().unwrap();
+        let permit = lifecycle.enter(true).unwrap();
         let waiting = tokio::spawn(lifecycle.stopped());
         lifecycle.stop();
-        assert!(lifecycle.enter().is_none());
+        assert!(lifecycle.enter(true).is_none());
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(permit);
@@ -207,7 +392,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stopping_does_not_wait_for_ever() {
         let lifecycle = Lifecycle::new();
-        let _seat = lifecycle.enter().unwrap();
+        let _seat = lifecycle.enter(true).unwrap();
         lifecycle.stop();
         lifecycle.stopped().await;
         assert!(lifecycle.limit(std::future::pending::<()>()).await.is_none());

@@ -1,68 +1,149 @@
 //! [`Permit`]: one stream's place among the open ones.
 
-use std::task::Waker;
+use std::{
+    sync::{Arc, Weak},
+    task::Waker,
+};
 
-use super::Lifecycle;
+use tokio::time::Instant;
+
+use super::{Inner, Lifecycle, Release, reaper::Reaper, streams::Key};
 #[cfg(feature = "limits")]
 use crate::limits::Place;
+use crate::wakers::wake_all;
 
 /// One open stream's place; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     lifecycle: Lifecycle,
-    key: usize,
-    /// What it takes of the limits: one pointer, and most often none.
-    #[cfg(feature = "limits")]
-    places: Option<Box<Places>>,
+    key: Key,
 }
 
+/// What a stream takes of the limits. It is free when it is dropped, with the stream's place.
 #[cfg(feature = "limits")]
-#[derive(Debug)]
 struct Places(#[expect(dead_code, reason = "held")] Vec<Place>);
 
+#[cfg(feature = "limits")]
+impl Release for Places {
+    fn release(&self) {}
+}
+
 impl Permit {
-    pub(super) fn new(lifecycle: &Lifecycle, key: usize) -> Self {
-        Self {
-            lifecycle: lifecycle.clone(),
-            key,
-            #[cfg(feature = "limits")]
-            places: None,
-        }
+    pub(super) fn new(lifecycle: &Lifecycle, key: Key) -> Self {
+        Self { lifecycle: lifecycle.clone(), key }
     }
 
     /// The same, which holds these places too.
     #[cfg(feature = "limits")]
-    pub(crate) fn with_places(mut self, places: Vec<Place>) -> Self {
-        self.places = (!places.is_empty()).then(|| Box::new(Places(places)));
+    pub(crate) fn with_places(self, places: Vec<Place>) -> Self {
+        if !places.is_empty() {
+            self.hold(Box::new(Places(places)));
+        }
         self
     }
 
+    /// Whether the streams are leaving. This one may have some time yet.
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.lifecycle.is_stopping()
     }
 
-    /// Wakes this task when the server stops.
+    /// Whether it is this one's turn to leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_stopping() && self.lifecycle.0.is_leaving(self.key)
+    }
+
+    /// Wakes this task when the stream is to leave.
     pub(crate) fn register(&self, waker: &Waker) {
         let fresh = waker.clone();
-        let old = std::mem::replace(&mut self.lifecycle.0.lock()[self.key], fresh);
+        let old = self.lifecycle.0.lock().register(self.key, fresh);
         drop(old);
-        // `stop` may have taken the wakers just before.
-        if self.is_stopping() {
+        // It may have been woken just before.
+        if self.is_leaving() {
             waker.wake_by_ref();
         }
     }
 }
 
+impl Permit {
+    /// What the stream holds, to be freed with its place where that must be without it.
+    pub(crate) fn hold(&self, held: Box<dyn Release>) {
+        self.lifecycle.0.lock().hold(self.key, held);
+    }
+
+    /// Until when the stream may hold it.
+    pub(crate) fn keep_until(&self, deadline: Instant) {
+        self.lifecycle.0.keep_until(self.key, deadline);
+    }
+
+    /// Whether the place, and with it what the stream held, was freed without it.
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.lifecycle.0.lock().contains(self.key)
+    }
+
+    /// The place, for others.
+    pub(crate) fn seat(&self) -> Seat {
+        Seat { inner: Arc::downgrade(&self.lifecycle.0), key: self.key }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut streams = self.lifecycle.0.lock();
-        let waker = streams.remove(self.key);
-        let last = streams.is_empty();
+        drop(self.lifecycle.0.remove(self.key));
+    }
+}
+
+/// A place as others than its stream know it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    inner: Weak<Inner>,
+    key: Key,
+}
+
+impl Seat {
+    /// The stream has ended; it has as long as others to see it.
+    pub(crate) fn end(&self) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.keep_until(self.key, Instant::now());
+        }
+    }
+}
+
+/// One that has a place with two servers leaves both.
+impl Release for Seat {
+    fn release(&self) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.free(self.key);
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn free(&self, key: Key) {
+        wake_all(self.remove(key).map(super::streams::Place::free));
+    }
+
+    /// The place, for the caller to drop.
+    fn remove(&self, key: Key) -> Option<super::streams::Place> {
+        let mut streams = self.lock();
+        let place = streams.remove(key);
+        let last = place.is_some() && streams.is_empty();
         drop(streams);
-        drop(waker);
         if last {
-            self.lifecycle.0.changed.notify_waiters();
+            self.changed.notify_waiters();
+        }
+        place
+    }
+
+    fn keep_until(self: &Arc<Self>, key: Key, deadline: Instant) {
+        let mut streams = self.lock();
+        let is_first = streams.keep_until(key, deadline);
+        let kept = streams.kept;
+        drop(streams);
+        if !kept {
+            Reaper::start(self);
+        } else if is_first {
+            self.sooner.notify_one();
         }
     }
 }

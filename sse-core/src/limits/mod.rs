@@ -27,14 +27,14 @@ pub(crate) use self::{over::Over, place::Place};
 /// clone; clones count together.
 ///
 /// A [`Lifecycle`](crate::Lifecycle) has some for all streams of its server
-/// ([`Lifecycle::with_limits`](crate::Lifecycle::with_limits)), and an endpoint may have others besides
+/// ([`LifecycleBuilder::limits`](crate::LifecycleBuilder::limits)), and an endpoint may have others besides
 /// ([`StreamOptions::limits`](crate::StreamOptions::limits)): a stream needs a place among each.
 ///
 /// ```
 /// use sse_core::{Hub, Lifecycle, Limits};
 ///
 /// let limits = Limits::builder().max_streams(10_000).max_streams_per_subject(20).build();
-/// let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&limits)).build();
+/// let hub = Hub::builder().lifecycle(&Lifecycle::builder().limits(&limits).build()).build();
 /// ```
 ///
 /// **Over a limit** nobody who is connected is sent away: the one who asks has to come back. A browser's `EventSource`

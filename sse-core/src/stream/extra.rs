@@ -2,7 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::{lease::Lease, lifecycle::Permit, refusal::Field};
+use tokio::time::Instant;
+
+use crate::{
+    lease::Lease,
+    lifecycle::{Permit, Release},
+    refusal::Field,
+    source::{Feed, Source},
+};
 
 /// What only some streams have: all of them are counted in bytes.
 #[derive(Default)]
@@ -17,6 +24,8 @@ pub(super) struct Extra {
     pub(super) headers: Box<[Field]>,
     /// What is sent in place of the comment that keeps the connection alive.
     pub(super) keep_alive: Option<Bytes>,
+    /// What is sent last when the server stops.
+    pub(super) farewell: Option<Bytes>,
 }
 
 impl Extra {
@@ -24,8 +33,30 @@ impl Extra {
         let is_used = self.lease.is_some()
             || self.permit.is_some()
             || !self.headers.is_empty()
-            || self.keep_alive.is_some();
+            || self.keep_alive.is_some()
+            || self.farewell.is_some();
         is_used.then(|| Box::new(self))
+    }
+
+    /// What this stream holds is to be freed when it must end, even if nobody polls it then.
+    pub(super) fn hold<S: Source>(&self, source: Option<&S>, permit: Option<&Permit>, ends_at: Instant) {
+        let Some(permit) = permit else {
+            return;
+        };
+        let of_source = source.and_then(Feed::holding);
+        let of_lease = self.lease.as_ref().map(|lease| lease.holding(permit.seat()));
+        let of_other = self.permit.as_ref().map(|other| -> Box<dyn Release> { Box::new(other.seat()) });
+        [of_source, of_lease, of_other].into_iter().flatten().for_each(|held| permit.hold(held));
+        if let Some(other) = &self.permit {
+            other.hold(Box::new(permit.seat()));
+        }
+        self.keep_until(permit, ends_at);
+    }
+
+    /// Until when it may hold it: not longer than it is authorised.
+    pub(super) fn keep_until(&self, permit: &Permit, ends_at: Instant) {
+        let leased = self.lease.as_ref().map(Lease::deadline);
+        permit.keep_until(leased.map_or(ends_at, |leased| leased.min(ends_at)));
     }
 
     /// Whether nothing in it is due, but for what the wall clock says.

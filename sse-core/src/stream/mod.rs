@@ -156,7 +156,7 @@ impl<S: Source> EventStream<S> {
         let (source, permit, other, lease) = if request.is_head() {
             (None, None, None, None)
         } else {
-            let (permit, other) = request.permits(lifecycle, topics, options)?;
+            let (permit, other) = request.permits(lifecycle, S::OWES, topics, options)?;
             let lease = request.lease(topics)?;
             (Some(source()), Some(permit), other, lease)
         };
@@ -166,15 +166,18 @@ impl<S: Source> EventStream<S> {
             held: None,
             headers: request.fields().into(),
             keep_alive: options.keep_alive_event.as_ref().map(|frame| frame.as_bytes().clone()),
+            farewell: options.farewell.as_ref().map(|frame| frame.as_bytes().clone()),
         };
         let now = Instant::now();
+        let ends_at = now + options.jittered_max_age();
+        extra.hold(source.as_ref(), permit.as_ref(), ends_at);
         Ok(Self {
             source,
             permit,
             waker: None,
             timer: None,
             last_traffic: now,
-            ends_at: now + options.jittered_max_age(),
+            ends_at,
             rhythm: options.rhythm,
             opened: false,
             stopping: false,

@@ -60,6 +60,9 @@ impl<S: Source> Parts<'_, S> {
         match verdict {
             Verdict::Go | Verdict::End => false,
             Verdict::Still { lost, .. } => {
+                if let (Some(permit), Some(extra)) = (&self.permit, &self.extra) {
+                    extra.keep_until(permit, *self.ends_at);
+                }
                 if !lost.is_empty()
                     && let Some(source) = self.source.as_mut().as_pin_mut()
                     && !source.leave(&Topics::of(lost))
@@ -72,8 +75,8 @@ impl<S: Source> Parts<'_, S> {
             }
             // It has ended meanwhile.
             Verdict::Wait if self.extra.as_ref().is_some_and(|extra| extra.is_over()) => false,
-            // When the server stops, nobody waits for an answer.
-            Verdict::Wait if self.permits().any(Permit::is_stopping) => {
+            // When it is time to leave, nobody waits for an answer.
+            Verdict::Wait if self.permits().any(Permit::is_leaving) => {
                 if let Some(lease) = self.lease() {
                     lease.end();
                 }
@@ -97,20 +100,33 @@ impl<S: Source> Parts<'_, S> {
         expired: Option<bool>,
     ) -> (Batch, bool) {
         let expired = expired.unwrap_or_else(|| self.extra.as_ref().is_some_and(|extra| extra.is_over()));
-        let mut over = (calm.is_none() && Instant::now() >= *self.ends_at) || expired;
-        let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| !over);
+        let is_cut = || Instant::now() >= *self.ends_at || self.permits().any(Permit::is_gone);
+        let cut = expired || (calm.is_none() && is_cut());
+        let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| !cut);
         let mut batch = Batch::earlier_than(calm, limit, held);
-        let stops = self.permits().any(Permit::is_stopping);
+        let leaves = self.permits().any(Permit::is_leaving);
+        let left = leaves && std::mem::replace(self.stopping, true);
+        let mut over = cut;
         if let Some(mut source) = self.source.as_mut().as_pin_mut() {
-            if stops && !std::mem::replace(self.stopping, true) {
+            if leaves && !left {
                 source.as_mut().finish();
             }
-            if !over && !batch.is_full() {
+            // One of the application's own is looked at once more, and what it gives then is sent.
+            if !cut && !batch.is_full() && (S::OWES || !left) {
                 let idle = source.poll_batch(cx, &mut batch).is_pending();
-                over = stops && idle;
+                over = leaves && idle;
             }
         }
-        over |= stops && !S::OWES;
+        let says_all = batch.is_ended() && !S::OWES;
+        over |= leaves && if S::OWES { batch.is_ended() } else { !batch.holds_back() };
+        if over
+            && leaves
+            && !cut
+            && !says_all
+            && let Some(farewell) = self.extra.as_ref().and_then(|extra| extra.farewell.clone())
+        {
+            batch.force(farewell);
+        }
         if *self.opened
             && !over
             && !batch.is_ended()

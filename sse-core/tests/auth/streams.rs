@@ -219,3 +219,30 @@ async fn a_stopping_server_tells_an_allowed_origin() {
     assert_eq!(refusal.status(), 503);
     assert_eq!(super::field(&refusal, "access-control-allow-origin"), Some("https://app.example"));
 }
+
+/// A client that reads nothing has its body blocked: what it holds is freed all the same, and it is off the list of
+/// those that can be revoked.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_polls_is_freed_when_it_expires_or_is_revoked() {
+    const SOON: Duration = Duration::from_secs(1);
+    for revoked in [false, true] {
+        let (hub, auth) = (Hub::new(), auth());
+        let stream = open(&hub, &auth, &bearer(&token("ada_short"))).await;
+        let start = Instant::now();
+        let held = || (hub.lifecycle().streams(), hub.stats().subscribers);
+        if revoked {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(auth.revocations().revoke_subject("ada"), 1);
+        }
+        assert_eq!(held(), (1, 1));
+        while held() != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Three seconds and the leeway of thirty.
+        let due = Duration::from_secs(if revoked { 5 } else { 33 });
+        assert!(start.elapsed() <= due + SOON && start.elapsed() >= due - SOON, "{:?}", start.elapsed());
+        assert_eq!(auth.revocations().revoke_subject("ada"), 0);
+        let (rest, _) = rest(stream).await;
+        assert!(rest.contains("retry: ") && !rest.contains("data: "), "{rest:?}");
+    }
+}

@@ -141,7 +141,7 @@ async fn an_endpoint_has_limits_besides() {
     // Given twice, it counts once; and so does one that two lifecycles share.
     let twice = StreamOptions::new().limits(&all);
     let _one = hub.open_with(&read(&hub, head()), "news", twice.clone()).unwrap();
-    let other = Hub::builder().lifecycle(&Lifecycle::with_limits(&all)).build();
+    let other = Hub::builder().lifecycle(&Lifecycle::builder().limits(&all).build()).build();
     let _two = other.open_with(&read(&hub, head()), "news", twice).unwrap();
     assert_eq!((few.streams(), all.streams()), (0, 2));
 }

@@ -23,7 +23,7 @@ fn hub_with(limits: LimitsBuilder) -> (Hub, Limits) {
 
 fn hub_of(builder: HubBuilder, limits: LimitsBuilder) -> (Hub, Limits) {
     let limits = limits.build();
-    (builder.lifecycle(&Lifecycle::with_limits(&limits)).build(), limits)
+    (builder.lifecycle(&Lifecycle::builder().limits(&limits).build()).build(), limits)
 }
 
 /// A plain client's request.

@@ -59,20 +59,12 @@ async fn posted(
     request.subscribe(&hub, topics.into_inner())
 }
 
-async fn completions(
-    request: SseRequest,
-    question: web::Json<Question>,
-    hub: web::Data<Hub>,
-) -> Result<impl Responder, Error> {
-    request.stream_with(openai::completion(&question, hub.lifecycle()), openai::options())
+async fn completions(request: SseRequest, question: web::Json<Question>) -> Result<impl Responder, Error> {
+    request.stream_with(openai::completion(&question), openai::options())
 }
 
-async fn messages(
-    request: SseRequest,
-    question: web::Json<Question>,
-    hub: web::Data<Hub>,
-) -> Result<impl Responder, Error> {
-    request.stream_with(anthropic::message(&question, hub.lifecycle()), anthropic::options())
+async fn messages(request: SseRequest, question: web::Json<Question>) -> Result<impl Responder, Error> {
+    request.stream_with(anthropic::message(&question), anthropic::options())
 }
 
 async fn once(request: SseRequest, app: web::Data<App>) -> Result<impl Responder, Error> {

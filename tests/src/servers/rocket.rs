@@ -54,21 +54,13 @@ fn posted(request: SseRequest, hub: &State<Hub>, topics: Json<Vec<String>>) -> R
 }
 
 #[post("/v1/chat/completions", data = "<question>")]
-fn completions(
-    request: SseRequest,
-    question: Json<Question>,
-    hub: &State<Hub>,
-) -> Result<Sse<impl Source + use<>>, Error> {
-    request.stream_with(openai::completion(&question, hub.lifecycle()), openai::options())
+fn completions(request: SseRequest, question: Json<Question>) -> Result<Sse<impl Source + use<>>, Error> {
+    request.stream_with(openai::completion(&question), openai::options())
 }
 
 #[post("/v1/messages", data = "<question>")]
-fn messages(
-    request: SseRequest,
-    question: Json<Question>,
-    hub: &State<Hub>,
-) -> Result<Sse<impl Source + use<>>, Error> {
-    request.stream_with(anthropic::message(&question, hub.lifecycle()), anthropic::options())
+fn messages(request: SseRequest, question: Json<Question>) -> Result<Sse<impl Source + use<>>, Error> {
+    request.stream_with(anthropic::message(&question), anthropic::options())
 }
 
 #[get("/once")]

@@ -38,12 +38,12 @@ fn posted(request: SseRequest, topics: Vec<String>, app: App) -> Result<impl Rep
     request.subscribe(&app.hub, topics)
 }
 
-fn completions(request: SseRequest, question: Question, app: App) -> Result<impl Reply, Error> {
-    request.stream_with(openai::completion(&question, app.hub.lifecycle()), openai::options())
+fn completions(request: SseRequest, question: Question) -> Result<impl Reply, Error> {
+    request.stream_with(openai::completion(&question), openai::options())
 }
 
-fn messages(request: SseRequest, question: Question, app: App) -> Result<impl Reply, Error> {
-    request.stream_with(anthropic::message(&question, app.hub.lifecycle()), anthropic::options())
+fn messages(request: SseRequest, question: Question) -> Result<impl Reply, Error> {
+    request.stream_with(anthropic::message(&question), anthropic::options())
 }
 
 fn once(request: SseRequest, app: App) -> Result<impl Reply, Error> {
@@ -129,7 +129,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         response
     });
     let named = warp::get().and(request.clone()).and(with_app.clone());
-    let question = warp::post().and(request.clone()).and(warp::body::json()).and(with_app.clone());
+    let question = warp::post().and(request.clone()).and(warp::body::json());
     let posts = warp::path!("v1" / "chat" / "completions")
         .and(question.clone())
         .map(completions)

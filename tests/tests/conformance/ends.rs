@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use async_stream::stream;
-use sse_core::{Event, Hub, Request, StreamOptions};
+use sse_core::{Event, Hub, Lifecycle, Request, StreamOptions};
 use sse_tests::{
     clients::{self, Client},
     http::{self, without_jitter},
@@ -60,7 +60,8 @@ pub(crate) async fn stopping_ends_every_stream_cleanly(framework: Framework) {
 }
 
 pub(crate) async fn while_stopping_clients_are_told_to_come_back(framework: Framework) {
-    let server = framework.serve(app(Hub::new())).await;
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(60)).build();
+    let server = framework.serve(app(Hub::builder().lifecycle(&lifecycle).build())).await;
     // A stream that nobody polls keeps the server up while it stops, as that of a client that does not read.
     let _stalled =
         server.hub.open(&Request::new(&::http::Request::new(()), server.hub.lifecycle()), "news").unwrap();

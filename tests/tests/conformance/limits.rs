@@ -41,7 +41,8 @@ impl Served {
         let limits = limits.build();
         // Rocket learns by writing that a client has gone.
         let options = StreamOptions::new().keep_alive(Duration::from_millis(100));
-        let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&limits)).stream_options(options);
+        let hub =
+            Hub::builder().lifecycle(&Lifecycle::builder().limits(&limits).build()).stream_options(options);
         let server = framework.serve(App { endpoints, ..App::new(hub.build()) }).await;
         Self { server, limits }
     }

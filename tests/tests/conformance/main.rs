@@ -4,6 +4,7 @@
 
 mod attacks;
 mod auth;
+mod drain;
 mod encoders;
 mod ends;
 mod limits;
@@ -14,6 +15,7 @@ mod resume;
 mod sessions;
 mod slow;
 mod topics;
+mod unread;
 mod wire;
 
 macro_rules! conformance {
@@ -89,6 +91,11 @@ conformance! {
         a_slow_client_is_sent_away
         chromium_comes_back_until_there_is_a_place
         firefox_comes_back_until_there_is_a_place;
+    unread:
+        whoever_reads_nothing_is_freed_at_his_age
+        whoever_reads_nothing_over_http_2_is_freed_at_his_age
+        whoever_reads_nothing_is_freed_when_revoked
+        whoever_reads_nothing_over_http_2_is_freed_when_revoked;
     auth:
         refusals_are_what_the_core_says
         a_token_opens_what_it_grants_and_nothing_else
@@ -125,6 +132,13 @@ conformance! {
         an_application_that_panics_or_hangs_takes_nobody_else_down
         who_reads_nothing_holds_nobody_up_while_their_right_ends
         signing_out_and_back_in_again_and_again_leaves_nothing_behind;
+    drain:
+        readiness_comes_first
+        streams_leave_one_by_one
+        an_answer_is_finished
+        whoever_says_nothing_leaves_with_a_farewell
+        whoever_is_told_to_come_back_is_disconnected
+        over_http_2_the_connection_stays;
     ends:
         an_own_stream_ends_with_its_source
         a_failing_own_stream_ends_cleanly

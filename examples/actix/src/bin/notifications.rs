@@ -2,6 +2,8 @@
 //!
 //! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
+use std::time::Duration;
+
 use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET_COOKIE, post, route, web};
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
@@ -71,9 +73,9 @@ async fn healthz() -> &'static str {
 
 #[get("/readyz")]
 async fn readyz(hub: web::Data<Hub>) -> impl Responder {
-    match hub.lifecycle().is_stopping() {
-        false => HttpResponse::Ok().body("ready"),
-        true => HttpResponse::ServiceUnavailable().body("stopping"),
+    match hub.lifecycle().is_ready() {
+        true => HttpResponse::Ok().body("ready"),
+        false => HttpResponse::ServiceUnavailable().body("stopping"),
     }
 }
 
@@ -91,8 +93,9 @@ async fn page() -> impl Responder {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
-    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
-    let stop = hub.lifecycle().stop_on_signal();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let stop = lifecycle.stop_on_signal();
     let app = move || {
         App::new()
             .configure(sse_actix::with_hub(&hub))
@@ -113,5 +116,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .shutdown_timeout(3)
         .bind(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    Ok(server.run().await?)
+    lifecycle.limit(server.run()).await.transpose()?;
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! Long jobs that tell how far they are, on actix-web: `cargo run -p example-actix --bin progress`
 
+use std::time::Duration;
+
 use actix_web::{App, HttpResponse, HttpServer, Responder, delete, get, http::StatusCode, post, web};
 use jobs::{Jobs, Order, TOPICS};
-use sse_actix::{Error, Hub, Sse, SseRequest};
+use sse_actix::{Error, Hub, Lifecycle, Sse, SseRequest};
 
 /// The present state of the jobs that `?topic=` names, and then every change.
 #[get("/events")]
@@ -28,8 +30,9 @@ async fn page() -> impl Responder {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::builder().latest(TOPICS.try_into()?).build();
-    let stop = hub.lifecycle().stop_on_signal();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().latest(TOPICS.try_into()?).lifecycle(&lifecycle).build();
+    let stop = lifecycle.stop_on_signal();
     let jobs = web::Data::new(Jobs::new(&hub));
     let app = move || {
         App::new()
@@ -47,5 +50,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .shutdown_timeout(3)
         .bind(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    Ok(server.run().await?)
+    lifecycle.limit(server.run()).await.transpose()?;
+    Ok(())
 }

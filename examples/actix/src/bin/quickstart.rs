@@ -1,7 +1,9 @@
 //! Topics, replay and a page on actix-web: `cargo run -p example-actix --bin quickstart`
 
+use std::time::Duration;
+
 use actix_web::{App, HttpResponse, HttpServer, Responder, get, post, web};
-use sse_actix::{Error, Hub, Sse, SseRequest};
+use sse_actix::{Error, Hub, Lifecycle, Sse, SseRequest};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
 const OPEN: [&str; 2] = ["news", "public/*"];
@@ -25,8 +27,9 @@ async fn page() -> impl Responder {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::new();
-    let stop = hub.lifecycle().stop_on_signal();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let stop = lifecycle.stop_on_signal();
     let app = move || {
         App::new().configure(sse_actix::with_hub(&hub)).service(events).service(publish).service(page)
     };
@@ -37,5 +40,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .shutdown_timeout(3)
         .bind(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    Ok(server.run().await?)
+    lifecycle.limit(server.run()).await.transpose()?;
+    Ok(())
 }

@@ -23,7 +23,9 @@ use actix_web::{
 use auth::{now_millis, own_topic, random_id, ttl_from_env};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sse_actix::{Auth, Authorized, Error, Event, Hub, Identity, Sse, Topic, TopicError, TrustedOrigin};
+use sse_actix::{
+    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, TrustedOrigin,
+};
 
 /// Who is signed in, as the session keeps it.
 #[derive(Serialize, Deserialize)]
@@ -122,9 +124,9 @@ async fn healthz() -> &'static str {
 
 #[get("/readyz")]
 async fn readyz(hub: web::Data<Hub>) -> impl Responder {
-    match hub.lifecycle().is_stopping() {
-        false => HttpResponse::Ok().body("ready"),
-        true => HttpResponse::ServiceUnavailable().body("stopping"),
+    match hub.lifecycle().is_ready() {
+        true => HttpResponse::Ok().body("ready"),
+        false => HttpResponse::ServiceUnavailable().body("stopping"),
     }
 }
 
@@ -150,8 +152,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
         .expiry_notice(Duration::from_secs(20))
         .build()?;
-    let hub = Hub::new();
-    let stop = hub.lifecycle().stop_on_signal();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let stop = lifecycle.stop_on_signal();
     let app = move || {
         let lifetime =
             PersistentSession::default().session_ttl(time::Duration::seconds(ttl.as_secs() as i64));
@@ -177,5 +180,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .shutdown_timeout(3)
         .bind(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    Ok(server.run().await?)
+    lifecycle.limit(server.run()).await.transpose()?;
+    Ok(())
 }

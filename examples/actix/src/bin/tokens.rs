@@ -31,10 +31,10 @@ async fn page() -> impl Responder {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let lifecycle = Lifecycle::new();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
     let stop = lifecycle.stop_on_signal();
-    let app =
-        move || App::new().configure(sse_actix::with_lifecycle(&lifecycle)).service(answer).service(page);
+    let of_app = lifecycle.clone();
+    let app = move || App::new().configure(sse_actix::with_lifecycle(&of_app)).service(answer).service(page);
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
@@ -42,5 +42,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .shutdown_timeout(3)
         .bind(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    Ok(server.run().await?)
+    lifecycle.limit(server.run()).await.transpose()?;
+    Ok(())
 }

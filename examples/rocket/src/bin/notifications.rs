@@ -2,6 +2,8 @@
 //!
 //! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
+use std::time::Duration;
+
 use auth::{Rules, now_millis, own_topic};
 use rocket::{
     Responder, State, get,
@@ -83,9 +85,9 @@ fn healthz() -> &'static str {
 
 #[get("/readyz")]
 fn readyz(hub: &State<Hub>) -> (Status, &'static str) {
-    match hub.lifecycle().is_stopping() {
-        false => (Status::Ok, "ready"),
-        true => (Status::ServiceUnavailable, "stopping"),
+    match hub.lifecycle().is_ready() {
+        true => (Status::Ok, "ready"),
+        false => (Status::ServiceUnavailable, "stopping"),
     }
 }
 
@@ -107,15 +109,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
     let rules = Rules::from_env()?;
-    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
     let routes = routes![page, login, events, notify, logout, ticket, healthz, readyz, metrics];
-    rocket::custom(config)
+    let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&hub))
         .attach(sse_rocket::with_auth(&rules.auth))
         .manage(rules)
-        .mount("/", routes)
-        .launch()
-        .await?;
+        .mount("/", routes);
+    lifecycle.limit(rocket.launch()).await.transpose()?; // however long a client takes
     Ok(())
 }

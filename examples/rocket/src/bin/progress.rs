@@ -1,5 +1,7 @@
 //! Long jobs that tell how far they are, on Rocket: `cargo run -p example-rocket --bin progress`
 
+use std::time::Duration;
+
 use jobs::{Jobs, Order, Started, TOPICS};
 use rocket::{
     State, delete, get,
@@ -9,7 +11,7 @@ use rocket::{
     routes,
     serde::json::Json,
 };
-use sse_rocket::{Error, Hub, Sse, SseRequest};
+use sse_rocket::{Error, Hub, Lifecycle, Sse, SseRequest};
 
 /// The present state of the jobs that `?topic=` names, and then every change.
 #[get("/events")]
@@ -35,17 +37,17 @@ fn page() -> RawHtml<&'static str> {
 #[rocket::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::builder().latest(TOPICS.try_into()?).build();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().latest(TOPICS.try_into()?).lifecycle(&lifecycle).build();
     let config = rocket::Config::figment()
         .merge(("port", port))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
-    rocket::custom(config)
+    let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&hub))
         .manage(Jobs::new(&hub))
-        .mount("/", routes![events, start, cancel, page])
-        .launch()
-        .await?;
+        .mount("/", routes![events, start, cancel, page]);
+    lifecycle.limit(rocket.launch()).await.transpose()?;
     Ok(())
 }

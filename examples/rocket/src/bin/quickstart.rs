@@ -1,8 +1,10 @@
 //! Topics, replay and a page on Rocket: `cargo run -p example-rocket --bin quickstart`
 
+use std::time::Duration;
+
 use rocket::serde::json::{Value, json};
 use rocket::{Data, State, data::ToByteUnit, get, http::Status, post, response::content::RawHtml, routes};
-use sse_rocket::{Error, Hub, Refusal, Sse, SseRequest};
+use sse_rocket::{Error, Hub, Lifecycle, Refusal, Sse, SseRequest};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
 const OPEN: [&str; 2] = ["news", "public/*"];
@@ -36,7 +38,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.grace", 1)) // the fairing has ended the streams before
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
-    let fairing = sse_rocket::with_hub(&Hub::new());
-    rocket::custom(config).attach(fairing).mount("/", routes![events, publish, page]).launch().await?;
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let fairing = sse_rocket::with_hub(&hub);
+    let rocket = rocket::custom(config).attach(fairing).mount("/", routes![events, publish, page]);
+    lifecycle.limit(rocket.launch()).await.transpose()?; // however long a client takes
     Ok(())
 }

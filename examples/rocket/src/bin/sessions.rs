@@ -21,7 +21,9 @@ use rocket::{
     },
     time,
 };
-use sse_rocket::{Auth, Authorized, Error, Event, Hub, Identity, Sse, Topic, TopicError, TrustedOrigin};
+use sse_rocket::{
+    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, TrustedOrigin,
+};
 
 /// Who is signed in, as the private cookie keeps it.
 #[derive(Serialize, Deserialize)]
@@ -131,9 +133,9 @@ fn healthz() -> &'static str {
 
 #[get("/readyz")]
 fn readyz(hub: &State<Hub>) -> (Status, &'static str) {
-    match hub.lifecycle().is_stopping() {
-        false => (Status::Ok, "ready"),
-        true => (Status::ServiceUnavailable, "stopping"),
+    match hub.lifecycle().is_ready() {
+        true => (Status::Ok, "ready"),
+        false => (Status::ServiceUnavailable, "stopping"),
     }
 }
 
@@ -155,18 +157,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
     let ttl = ttl_from_env("SESSION_TTL")?;
     let auth = Auth::sessions()
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
         .expiry_notice(Duration::from_secs(20))
         .build()?;
-    rocket::custom(config)
-        .attach(sse_rocket::with_hub(&Hub::new()))
+    let rocket = rocket::custom(config)
+        .attach(sse_rocket::with_hub(&hub))
         .attach(sse_rocket::with_auth(&auth))
         .manage(ttl)
         .register("/", catchers![signed_out])
-        .mount("/", routes![page, login, events, notify, logout, healthz, readyz, metrics])
-        .launch()
-        .await?;
+        .mount("/", routes![page, login, events, notify, logout, healthz, readyz, metrics]);
+    lifecycle.limit(rocket.launch()).await.transpose()?; // however long a client takes
     Ok(())
 }

@@ -36,7 +36,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
-    let fairing = sse_rocket::with_lifecycle(&Lifecycle::new());
-    rocket::custom(config).attach(fairing).mount("/", routes![answer, page]).launch().await?;
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let fairing = sse_rocket::with_lifecycle(&lifecycle);
+    let rocket = rocket::custom(config).attach(fairing).mount("/", routes![answer, page]);
+    lifecycle.limit(rocket.launch()).await.transpose()?; // however long a client takes
     Ok(())
 }

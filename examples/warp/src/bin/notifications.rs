@@ -2,6 +2,8 @@
 //!
 //! The login is a demo: it asks nobody for a password. What else to set stands in `examples/auth`.
 
+use std::time::Duration;
+
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
@@ -56,9 +58,9 @@ fn ticket(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
 }
 
 fn readyz(hub: Hub) -> impl Reply {
-    match hub.lifecycle().is_stopping() {
-        false => with_status("ready", StatusCode::OK),
-        true => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
+    match hub.lifecycle().is_ready() {
+        true => with_status("ready", StatusCode::OK),
+        false => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
@@ -66,7 +68,8 @@ fn readyz(hub: Hub) -> impl Reply {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
-    let hub = Hub::builder().lifecycle(&Lifecycle::with_limits(&auth::limits())).build();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
 
     let client = sse_warp::authorized(&rules.auth, &hub);
     let trusted = sse_warp::trusted_origin(&rules.auth);
@@ -101,8 +104,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nodelay(true)?;
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
-    let stop = hub.lifecycle().stop_on_signal();
+    let stop = lifecycle.stop_on_signal();
     let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    hub.lifecycle().limit(server).await;
+    lifecycle.limit(server).await;
     Ok(())
 }

@@ -10,7 +10,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use sse_warp::{Error, Hub, PeerAddr, Refusal, Sse, SseRequest, request, with_hub};
+use sse_warp::{Error, Hub, Lifecycle, PeerAddr, Refusal, Sse, SseRequest, request, with_hub};
 use tokio::net::TcpListener;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
@@ -31,7 +31,8 @@ async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Repl
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::new();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
     let sse = request(&hub).and(with_hub(&hub));
     let body = warp::body::content_length_limit(256 << 10).and(warp::body::bytes());
     let routes = warp::path!("events")
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("http://127.0.0.1:{port}");
 
     let connections = GracefulShutdown::new();
-    let mut stop = pin!(hub.lifecycle().stop_on_signal()); // ends the streams, then the server
+    let mut stop = pin!(lifecycle.stop_on_signal()); // ends the streams, then the server
     loop {
         let (socket, peer) = tokio::select! {
             () = &mut stop => break,
@@ -72,6 +73,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokio::spawn(connections.watch(connection));
     }
     drop(listener);
-    hub.lifecycle().limit(connections.shutdown()).await; // does not wait for a client that stopped reading
+    lifecycle.limit(connections.shutdown()).await; // does not wait for a client that stopped reading
     Ok(())
 }

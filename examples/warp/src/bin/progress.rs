@@ -1,7 +1,9 @@
 //! Long jobs that tell how far they are, on warp: `cargo run -p example-warp --bin progress`
 
+use std::time::Duration;
+
 use jobs::{Jobs, Order, TOPICS};
-use sse_warp::{Error, Hub, Sse, SseRequest};
+use sse_warp::{Error, Hub, Lifecycle, Sse, SseRequest};
 use tokio::net::TcpSocket;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
@@ -21,7 +23,8 @@ fn cancel(job: String, jobs: &Jobs) -> StatusCode {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::builder().latest(TOPICS.try_into()?).build();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().latest(TOPICS.try_into()?).lifecycle(&lifecycle).build();
     let jobs = Jobs::new(&hub);
     let page = warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../progress.html")));
     let events = warp::path!("events")
@@ -43,8 +46,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nodelay(true)?;
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
-    let stop = hub.lifecycle().stop_on_signal();
+    let stop = lifecycle.stop_on_signal();
     let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    hub.lifecycle().limit(server).await;
+    lifecycle.limit(server).await;
     Ok(())
 }

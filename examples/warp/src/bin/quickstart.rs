@@ -1,7 +1,9 @@
 //! Topics, replay and a page on warp: `cargo run -p example-warp --bin quickstart`
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use sse_warp::{Error, Hub, Refusal, Sse, SseRequest, request, with_hub};
+use sse_warp::{Error, Hub, Lifecycle, Refusal, Sse, SseRequest, request, with_hub};
 use tokio::net::TcpSocket;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
@@ -22,7 +24,8 @@ async fn publish(request: SseRequest, hub: Hub, body: Bytes) -> Result<impl Repl
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let hub = Hub::new();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
     let sse = request(&hub).and(with_hub(&hub));
     let body = warp::body::content_length_limit(256 << 10).and(warp::body::bytes());
     let routes = warp::path!("events")
@@ -37,8 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nodelay(true)?; // warp does not; accepted sockets inherit it
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
-    let stop = hub.lifecycle().stop_on_signal(); // ends the streams, then the server
+    let stop = lifecycle.stop_on_signal(); // ends the streams, then the server
     let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    hub.lifecycle().limit(server).await; // does not wait for a client that stopped reading
+    lifecycle.limit(server).await; // does not wait for a client that stopped reading
     Ok(())
 }

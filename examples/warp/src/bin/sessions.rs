@@ -13,7 +13,9 @@ use std::{
 use auth::{now_millis, own_topic, random_id, ttl_from_env};
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{Auth, Authorized, Error, Event, Hub, Identity, Sse, Topic, TopicError, with_auth, with_hub};
+use sse_warp::{
+    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, with_auth, with_hub,
+};
 use tokio::net::TcpSocket;
 use warp::{
     Filter, Rejection, Reply,
@@ -132,9 +134,9 @@ fn logout(client: Authorized<User>, store: Store, auth: Auth) -> impl Reply {
 }
 
 fn readyz(hub: Hub) -> impl Reply {
-    match hub.lifecycle().is_stopping() {
-        false => with_status("ready", StatusCode::OK),
-        true => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
+    match hub.lifecycle().is_ready() {
+        true => with_status("ready", StatusCode::OK),
+        false => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
@@ -146,7 +148,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
         .expiry_notice(Duration::from_secs(20))
         .build()?;
-    let hub = Hub::new();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
 
     let client = sse_warp::authorized_as(&auth, &hub, signed_in(&store));
     let trusted = sse_warp::trusted_origin(&auth);
@@ -179,8 +182,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nodelay(true)?;
     socket.bind(([127, 0, 0, 1], port).into())?;
     println!("http://127.0.0.1:{port}");
-    let stop = hub.lifecycle().stop_on_signal();
+    let stop = lifecycle.stop_on_signal();
     let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    hub.lifecycle().limit(server).await;
+    lifecycle.limit(server).await;
     Ok(())
 }

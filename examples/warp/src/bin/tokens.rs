@@ -26,7 +26,7 @@ fn answer(request: SseRequest) -> Result<impl Reply, Error> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
-    let lifecycle = Lifecycle::new();
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
     let routes = warp::path!("events")
         .and(warp::get())
         .and(sse_warp::request(&lifecycle))

@@ -77,7 +77,10 @@ pub(crate) async fn the_contract_is_kept(framework: Framework, by: By) {
     assert_eq!(http::send(addr, "GET", "/events", &[ada.header()], b"").await.status, 401);
     // As a browser's `EventSource` asks: it is told not to come back.
     let accept = [ada.header(), ("Accept", b"text/event-stream")];
-    assert_eq!(http::send(addr, "GET", "/events", &accept, b"").await.status, 204);
+    // Where the application has forgotten the session itself, its own word comes first.
+    let is_forgotten = by == By::Session && framework == Framework::Warp;
+    let expected = if is_forgotten { 401 } else { 204 };
+    assert_eq!(http::send(addr, "GET", "/events", &accept, b"").await.status, expected);
     // The same person can sign in again at once.
     open(addr, &by.sign_in(addr, "ada").await).await;
     assert!(of_bob.is_silent_for(Duration::from_millis(100)).await);

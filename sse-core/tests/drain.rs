@@ -1,6 +1,6 @@
 //! How the streams of a server leave when it stops.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test: a failure is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod get;
 

@@ -21,7 +21,10 @@ use rocket::{
     },
     time,
 };
-use sse_rocket::{Auth, Authorized, Error, Event, Hub, Identity, Sse, Topic, TopicError, TrustedOrigin};
+use sse_rocket::{
+    Auth, Authorized, Error, Event, EventName, Hub, Identity, Sse, StreamOptions, Topic, TopicError,
+    TrustedOrigin,
+};
 
 /// Who is signed in, as the private cookie keeps it.
 #[derive(Serialize, Deserialize)]
@@ -147,6 +150,11 @@ fn page() -> RawHtml<&'static str> {
     RawHtml(include_str!("../../../notifications.html"))
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[rocket::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -160,8 +168,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
         .expiry_notice(Duration::from_secs(20))
         .build()?;
+    let hub = Hub::builder().stream_options(watched()).build();
     rocket::custom(config)
-        .attach(sse_rocket::with_hub(&Hub::new()))
+        .attach(sse_rocket::with_hub(&hub))
         .attach(sse_rocket::with_auth(&auth))
         .manage(ttl)
         .register("/", catchers![signed_out])

@@ -13,8 +13,10 @@ use std::{
 use auth::{now_millis, own_topic, random_id, ttl_from_env};
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{Auth, Authorized, Error, Event, Hub, Identity, Sse, Topic, TopicError, with_auth, with_hub};
-use tokio::net::TcpSocket;
+use sse_warp::{
+    Auth, Authorized, Error, Event, EventName, Hub, Identity, Sse, StreamOptions, Topic, TopicError,
+    with_auth, with_hub,
+};
 use warp::{
     Filter, Rejection, Reply,
     http::{StatusCode, header::SET_COOKIE},
@@ -138,6 +140,11 @@ fn readyz(hub: Hub) -> impl Reply {
     }
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -146,7 +153,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])
         .expiry_notice(Duration::from_secs(20))
         .build()?;
-    let hub = Hub::new();
+    let hub = Hub::builder().stream_options(watched()).build();
 
     let client = sse_warp::authorized_as(&auth, &hub, signed_in(&store));
     let trusted = sse_warp::trusted_origin(&auth);
@@ -174,13 +181,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let routes = gets.or(posts).recover(sse_warp::recover).recover(please_sign_in);
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = hub.lifecycle().stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    hub.lifecycle().limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &hub).run(listener).await?)
 }

@@ -1,14 +1,13 @@
 //! [`Args`]: what all benchmarks are told in the same way.
 
 /// Every server, by program.
-pub const SERVERS: [&str; 12] = [
+pub const SERVERS: [&str; 11] = [
     "epoll",
     "epoll-log",
     "ours-actix",
     "actix-floor",
     "actix-own",
     "ours-warp",
-    "ours-warp-own-server",
     "warp-floor",
     "warp-own",
     "ours-rocket",

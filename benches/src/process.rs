@@ -144,6 +144,13 @@ impl Process {
         traced.unwrap_or_else(|| Pid::from_child(&self.child))
     }
 
+    /// The most memory it had resident so far, in KiB.
+    pub fn peak(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its state");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
     /// Resident memory, in KiB.
     pub fn resident(&self) -> f64 {
         let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()));

@@ -84,6 +84,8 @@
 //! - `limits`: how many streams there may be in all, of each subject, address and topic, and how often each may ask for
 //!   one (`Limits`, `TrustedProxies`).
 //! - `http`: [`RequestHead`] for the requests of the crate `http`, version 1.
+//! - `listener`: a TCP listener made for streams (`ListenOptions`); `found-listener`: the same for one that a framework
+//!   binds by itself. Adapters turn them on where they need them.
 //! - `test-util`: the module `test`, which reads what a client is sent. For `[dev-dependencies]`.
 //!
 //! # Writing an adapter
@@ -115,6 +117,8 @@ mod lease;
 mod lifecycle;
 #[cfg(feature = "limits")]
 mod limits;
+#[cfg(feature = "listener")]
+mod listener;
 mod log;
 mod options;
 mod query;
@@ -145,6 +149,8 @@ pub use last_event_id::LastEventId;
 pub use lifecycle::{Lifecycle, LifecycleBuilder};
 #[cfg(feature = "limits")]
 pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
+#[cfg(feature = "listener")]
+pub use listener::{ListenOptions, listener};
 pub use log::{OnGap, OnLag, Start};
 pub use options::StreamOptions;
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};

@@ -51,6 +51,8 @@ pub(crate) struct Rhythm {
     retry: u32,
     pub(crate) keeps_alive: bool,
     pub(crate) opening_comment: bool,
+    /// How many keep-alives of those that come early are still to come.
+    early: u8,
 }
 
 impl StreamOptions {
@@ -64,7 +66,13 @@ impl StreamOptions {
             replay_events: None,
             replay_bytes: None,
             max_age: Duration::from_secs(3600),
-            rhythm: Rhythm { keep_alive: 15_000, retry: RETRY, keeps_alive: true, opening_comment: true },
+            rhythm: Rhythm {
+                keep_alive: 15_000,
+                retry: RETRY,
+                keeps_alive: true,
+                opening_comment: true,
+                early: 0,
+            },
             keep_alive_event: None,
             #[cfg(feature = "limits")]
             limits: None,
@@ -138,7 +146,8 @@ impl StreamOptions {
     /// After how long without traffic a comment is sent, within 10 ms and 10 minutes (default 15 s).
     ///
     /// It keeps proxies from closing an idle connection, and writing is how a server learns that a client has gone
-    /// without a word.
+    /// without a word. On Rocket the first ones come when a stream is 1, 2, 4, 8 and 16 s old, unless this is shorter:
+    /// see [`EventStream::keep_alive_early`](crate::EventStream::keep_alive_early).
     #[must_use]
     pub fn keep_alive(mut self, after: Duration) -> Self {
         let after = after.clamp(Duration::from_millis(10), Duration::from_secs(600));
@@ -248,7 +257,22 @@ impl StreamOptions {
 impl Rhythm {
     /// After how long without traffic something is done about it.
     pub(crate) fn keep_alive(self) -> Duration {
-        Duration::from_millis(self.keep_alive.into())
+        let after = match self.early {
+            0 => self.keep_alive,
+            // After 1, 1, 2, 4 and 8 s: when the stream is 1, 2, 4, 8 and 16 s old.
+            left => self.keep_alive.min(1000 << EARLY.saturating_sub(left).saturating_sub(1)),
+        };
+        Duration::from_millis(after.into())
+    }
+
+    /// Begins with keep-alives that come early.
+    pub(crate) fn begin_early(&mut self) {
+        self.early = EARLY;
+    }
+
+    /// One was due.
+    pub(crate) fn kept_alive(&mut self) {
+        self.early = self.early.saturating_sub(1);
     }
 
     /// This connection's own reconnection time, for a client that must be given one.
@@ -275,6 +299,9 @@ impl Rhythm {
 
 /// In milliseconds, where nobody says otherwise.
 const RETRY: u32 = 3_000;
+
+/// How many keep-alives come early where a stream begins with them: until they are as far apart as others are.
+const EARLY: u8 = 5;
 
 impl Default for StreamOptions {
     fn default() -> Self {

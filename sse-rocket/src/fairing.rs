@@ -4,7 +4,7 @@ use rocket::{
     Build, Orbit, Rocket,
     fairing::{self, Fairing, Info, Kind},
 };
-use sse_core::{Hub, Lifecycle};
+use sse_core::{Hub, Lifecycle, ListenOptions};
 
 /// A fairing that makes a [`Hub`] available to handlers as `&State<Hub>`, and
 /// [`SseRequest`](crate::SseRequest) with it.
@@ -12,13 +12,13 @@ use sse_core::{Hub, Lifecycle};
 /// It takes SIGTERM and Ctrl-C over from Rocket, which would cut open streams: it ends them first, then has
 /// Rocket shut down.
 pub fn with_hub(hub: &Hub) -> SseFairing {
-    SseFairing { lifecycle: hub.lifecycle().clone(), hub: Some(hub.clone()) }
+    SseFairing { hub: Some(hub.clone()), ..with_lifecycle(hub.lifecycle()) }
 }
 
 /// A fairing that makes [`SseRequest`](crate::SseRequest) available to handlers, for applications without a
 /// hub. It takes over the signals as [`with_hub`] does.
 pub fn with_lifecycle(lifecycle: &Lifecycle) -> SseFairing {
-    SseFairing { lifecycle: lifecycle.clone(), hub: None }
+    SseFairing { lifecycle: lifecycle.clone(), hub: None, listen: Some(ListenOptions::new()) }
 }
 
 /// What [`with_hub`] and [`with_lifecycle`] attach.
@@ -26,6 +26,17 @@ pub fn with_lifecycle(lifecycle: &Lifecycle) -> SseFairing {
 pub struct SseFairing {
     lifecycle: Lifecycle,
     hub: Option<Hub>,
+    listen: Option<ListenOptions>,
+}
+
+impl SseFairing {
+    /// With which options Rocket's socket listens, once it has lifted off; `None` leaves it as Rocket made it, with a
+    /// backlog of 128. Rocket binds it by itself: see [`ListenOptions::set_on_found`] for where that is possible.
+    #[must_use]
+    pub fn listen(mut self, options: impl Into<Option<ListenOptions>>) -> Self {
+        self.listen = options.into();
+        self
+    }
 }
 
 #[rocket::async_trait]
@@ -45,6 +56,8 @@ impl Fairing for SseFairing {
     }
 
     async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
+        let addr = (rocket.config().address, rocket.config().port).into();
+        self.listen.as_ref().map(|options| options.set_on_found(addr));
         let lifecycle = self.lifecycle.clone();
         let shutdown = rocket.shutdown();
         rocket::tokio::spawn(async move {

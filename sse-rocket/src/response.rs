@@ -21,8 +21,9 @@ impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
             // Several of one name are several cookies.
             response.raw_header_adjoin(name, value);
         }
-        // Into Rocket's buffer of 4 KiB. Larger ones stay resident in full.
-        response.streamed_body(self.0.into_async_read()).ok()
+        // Rocket's body is a task of its own, which only learns by writing that nobody reads any more. Its buffer has
+        // 4 KiB; larger ones stay resident in full.
+        response.streamed_body(self.0.keep_alive_early().into_async_read()).ok()
     }
 }
 

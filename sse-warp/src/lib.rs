@@ -8,6 +8,8 @@ mod auth;
 mod extracted;
 mod request;
 mod response;
+#[cfg(feature = "server")]
+mod server;
 #[cfg(feature = "test-util")]
 pub mod test;
 
@@ -18,4 +20,6 @@ pub use auth::{Authorized, ByToken, authorized_as, preflight, recover, trusted_o
 pub use extracted::Extracted;
 pub use request::{PeerAddr, SseRequest, request, with_hub, with_lifecycle};
 pub use response::{Error, Sse};
+#[cfg(feature = "server")]
+pub use server::{Server, serve};
 pub use sse_core::*;

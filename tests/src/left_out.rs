@@ -12,7 +12,7 @@ use std::{
 /// # Panics
 ///
 /// When something is missing although `SSE_TESTS_REQUIRE_ALL` is `1`.
-pub(crate) fn left_out(kind: &'static str, missing: &[String]) {
+pub fn left_out(kind: &'static str, missing: &[String]) {
     static NAMED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let reasons: String = missing.iter().map(|reason| format!("left out: {reason}\n")).collect();
     assert!(

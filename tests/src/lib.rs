@@ -19,7 +19,8 @@ pub mod servers;
 pub mod tokens;
 pub mod traffic;
 
-use left_out::{left_out, program};
+pub use left_out::left_out;
+use left_out::program;
 
 /// Makes a test of each of these functions for each framework: `actix::…`, `rocket::…`, `warp::…`.
 #[macro_export]
@@ -50,3 +51,8 @@ pub struct Readme;
 #[doc = include_str!("../../docs/limits.md")]
 #[doc = include_str!("../../docs/stopping.md")]
 pub struct Documents;
+
+/// Compiles the code in the document on production.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/production.md")]
+pub struct Production;

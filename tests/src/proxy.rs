@@ -36,6 +36,7 @@ pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
     cut_all: watch::Sender<()>,
+    silence_all: watch::Sender<()>,
     task: AbortHandle,
 }
 
@@ -89,8 +90,9 @@ impl Proxy {
             cut: AtomicUsize::new(0),
         });
         let (cut_all, signal) = watch::channel(());
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared), signal)).abort_handle();
-        Ok(Self { addr, shared, cut_all, task })
+        let (silence_all, silent) = watch::channel(());
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared), signal, silent)).abort_handle();
+        Ok(Self { addr, shared, cut_all, silence_all, task })
     }
 
     /// Where clients connect to.
@@ -113,6 +115,12 @@ impl Proxy {
         // Without a receiver there is nothing to cut.
         let _ = self.cut_all.send(());
     }
+
+    /// Forwards nothing more on the connections that are open now, and leaves them open: a link that went dead. Those
+    /// that come later are forwarded.
+    pub fn silence_all(&self) {
+        let _ = self.silence_all.send(());
+    }
 }
 
 impl Drop for Proxy {
@@ -122,7 +130,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, signal: watch::Receiver<()>) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    signal: watch::Receiver<()>,
+    silent: watch::Receiver<()>,
+) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
@@ -136,15 +149,21 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, signal: watch::Recei
                 }
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 // A clone shares what was already seen: only later signals count.
-                let mut signal = signal.clone();
+                let (mut signal, mut silent) = (signal.clone(), silent.clone());
                 signal.mark_unchanged();
-                open.spawn(connection(client, Arc::clone(&shared), signal));
+                silent.mark_unchanged();
+                open.spawn(connection(client, Arc::clone(&shared), signal, silent));
             }
         }
     }
 }
 
-async fn connection(mut client: TcpStream, shared: Arc<Shared>, mut signal: watch::Receiver<()>) {
+async fn connection(
+    mut client: TcpStream,
+    shared: Arc<Shared>,
+    mut signal: watch::Receiver<()>,
+    mut silent: watch::Receiver<()>,
+) {
     let Ok(mut upstream) = TcpStream::connect(shared.upstream).await else {
         return;
     };
@@ -158,6 +177,7 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>, mut signal: watc
         () = upward(client_read, upstream_write) => false,
         // An error means that the proxy was dropped, which ends this task anyway.
         _ = signal.changed() => true,
+        _ = silent.changed() => std::future::pending().await,
     };
     if cut {
         if shared.cut.fetch_add(1, Ordering::SeqCst) % 2 == 1 {

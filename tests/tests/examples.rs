@@ -21,17 +21,7 @@ async fn id_of(addr: std::net::SocketAddr, path: &str, body: &[u8]) -> String {
 }
 
 async fn quickstart_keeps_its_contract(framework: Framework) {
-    contract(framework, "quickstart").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn warp_behind_an_own_server_keeps_the_contract() {
-    contract(Framework::Warp, "own_server").await;
-    ends_with_zero(Framework::Warp, "own_server", "TERM").await;
-}
-
-async fn contract(framework: Framework, bin: &str) {
-    let example = Example::start(framework, bin).await;
+    let example = Example::start(framework, "quickstart").await;
     let addr = example.addr;
     let mut page = http::get(addr, "/").await;
     assert!(page.header("content-type").unwrap().starts_with("text/html"));

@@ -229,6 +229,16 @@ impl<S: Source> EventStream<S> {
         STREAM_HEADERS.into_iter().map(|(name, value)| (name, value.into())).chain(own)
     }
 
+    /// Has the first keep-alives come early: where nothing else is sent, when the stream is 1, 2, 4, 8 and 16 s old, then
+    /// as its options say. With [`StreamOptions::no_keep_alive`] there are none all the same.
+    ///
+    /// For adapters whose framework notices that a client has gone only when it writes: a stream that was left lives
+    /// no longer after that than it did before, so that those who open one and leave at once do not pile up.
+    pub fn keep_alive_early(mut self) -> Self {
+        self.rhythm.begin_early();
+        self
+    }
+
     /// The next bytes: whole events, as many as are due and fit into `limit`, or one larger than that.
     /// Never empty; `None` is the end.
     ///

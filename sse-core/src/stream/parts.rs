@@ -155,6 +155,7 @@ impl<S: Source> Parts<'_, S> {
         if now < *self.last_traffic + self.rhythm.keep_alive() {
             return false;
         }
+        self.rhythm.kept_alive();
         let event = self.extra.as_ref().and_then(|extra| extra.keep_alive.clone());
         let position = source.heartbeat().map(Frame::into_bytes);
         match (position, event) {

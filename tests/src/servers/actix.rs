@@ -126,6 +126,7 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let stopped = app.hub.lifecycle().stopped();
+            let listener = app.listen.bind((app.address, 0)).expect("a free port");
             let server = HttpServer::new(move || {
                 ActixApp::new()
                     .configure(sse_actix::with_hub(&app.hub))
@@ -181,11 +182,10 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             })
             .workers(2)
             .h1_allow_half_closed(false)
-            .tcp_nodelay(true)
             .shutdown_signal(stopped)
             .shutdown_timeout(1)
-            .bind_auto_h2c(("127.0.0.1", 0))
-            .expect("a free port");
+            .listen_auto_h2c(listener)
+            .expect("a listener");
             addr_sender.send(server.addrs()[0]).expect("the test waits");
             server.run().await.expect("the server ends cleanly");
         });

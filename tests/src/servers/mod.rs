@@ -8,7 +8,7 @@ mod warp;
 use std::{
     collections::HashMap,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -20,7 +20,8 @@ use std::{
 use futures_util::{Stream, stream};
 use serde_json::Value;
 use sse_core::{
-    Auth, Event, EventStream, Hub, Refusal, Request, Source, StreamOptions, Subscription, SubscriptionHandle,
+    Auth, Event, EventStream, Hub, ListenOptions, Refusal, Request, Source, StreamOptions, Subscription,
+    SubscriptionHandle,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -51,6 +52,12 @@ pub struct App {
     pub asked: Arc<AtomicUsize>,
     /// How often the application has looked for its own [`User`].
     pub looked: Arc<AtomicUsize>,
+    /// Where the server listens.
+    pub address: IpAddr,
+    /// How it does.
+    pub listen: ListenOptions,
+    /// For the head of a request, where the framework's own time is not to be waited for.
+    pub head_timeout: Option<Duration>,
 }
 
 impl App {
@@ -65,6 +72,9 @@ impl App {
             auth: tokens::auth().build().expect("rules"),
             asked: Arc::default(),
             looked: Arc::default(),
+            address: Ipv4Addr::LOCALHOST.into(),
+            listen: ListenOptions::new(),
+            head_timeout: None,
         }
     }
 

@@ -147,14 +147,14 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let addr_sender = Mutex::new(Some(addr_sender));
     let config = rocket::Config::figment()
-        .merge(("address", "127.0.0.1"))
+        .merge(("address", app.address))
         .merge(("port", 0))
         .merge(("log_level", "off"))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
     let streams = routes![events, own, with, filtered, posted, completions, messages, once];
     let rocket = rocket::custom(config)
-        .attach(sse_rocket::with_hub(&app.hub))
+        .attach(sse_rocket::with_hub(&app.hub).listen(app.listen.clone()))
         .attach(sse_rocket::with_auth(&app.auth))
         .attach(AdHoc::on_liftoff("address", move |rocket| {
             let addr = SocketAddr::new(rocket.config().address, rocket.config().port);

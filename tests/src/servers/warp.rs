@@ -4,7 +4,7 @@ use std::{future::pending, net::SocketAddr};
 
 use model::{Question, anthropic, openai};
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
-use tokio::{net::TcpSocket, sync::oneshot};
+use tokio::sync::oneshot;
 use warp::{
     Filter, Rejection, Reply, compression,
     filters::BoxedFilter,
@@ -114,6 +114,7 @@ fn session_out(client: Authorized<User>, auth: Auth) -> String {
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
+    let (address, listen, head_timeout) = (app.address, app.listen.clone(), app.head_timeout);
     let request = sse_warp::request(&app.hub);
     let hub = sse_warp::with_hub(&app.hub);
     let auth = app.auth.clone();
@@ -172,14 +173,14 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .recover(sse_warp::recover)
         .recover(recover)
         .boxed();
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_nodelay(true).expect("an option of TCP");
-    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let listener = socket.listen(1024).expect("a listener");
+    let listener = listen.bind((address, 0)).expect("a free port");
     let addr = listener.local_addr().expect("an address");
-    let server = warp::serve(routes).incoming(listener).graceful(lifecycle.stopped()).run();
+    let mut server = sse_warp::serve(warp::service(routes), &lifecycle).http2();
+    if let Some(timeout) = head_timeout {
+        server = server.head_timeout(timeout);
+    }
     tokio::spawn(async move {
-        lifecycle.limit(server).await;
+        server.run(listener).await.expect("the server ends cleanly");
         ended_sender.send(()).ok();
     });
     (addr, ended)

@@ -8,7 +8,9 @@ use actix_web::{App, HttpResponse, HttpServer, Responder, get, http::header::SET
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_actix::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, TrustedOrigin};
+use sse_actix::{
+    Authorized, Error, Event, EventName, Hub, Lifecycle, Sse, StreamOptions, Topic, TrustedOrigin,
+};
 
 #[derive(Deserialize)]
 struct Login {
@@ -89,12 +91,17 @@ async fn page() -> impl Responder {
     web::Html::new(include_str!("../../../notifications.html"))
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
     let stop = lifecycle.stop_on_signal();
     let app = move || {
         App::new()
@@ -111,10 +118,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
         .shutdown_signal(stop)
         .shutdown_timeout(3)
-        .bind(("127.0.0.1", port))?;
+        .listen(sse_actix::listener(("127.0.0.1", port))?)?;
     println!("http://127.0.0.1:{port}");
     lifecycle.limit(server.run()).await.transpose()?;
     Ok(())

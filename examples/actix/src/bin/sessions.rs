@@ -24,7 +24,8 @@ use auth::{now_millis, own_topic, random_id, ttl_from_env};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sse_actix::{
-    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, TrustedOrigin,
+    Auth, Authorized, Error, Event, EventName, Hub, Identity, Lifecycle, Sse, StreamOptions, Topic,
+    TopicError, TrustedOrigin,
 };
 
 /// Who is signed in, as the session keeps it.
@@ -140,6 +141,11 @@ async fn page() -> impl Responder {
     web::Html::new(include_str!("../../../notifications.html"))
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -153,7 +159,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .expiry_notice(Duration::from_secs(20))
         .build()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
     let stop = lifecycle.stop_on_signal();
     let app = move || {
         let lifetime =
@@ -175,10 +181,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
         .shutdown_signal(stop)
         .shutdown_timeout(3)
-        .bind(("127.0.0.1", port))?;
+        .listen(sse_actix::listener(("127.0.0.1", port))?)?;
     println!("http://127.0.0.1:{port}");
     lifecycle.limit(server.run()).await.transpose()?;
     Ok(())

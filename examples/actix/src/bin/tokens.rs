@@ -37,10 +37,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = move || App::new().configure(sse_actix::with_lifecycle(&of_app)).service(answer).service(page);
     let server = HttpServer::new(app)
         .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
         .shutdown_signal(stop)
         .shutdown_timeout(3)
-        .bind(("127.0.0.1", port))?;
+        .listen(sse_actix::listener(("127.0.0.1", port))?)?;
     println!("http://127.0.0.1:{port}");
     lifecycle.limit(server.run()).await.transpose()?;
     Ok(())

@@ -16,7 +16,9 @@ use rocket::{
         json::{Json, Value, json},
     },
 };
-use sse_rocket::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, TrustedOrigin};
+use sse_rocket::{
+    Authorized, Error, Event, EventName, Hub, Lifecycle, Sse, StreamOptions, Topic, TrustedOrigin,
+};
 
 #[derive(Deserialize)]
 #[serde(crate = "rocket::serde")]
@@ -101,6 +103,11 @@ fn page() -> RawHtml<&'static str> {
     RawHtml(include_str!("../../../notifications.html"))
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[rocket::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -110,7 +117,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
     let rules = Rules::from_env()?;
     let routes = routes![page, login, events, notify, logout, ticket, healthz, readyz, metrics];
     let rocket = rocket::custom(config)

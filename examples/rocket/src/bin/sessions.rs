@@ -22,7 +22,8 @@ use rocket::{
     time,
 };
 use sse_rocket::{
-    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, TrustedOrigin,
+    Auth, Authorized, Error, Event, EventName, Hub, Identity, Lifecycle, Sse, StreamOptions, Topic,
+    TopicError, TrustedOrigin,
 };
 
 /// Who is signed in, as the private cookie keeps it.
@@ -149,6 +150,11 @@ fn page() -> RawHtml<&'static str> {
     RawHtml(include_str!("../../../notifications.html"))
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[rocket::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -158,7 +164,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
     let ttl = ttl_from_env("SESSION_TTL")?;
     let auth = Auth::sessions()
         .allowed_hosts(["127.0.0.1", "localhost", "[::1]"])

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use model::{Question, anthropic, openai};
 use sse_warp::{Error, Lifecycle, SseRequest};
-use tokio::net::TcpSocket;
 use warp::{Filter, Reply};
 
 /// For OpenAI's clients, whose base URL is `http://127.0.0.1:8080/v1` then.
@@ -30,13 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(completions)
         .or(warp::path!("v1" / "messages").and(question).map(messages));
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &lifecycle).run(listener).await?)
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use auth::{Rules, now_millis, own_topic};
 use serde::Deserialize;
 use serde_json::json;
-use sse_warp::{Authorized, Error, Event, Hub, Lifecycle, Sse, Topic, with_hub};
-use tokio::net::TcpSocket;
+use sse_warp::{Authorized, Error, Event, EventName, Hub, Lifecycle, Sse, StreamOptions, Topic, with_hub};
 use warp::{
     Filter, Reply,
     http::{StatusCode, header::SET_COOKIE},
@@ -64,12 +63,17 @@ fn readyz(hub: Hub) -> impl Reply {
     }
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
 
     let client = sse_warp::authorized(&rules.auth, &hub);
     let trusted = sse_warp::trusted_origin(&rules.auth);
@@ -99,13 +103,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let routes = gets.or(posts).recover(sse_warp::recover);
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &hub).run(listener).await?)
 }

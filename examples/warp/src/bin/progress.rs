@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jobs::{Jobs, Order, TOPICS};
 use sse_warp::{Error, Hub, Lifecycle, Sse, SseRequest};
-use tokio::net::TcpSocket;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
 /// The present state of the jobs that `?topic=` names, and then every change.
@@ -41,13 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cancel = warp::path!("jobs" / String).and(warp::delete()).map(move |job: String| cancel(job, &jobs));
     let routes = page.or(events).or(start).or(cancel);
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &hub).run(listener).await?)
 }

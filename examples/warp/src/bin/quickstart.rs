@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sse_warp::{Error, Hub, Lifecycle, Refusal, Sse, SseRequest, request, with_hub};
-use tokio::net::TcpSocket;
 use warp::{Filter, Reply, http::StatusCode, reply};
 
 /// All that anybody may read and publish to; any other topic is a 403. With a sign-in: see `notifications`.
@@ -35,13 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .or(warp::path!("publish").and(warp::post()).and(sse).and(body).then(publish))
         .or(warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../quickstart.html"))));
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?; // warp does not; accepted sockets inherit it
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal(); // ends the streams, then the server
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await; // does not wait for a client that stopped reading
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &hub).run(listener).await?)
 }

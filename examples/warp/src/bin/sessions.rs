@@ -14,9 +14,9 @@ use auth::{now_millis, own_topic, random_id, ttl_from_env};
 use serde::Deserialize;
 use serde_json::json;
 use sse_warp::{
-    Auth, Authorized, Error, Event, Hub, Identity, Lifecycle, Sse, Topic, TopicError, with_auth, with_hub,
+    Auth, Authorized, Error, Event, EventName, Hub, Identity, Lifecycle, Sse, StreamOptions, Topic,
+    TopicError, with_auth, with_hub,
 };
-use tokio::net::TcpSocket;
 use warp::{
     Filter, Rejection, Reply,
     http::{StatusCode, header::SET_COOKIE},
@@ -140,6 +140,11 @@ fn readyz(hub: Hub) -> impl Reply {
     }
 }
 
+/// Pages see this event where they would see no comment, and reconnect when a line has gone silent.
+fn watched() -> StreamOptions {
+    StreamOptions::new().keep_alive_event(Event::new("{}").named(EventName::from_static("ping")))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
@@ -149,7 +154,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .expiry_notice(Duration::from_secs(20))
         .build()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
 
     let client = sse_warp::authorized_as(&auth, &hub, signed_in(&store));
     let trusted = sse_warp::trusted_origin(&auth);
@@ -177,13 +182,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let routes = gets.or(posts).recover(sse_warp::recover).recover(please_sign_in);
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &hub).run(listener).await?)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_stream::stream;
 use sse_warp::{Error, Event, Lifecycle, SseRequest};
-use tokio::{net::TcpSocket, time::sleep};
+use tokio::time::sleep;
 use warp::{Filter, Reply, reply};
 
 /// Stands for the model: its words as it would give them, with their leading spaces and line breaks.
@@ -33,13 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(answer)
         .or(warp::path::end().and(warp::get()).map(|| reply::html(include_str!("../../../tokens.html"))));
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = sse_warp::listener(("127.0.0.1", port))?;
     println!("http://127.0.0.1:{port}");
-    let stop = lifecycle.stop_on_signal();
-    let server = warp::serve(routes).incoming(socket.listen(1024)?).graceful(stop).run();
-    lifecycle.limit(server).await;
-    Ok(())
+    Ok(sse_warp::serve(warp::service(routes), &lifecycle).run(listener).await?)
 }

@@ -1,0 +1,9 @@
+//! How servers listen, and what that makes of clients that read nothing, send nothing, or come in by the thousand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
+#![cfg(target_os = "linux")]
+
+mod accepted;
+mod heads;
+mod stalled;
+mod vanished;
+mod warp_server;

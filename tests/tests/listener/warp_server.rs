@@ -1,0 +1,165 @@
+//! `sse_warp::serve`, where it is more than another framework's server.
+
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+
+use futures_util::StreamExt;
+use sse_tests::http;
+use sse_warp::{Hub, Lifecycle, PeerAddr, SseRequest};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use warp::{Filter, Reply, filters::BoxedFilter};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `/` says who asks, twice: as the library knows it, and as a filter of the application's finds it.
+fn routes(lifecycle: &Lifecycle) -> BoxedFilter<(impl Reply + use<>,)> {
+    let peer = warp::ext::optional::<PeerAddr>();
+    let say = |request: SseRequest, peer: Option<PeerAddr>| {
+        format!("{:?} {:?}", request.peer(), peer.map(|PeerAddr(addr)| addr))
+    };
+    warp::path::end().and(sse_warp::request(lifecycle)).and(peer).map(say).boxed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_peers_address_is_seen() {
+    let lifecycle = Lifecycle::new();
+    let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(sse_warp::serve(warp::service(routes(&lifecycle)), &lifecycle).run(listener));
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    let own = client.local_addr().unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with(&format!("Some({own}) Some({own})")), "{answer}");
+    lifecycle.stop();
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_of_any_kind_are_served_and_their_end_is_the_servers() {
+    let lifecycle = Lifecycle::new();
+    let (connect, connections) = mpsc::channel::<io::Result<(DuplexStream, Option<SocketAddr>)>>(1);
+    let connections = futures_util::stream::unfold(connections, |mut connections| async {
+        connections.recv().await.map(|connection| (connection, connections))
+    });
+    let service = warp::service(routes(&lifecycle));
+    let server = tokio::spawn(sse_warp::serve(service, &lifecycle).run_on(connections.boxed()));
+    // Neither what could not be accepted nor what breaks at once is the end.
+    connect.send(Err(io::Error::other("none left"))).await.unwrap();
+    connect.send(Ok((tokio::io::duplex(10).0, None))).await.unwrap();
+    let (mut client, connection) = tokio::io::duplex(1000);
+    connect.send(Ok((connection, None))).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.ends_with("None None"), "{answer}");
+    assert!(!server.is_finished());
+    drop(connect);
+    timeout(PATIENCE, server).await.unwrap().unwrap();
+    assert!(lifecycle.is_stopping());
+}
+
+/// A client that dawdles in a handshake is closed, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_takes_no_longer_than_a_head() {
+    let lifecycle = Lifecycle::new();
+    let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let service = warp::service(routes(&lifecycle));
+    let server = sse_warp::serve(service, &lifecycle).head_timeout(Duration::from_secs(1));
+    // In place of TLS: a word, to be said first.
+    let server = tokio::spawn(server.run_with(listener, |mut socket| async {
+        let mut word = [0; 4];
+        socket.read_exact(&mut word).await?;
+        if &word == b"well" { Ok(socket) } else { Err(io::Error::other("not well")) }
+    }));
+    let mut silent = TcpStream::connect(addr).await.unwrap();
+    let mut wrong = TcpStream::connect(addr).await.unwrap();
+    wrong.write_all(b"hello").await.unwrap();
+    let mut right = TcpStream::connect(addr).await.unwrap();
+    right.write_all(b"wellGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, right.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for client in [&mut wrong, &mut silent] {
+        let mut answer = Vec::new();
+        timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("it is still waited for").ok();
+        assert!(answer.is_empty());
+    }
+    lifecycle.stop();
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+}
+
+/// An answer under way when the server stops arrives whole, and an idle connection holds nothing up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_under_way_is_finished() {
+    let hub = Hub::new();
+    let slow = warp::path!("slow").then(|| async {
+        sleep(Duration::from_secs(1)).await;
+        "whole"
+    });
+    let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(sse_warp::serve(warp::service(slow), &hub).run(listener));
+    let idle = TcpStream::connect(addr).await.unwrap();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    hub.lifecycle().stop();
+    let mut answer = String::new();
+    timeout(PATIENCE, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.ends_with("whole"), "{answer}");
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    assert!(TcpStream::connect(addr).await.is_err(), "it still listens");
+    drop(idle);
+}
+
+/// What takes longer than the server waits for is cut, not left to a runtime that may go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_end_is_cut() {
+    let hub = Hub::new();
+    let never = warp::path!("never").then(|| async {
+        std::future::pending::<()>().await;
+        Ok::<_, Infallible>("")
+    });
+    let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let never = never.map(|reply: Result<&'static str, Infallible>| reply.unwrap_or_default());
+    let server = tokio::spawn(sse_warp::serve(warp::service(never), &hub).run(listener));
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    hub.lifecycle().stop();
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    timeout(PATIENCE, client.read_to_end(&mut Vec::new())).await.expect("it is still open").ok();
+}
+
+/// HTTP/2 is there by choice: without it the preface is a request that cannot be understood.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_2_is_a_choice() {
+    for http2 in [false, true] {
+        let lifecycle = Lifecycle::new();
+        let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = sse_warp::serve(warp::service(routes(&lifecycle)), &lifecycle);
+        let server = if http2 { server.http2() } else { server };
+        let server = tokio::spawn(server.run(listener));
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let answer = client.get(format!("http://{addr}/")).send().await;
+        assert_eq!(answer.is_ok(), http2);
+        if let Ok(answer) = answer {
+            assert!(answer.text().await.unwrap().contains("127.0.0.1"));
+        }
+        // Both speak HTTP/1.1.
+        let mut answer = http::get(addr, "/").await;
+        assert!(answer.rest().await.contains("127.0.0.1"));
+        drop(client);
+        lifecycle.stop();
+        timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    }
+}

@@ -106,6 +106,7 @@ mod adapter;
 mod auth;
 mod batch;
 mod clock;
+mod end_reason;
 mod event;
 mod frame;
 #[cfg(feature = "http")]
@@ -120,6 +121,7 @@ mod limits;
 #[cfg(feature = "listener")]
 mod listener;
 mod log;
+mod metrics;
 mod options;
 mod query;
 mod recheck;
@@ -141,12 +143,16 @@ pub use auth::{
 };
 #[cfg(feature = "auth")]
 pub use auth::{Auth, AuthBuilder, Authorized, Auths, ConfigError, Identity, Revocations};
+pub use end_reason::EndReason;
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
-pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
+pub use hub::{
+    FilterMap, Hub, HubBuilder, Lag, PublishError, Received, Stats, Subscription, SubscriptionHandle,
+    TopicStats,
+};
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
-pub use lifecycle::{Lifecycle, LifecycleBuilder};
+pub use lifecycle::{Lifecycle, LifecycleBuilder, OpenStream, StreamObserver};
 #[cfg(feature = "limits")]
 pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
 #[cfg(feature = "listener")]

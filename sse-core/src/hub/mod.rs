@@ -4,6 +4,7 @@ mod builder;
 mod filter_map;
 mod handle;
 mod inner;
+mod lag;
 mod received;
 mod subscription;
 mod wake;
@@ -12,7 +13,11 @@ use std::{fmt, sync::Arc};
 
 use self::inner::Inner;
 pub use self::{
-    builder::HubBuilder, filter_map::FilterMap, handle::SubscriptionHandle, received::Received,
+    builder::HubBuilder,
+    filter_map::FilterMap,
+    handle::SubscriptionHandle,
+    lag::{Lag, TopicStats},
+    received::Received,
     subscription::Subscription,
 };
 use crate::{

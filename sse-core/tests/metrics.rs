@@ -18,6 +18,9 @@ use sse_core::{
     Start, StreamObserver, StreamOptions, Topics,
 };
 
+/// A stream, what is done to it, and why it ends then.
+type Case<'a> = (EndReason, Body, Box<dyn FnOnce() + 'a>);
+
 type Body = Pin<Box<dyn Stream<Item = bytes::Bytes>>>;
 
 /// The reasons of which observers were told, in order.
@@ -192,7 +195,7 @@ async fn every_end(prometheus: &PrometheusHandle, ends: &Ends) {
         with(options().start(Start::Oldest).max_replay_events(2))
     };
     let unknown = hub.open_with(&resume(&hub, "nonsense"), "news", options().on_gap(OnGap::Close)).unwrap();
-    let cases: Vec<(EndReason, Body, Box<dyn FnOnce()>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (
             EndReason::Finished,
             Box::pin(EventStream::open(&request(&hub), stream::iter(["a"])).unwrap()),
@@ -202,7 +205,7 @@ async fn every_end(prometheus: &PrometheusHandle, ends: &Ends) {
         (EndReason::MaxAge, with(options().max_age(Duration::from_secs(2))), Box::new(|| ())),
         (
             EndReason::Expired,
-            Box::pin(hub.open(&ada(Duration::from_millis(20)), "news").unwrap()),
+            Box::pin(hub.open(&ada(Duration::from_secs(4)), "news").unwrap()),
             Box::new(|| ()),
         ),
         (

@@ -1,20 +1,14 @@
-//! Who is told when streams open, change their topics and end; and what their spans say.
+//! Who is told when streams open, change their topics and end.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use std::{
-    collections::HashMap,
-    fmt::{Debug, Write},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use sse_core::{
-    Auth, EndReason, Event, EventStream, Hub, Identity, OpenStream, Request, StreamObserver, Topics,
-};
-use tracing::{
-    Metadata, Subscriber,
-    field::{Field, Visit},
-    span::{Attributes, Id, Record},
+    Auth, EndReason, EventStream, Hub, Identity, Lifecycle, OpenStream, Request, StreamObserver, Topics,
 };
 
 /// Writes down what it is told.
@@ -23,7 +17,7 @@ struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
     fn note(&self, stream: &OpenStream, what: &str) {
-        let topics: Vec<_> = stream.topics().iter().map(|topic| topic.as_str()).collect();
+        let topics: Vec<_> = stream.topics().iter().map(sse_core::Topic::as_str).collect();
         let who = stream.subject().unwrap_or("nobody");
         self.0.lock().unwrap().push(format!("{who} [{}] {what}", topics.join(" ")));
     }
@@ -107,6 +101,36 @@ async fn observers_are_told_in_order_and_once() {
     assert_eq!(notes.take(), [""; 0], "a HEAD opens nothing");
 }
 
+/// Of streams that nobody polls too.
+#[tokio::test(start_paused = true)]
+async fn what_is_freed_unread_ends_for_its_reason() {
+    let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).build();
+    let (auth, notes) = (Auth::sessions().build().unwrap(), Notes::default());
+    lifecycle.observe(notes.clone());
+    let request = Request::new(&http::Request::new(()), &lifecycle);
+    let hour = hub.stream_options().max_age(Duration::from_secs(3600));
+    let short = hub.stream_options().max_age(Duration::from_secs(10));
+    let aged = hub.open_with(&request, "a", short).unwrap();
+    let revoked = hub.open(&ada(&auth, &hub), "b").unwrap();
+    let left = hub.open_with(&request, "c", hour).unwrap();
+    notes.take();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(notes.take(), ["nobody [a] max_age"]);
+    auth.revocations().revoke_session("session-secret");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(notes.take(), ["ada [b] revoked"]);
+    lifecycle.stop();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(notes.take(), ["nobody [c] stopping"]);
+    // Polled after all, they say nothing more.
+    for stream in [aged, revoked, left] {
+        let mut stream = Box::pin(stream);
+        while stream.next().await.is_some() {}
+    }
+    assert_eq!((notes.take(), hub.stats().subscribers), (vec![], 0));
+}
+
 /// An observer may ask the hub, and publish.
 #[tokio::test(start_paused = true)]
 async fn observers_may_use_the_hub() {
@@ -132,98 +156,4 @@ async fn observers_may_use_the_hub() {
     assert!(String::from_utf8_lossy(&first).contains("data: hello"), "{first:?}");
     drop(stream);
     assert_eq!(hub.stats().events, 2);
-}
-
-/// Everything that spans and events say, at every level.
-#[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Captured>>);
-
-#[derive(Default)]
-struct Captured {
-    text: String,
-    /// The spans of streams, with what was recorded in each.
-    spans: HashMap<u64, HashMap<String, String>>,
-    parents: usize,
-    next: u64,
-}
-
-struct Fields<'a>(&'a mut String, Option<&'a mut HashMap<String, String>>);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let value = format!("{value:?}").trim_matches('"').to_owned();
-        let _ = write!(self.0, "{}={value} ", field.name());
-        if let Some(fields) = &mut self.1 {
-            fields.insert(field.name().to_owned(), value);
-        }
-    }
-}
-
-impl Subscriber for Capture {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("sse_core")
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let Captured { text, spans, parents, next } = &mut *self.0.lock().unwrap();
-        *next += 1;
-        *parents += usize::from(span.parent().is_some() || span.is_contextual());
-        let fields = (span.metadata().name() == "sse.stream").then(|| spans.entry(*next).or_default());
-        span.record(&mut Fields(text, fields));
-        Id::from_u64(*next)
-    }
-
-    fn record(&self, span: &Id, values: &Record<'_>) {
-        let Captured { text, spans, .. } = &mut *self.0.lock().unwrap();
-        values.record(&mut Fields(text, spans.get_mut(&span.into_u64())));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Fields(&mut self.0.lock().unwrap().text, None));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test]
-async fn a_span_tells_of_a_streams_life_and_no_secret() {
-    let capture = Capture::default();
-    let guard = tracing::subscriber::set_default(capture.clone());
-    let (hub, auth) = (Hub::new(), Auth::sessions().build().unwrap());
-    let topics = Topics::new(["topic-secret", "other-secret"]).unwrap();
-    let mut stream = Box::pin(hub.open(&ada(&auth, &hub), &topics).unwrap());
-    let mut bytes = stream.next().await.unwrap().len();
-    for _ in 0..3 {
-        hub.publish(&topics, Event::new("data-secret")).await.unwrap();
-    }
-    bytes += stream.next().await.unwrap().len();
-    drop(stream);
-    let refused = auth.admit(&http::Request::new(()), hub.lifecycle(), Identity::new("eve-secret")).unwrap();
-    assert!(hub.open(&refused, &topics).is_err());
-    let request = Request::new(&http::Request::new(()), hub.lifecycle());
-    let mut own = Box::pin(EventStream::open(&request, stream::iter(["own-secret"])).unwrap());
-    while own.next().await.is_some() {}
-    drop(guard);
-    let Captured { text, spans, parents, .. } = &*capture.0.lock().unwrap();
-    assert!(!text.contains("secret") && !text.contains("ada"), "{text}");
-    assert_eq!(
-        (spans.len(), *parents),
-        (2, 0),
-        "a stream outlives its request, and keeps no span of it open"
-    );
-    let span = |key: u64, field: &str| spans[&key][field].clone();
-    assert_eq!(
-        (span(1, "topics"), span(1, "resumed"), span(1, "reason")),
-        ("2".into(), "false".into(), "gone".into())
-    );
-    assert_eq!((span(1, "events"), span(1, "bytes")), ("3".into(), bytes.to_string()));
-    assert!(span(1, "seconds").parse::<f64>().unwrap() >= 0.0);
-    assert_eq!(
-        (span(2, "topics"), span(2, "reason"), span(2, "events")),
-        ("0".into(), "finished".into(), "1".into())
-    );
 }

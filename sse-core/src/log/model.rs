@@ -332,7 +332,7 @@ impl World {
             None => cursor.take(log, &self.setup.policy, self.now, &mut batch),
             Some(Followed::Nothing) => {}
             Some(Followed::All(bytes, events) | Followed::Part(bytes, events)) => {
-                batch.push_some(bytes, events)
+                batch.push_some(bytes, events);
             }
         }
         let mut ended = batch.is_ended();

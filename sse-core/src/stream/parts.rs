@@ -135,7 +135,8 @@ impl<S: Source> Parts<'_, S> {
         }
         let says_all = batch.is_ended() && !S::OWES;
         if leaves && if S::OWES { batch.is_ended() } else { !batch.holds_back() } {
-            over = over.or(batch.end_reason().filter(|_| says_all)).or(Some(EndReason::Stopping));
+            let said = batch.end_reason().filter(|_| says_all);
+            over = over.or(said).or(Some(EndReason::Stopping));
         }
         if over.is_some()
             && leaves
@@ -224,7 +225,7 @@ impl<S: Source> Parts<'_, S> {
 
     /// The chunk, with what belongs to the opening and to the end; `None` where the stream has ended without.
     pub(super) fn seal(&mut self, mut batch: Batch, over: Option<EndReason>) -> Option<Bytes> {
-        let ended = over.or(batch.end_reason());
+        let ended = over.or_else(|| batch.end_reason());
         *self.paused = batch.is_full() && ended.is_none();
         *self.last_traffic = batch.now();
         let events = batch.events();
@@ -244,10 +245,8 @@ impl<S: Source> Parts<'_, S> {
         if over.is_some() || (*self.stopping && ended.is_some()) {
             chunk.append(self.rhythm.retry_line().into());
         }
-        if let Some(life) = self.life() {
-            if chunk.len() > 0 {
-                life.gave(events, chunk.len());
-            }
+        if let Some(life) = self.life().filter(|_| chunk.len() > 0) {
+            life.gave(events, chunk.len());
         }
         if let Some(reason) = ended {
             self.source.set(None);

@@ -306,7 +306,9 @@ async fn resumes(hub: &Hub, prometheus: &PrometheusHandle) {
 
 async fn refusals(hub: &Hub, prometheus: &PrometheusHandle) {
     let before = Scrape::of(hub, prometheus);
-    let full = Lifecycle::with_limits(&Limits::builder().max_streams(0).max_topics_per_request(1).build());
+    let full = Lifecycle::builder()
+        .limits(&Limits::builder().max_streams(0).max_topics_per_request(1).build())
+        .build();
     let empty = || stream::iter(Vec::<Result<Event, Infallible>>::new());
     assert!(EventStream::open(&request_to(&full), empty()).is_err());
     assert!(hub.open(&request_to(&full), Topics::new(["a", "b"]).unwrap()).is_err());

@@ -294,7 +294,7 @@ impl Request {
     fn refuse_over(&self, over: Over, rhythm: Rhythm) -> Refusal {
         // Who comes too often fills no log.
         tracing::debug!(status = over.status(), reason = %over, "refused a stream");
-        metrics::refused(over.refused());
+        metrics::refused(refused(over));
         let refusal = Refusal::sentence(over.status(), &over);
         // Not all of them at once.
         let retry = over.retry(rhythm.retry()).map(|retry| retry.mul_f64(rand::random_range(1.0..1.5)));
@@ -317,6 +317,19 @@ impl Request {
             // Or whoever uses the connection again comes back to the server that stops.
             self.refuse(refusal.closing())
         })
+    }
+}
+
+/// As what it is counted.
+#[cfg(feature = "limits")]
+fn refused(over: Over) -> Refused {
+    match over {
+        Over::Streams => Refused::Streams,
+        Over::Topic => Refused::Topic,
+        Over::Subject => Refused::Subject,
+        Over::Address => Refused::Address,
+        Over::Rate(_) => Refused::Rate,
+        Over::Topics { .. } => Refused::TooManyTopics,
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use crate::metrics::Refused;
-
 /// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
@@ -28,18 +26,6 @@ impl Over {
             Self::Streams | Self::Topic => 503,
             Self::Subject | Self::Address | Self::Rate(_) => 429,
             Self::Topics { .. } => 400,
-        }
-    }
-
-    /// As what it is counted.
-    pub(crate) fn refused(self) -> Refused {
-        match self {
-            Self::Streams => Refused::Streams,
-            Self::Topic => Refused::Topic,
-            Self::Subject => Refused::Subject,
-            Self::Address => Refused::Address,
-            Self::Rate(_) => Refused::Rate,
-            Self::Topics { .. } => Refused::TooManyTopics,
         }
     }
 

@@ -339,9 +339,9 @@ mod on {
         gauge!(LOG_EVENTS, "hub" => hub.clone()).set(gauges.events as f64);
         gauge!(LOG_BYTES, "hub" => hub.clone()).set(gauges.bytes as f64);
         gauge!(LOG_OLDEST, "hub" => hub.clone()).set(gauges.oldest_age);
-        for (quantile, events, waits) in gauges.lag {
-            gauge!(LAG_EVENTS, "hub" => hub.clone(), "quantile" => quantile).set(events as f64);
-            gauge!(LAG_SECONDS, "hub" => hub.clone(), "quantile" => quantile).set(waits);
+        for (rank, events, waits) in gauges.lag {
+            gauge!(LAG_EVENTS, "hub" => hub.clone(), "rank" => rank).set(events as f64);
+            gauge!(LAG_SECONDS, "hub" => hub.clone(), "rank" => rank).set(waits);
         }
     }
 

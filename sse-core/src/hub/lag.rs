@@ -141,7 +141,7 @@ impl Hub {
             events: stats.events,
             bytes: stats.bytes,
             oldest_age: self.0.oldest_age(),
-            lag: [("0.99", lag.p99_events, lag.p99_wait), ("1", lag.max_events, lag.max_wait)],
+            lag: [("p99", lag.p99_events, lag.p99_wait), ("max", lag.max_events, lag.max_wait)],
         };
         record_hub(&self.0.settings.name, &gauges);
     }

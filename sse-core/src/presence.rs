@@ -122,7 +122,8 @@ impl PresenceBuilder {
         self
     }
 
-    /// Begins with the streams that open from now on, of the hub's [`Lifecycle`](crate::Lifecycle).
+    /// Begins with the streams that open from now on, of the hub's [`Lifecycle`](crate::Lifecycle): where several hubs share
+    /// one, with those of all of them.
     pub fn build(self, hub: &Hub) -> Presence {
         let Self { grace, topics, announce } = self;
         let state = Mutex::default();

@@ -7,7 +7,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use sse_core::{
-    EndReason, Event, Hub, Lifecycle, OnGap, OnLag, OpenStream, Start, StreamObserver, StreamOptions,
+    EndReason, Event, Hub, Lifecycle, OnGap, OnLag, OpenStream, Presence, Start, StreamObserver,
+    StreamOptions,
 };
 use sse_tests::{
     http::{self, Answer},
@@ -67,6 +68,55 @@ async fn open(server: &Server, path: &str, headers: &[(&str, &[u8])]) -> Answer 
     let answer = http::send(server.addr, "GET", path, headers, b"").await;
     assert_eq!(answer.status, 200, "{path}");
     answer
+}
+
+/// Two tabs of one person are one, and who closes the last has left.
+pub(crate) async fn who_is_there_is_known(framework: Framework) {
+    let hub = Hub::new();
+    let presence = Presence::builder().announce("news").build(&hub);
+    let server = framework.serve(App::new(hub)).await;
+    let [ada, bob] = ["ada", "bob"].map(|who| Token::new(who, &["news"]).bearer());
+    let mut first = open(&server, "/private", &[("Authorization", ada.as_bytes())]).await;
+    let mut second = open(&server, "/private", &[("Authorization", ada.as_bytes())]).await;
+    let watching = open(&server, "/private", &[("Authorization", bob.as_bytes())]).await;
+    let nobody = open(&server, "/events", &[]).await;
+    assert_eq!(presence.who("news"), ["ada", "bob"]);
+    assert_eq!(presence.anonymous("news"), 1);
+    drop((watching, nobody));
+    // Some learn of it when they write; whoever reads is told.
+    let told = async |stream: &mut Answer, needle: &str| {
+        let start = Instant::now();
+        while !stream.until(|text| text.ends_with("\n\n")).await.contains(needle) {
+            assert!(start.elapsed() < PATIENCE, "{needle}");
+        }
+    };
+    told(&mut first, "event: join\ndata: {\"who\":\"bob\"}").await;
+    let publishing = async {
+        loop {
+            server.hub.publish("news", "y".repeat(5_000)).await.unwrap();
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = publishing => {}
+        () = told(&mut first, "event: leave\ndata: {\"who\":\"bob\"}") => {}
+    }
+    assert_eq!((presence.who("news"), presence.count("news")), (vec!["ada".to_owned()], 1));
+    drop(first);
+    second.until(|text| text.contains("join") && text.ends_with("\n\n")).await;
+    assert!(presence.is_there("news", "ada"));
+    server.hub.lifecycle().stop();
+    second.rest().await;
+    let start = Instant::now();
+    while presence.is_there("news", "ada") {
+        assert!(start.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    while presence.anonymous("news") > 0 {
+        assert!(start.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Every reason once, over sockets, and nothing else that ends.

@@ -92,6 +92,9 @@ async fn a_reload_is_no_leave() {
     assert_eq!(house.who("room/1"), "ada", "who is back is not given up when the old time is over");
     drop(tab);
     sleep(Duration::from_secs(4)).await;
+    drop(house.open("ada", "room/1"));
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(house.who("room/1"), "ada", "the grace time is that of the last leave");
     assert_eq!(house.told("room/1").await, ["join {\"who\":\"ada\"}"]);
     // By itself: nobody looks meanwhile.
     sleep(Duration::from_secs(2)).await;

@@ -26,6 +26,7 @@ pub fn programs() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let status = Command::new(cargo)
         .args(["build", "--quiet", "--release", "--package", "sse-benches", "--bins"])
+        .args(cfg!(feature = "metrics").then_some("--features=metrics"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .expect("cargo");

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::topic::Topic;
+use crate::{end_reason::EndReason, topic::Topic};
+
+/// Bytes that wait for the next chunk, and how many events they are.
+pub(crate) type Held = (Bytes, u32);
 
 /// What a source puts its due events into, up to a limit.
 #[derive(Debug)]
@@ -11,9 +14,11 @@ use crate::topic::Topic;
 pub struct Batch {
     chunk: Chunk,
     limit: usize,
-    held: Option<Bytes>,
+    /// How many events are in it.
+    events: u32,
+    held: Option<Held>,
     full: bool,
-    ended: bool,
+    ended: Option<EndReason>,
     now: Option<Instant>,
     before: Option<Instant>,
     /// The topics of its one event, where somebody wants to know.
@@ -22,26 +27,27 @@ pub struct Batch {
 
 impl Batch {
     #[cfg(test)]
-    pub(crate) fn new(limit: usize, held: Option<Bytes>) -> Self {
+    pub(crate) fn new(limit: usize, held: Option<Held>) -> Self {
         Self::earlier_than(None, limit, held)
     }
 
     /// A batch that is filled before this moment, where one is known. Then the clock need not be read for most
     /// events: that costs as much as all the rest of the hub does for one.
     #[inline]
-    pub(crate) fn earlier_than(before: Option<Instant>, limit: usize, held: Option<Bytes>) -> Self {
+    pub(crate) fn earlier_than(before: Option<Instant>, limit: usize, held: Option<Held>) -> Self {
         let mut batch = Self {
             chunk: Chunk::default(),
             limit,
+            events: 0,
             held: None,
             full: false,
-            ended: false,
+            ended: None,
             now: None,
             before,
             topics: None,
         };
-        if let Some(bytes) = held {
-            batch.push(bytes);
+        if let Some((bytes, events)) = held {
+            batch.push_some(bytes, events);
         }
         batch
     }
@@ -115,6 +121,12 @@ impl Batch {
     /// Nothing more will come, in this chunk or after it.
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Why nothing more will come, where that is so.
+    #[inline]
+    pub(crate) fn end_reason(&self) -> Option<EndReason> {
         self.ended
     }
 
@@ -127,16 +139,23 @@ impl Batch {
     /// Adds an event; one that does not fit is held back for the next chunk.
     #[inline]
     pub(crate) fn push(&mut self, frame: Bytes) {
-        if self.fits(frame.len()) {
-            self.chunk.append(frame);
+        self.push_some(frame, 1);
+    }
+
+    /// The same with several events in one, or with something that is none.
+    #[inline]
+    pub(crate) fn push_some(&mut self, bytes: Bytes, events: u32) {
+        if self.fits(bytes.len()) {
+            self.chunk.append(bytes);
+            self.events += events;
             self.full |= self.chunk.len() >= self.limit;
         } else {
-            self.held = Some(frame);
+            self.held = Some((bytes, events));
             self.full = true;
         }
     }
 
-    /// Adds an event whether or not it fits.
+    /// Adds something whether or not it fits, which does not count as an event.
     pub(crate) fn force(&mut self, frame: Bytes) {
         self.chunk.append(frame);
     }
@@ -148,14 +167,20 @@ impl Batch {
     }
 
     #[inline]
-    pub(crate) fn end(&mut self) {
-        self.ended = true;
+    pub(crate) fn end(&mut self, reason: EndReason) {
+        self.ended = Some(reason);
         self.full = true;
+    }
+
+    /// How many events are in it.
+    #[inline]
+    pub(crate) fn events(&self) -> u32 {
+        self.events
     }
 
     /// The chunk, and the event that did not fit.
     #[inline]
-    pub(crate) fn into_parts(self) -> (Chunk, Option<Bytes>) {
+    pub(crate) fn into_parts(self) -> (Chunk, Option<Held>) {
         (self.chunk, self.held)
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     clock::Clock,
+    end_reason::EndReason,
     event::{self, Event},
     frame::Frame,
     lifecycle::{Release, Seat},
@@ -39,7 +40,6 @@ pub(crate) trait Access: fmt::Debug + Send + Sync {
     fn lease(&self, topics: Option<&Topics>) -> Result<Lease, Refusal>;
 
     /// Who asks; nothing where nobody knows.
-    #[cfg(feature = "limits")]
     fn subject(&self) -> Option<&str>;
 
     /// Header fields for every answer.
@@ -86,7 +86,7 @@ pub(crate) struct Lease {
 }
 
 impl Release for Arc<Signal> {
-    fn release(&self) {
+    fn release(&self, _: Option<EndReason>) {
         let entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(entry);
     }
@@ -94,7 +94,7 @@ impl Release for Arc<Signal> {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.signal.release();
+        self.signal.release(None);
     }
 }
 
@@ -168,6 +168,14 @@ impl Lease {
     /// Nothing more is sent.
     pub(crate) fn end(&mut self) {
         self.ends_at = SystemTime::UNIX_EPOCH;
+    }
+
+    /// Why it is over.
+    pub(crate) fn end_reason(&self) -> EndReason {
+        match self.is_revoked() || self.ends_at == SystemTime::UNIX_EPOCH {
+            true => EndReason::Revoked,
+            false => EndReason::Expired,
+        }
     }
 
     pub(crate) fn is_revoked(&self) -> bool {

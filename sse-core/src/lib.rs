@@ -64,6 +64,12 @@
 //!
 //! With the feature `limits` it also says how many there may be, and of whom: `Limits`.
 //!
+//! # Seeing what happens
+//!
+//! Every stream has a span of `tracing`, and ends for an [`EndReason`]. A [`StreamObserver`] is told when streams open, have
+//! other topics and end, and [`Presence`] knows who is on a topic. [`Hub::lag`] and [`Hub::busiest_topics`] are for a health
+//! page, and with the feature `metrics` everything is counted for Prometheus and others (`Hub::record_metrics`).
+//!
 //! # Who may see what
 //!
 //! With a feature for it, `Auth` lets a request in, by its token or by a session of the application's own, and makes it
@@ -83,6 +89,7 @@
 //! - `jwks`: keys that are fetched, by a function of the application's own (`Keys::remote`).
 //! - `limits`: how many streams there may be in all, of each subject, address and topic, and how often each may ask for
 //!   one (`Limits`, `TrustedProxies`).
+//! - `metrics`: counts, times and gauges for the recorder of the crate `metrics` (`Hub::record_metrics`).
 //! - `http`: [`RequestHead`] for the requests of the crate `http`, version 1.
 //! - `listener`: a TCP listener made for streams (`ListenOptions`); `found-listener`: the same for one that a framework
 //!   binds by itself. Adapters turn them on where they need them.
@@ -106,6 +113,7 @@ mod adapter;
 mod auth;
 mod batch;
 mod clock;
+mod end_reason;
 mod event;
 mod frame;
 #[cfg(feature = "http")]
@@ -120,7 +128,9 @@ mod limits;
 #[cfg(feature = "listener")]
 mod listener;
 mod log;
+mod metrics;
 mod options;
+mod presence;
 mod query;
 mod recheck;
 mod refusal;
@@ -141,18 +151,23 @@ pub use auth::{
 };
 #[cfg(feature = "auth")]
 pub use auth::{Auth, AuthBuilder, Authorized, Auths, ConfigError, Identity, Revocations};
+pub use end_reason::EndReason;
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
-pub use hub::{FilterMap, Hub, HubBuilder, PublishError, Received, Stats, Subscription, SubscriptionHandle};
+pub use hub::{
+    FilterMap, Hub, HubBuilder, Lag, PublishError, Received, Stats, Subscription, SubscriptionHandle,
+    TopicStats,
+};
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;
-pub use lifecycle::{Lifecycle, LifecycleBuilder};
+pub use lifecycle::{Lifecycle, LifecycleBuilder, OpenStream, StreamObserver};
 #[cfg(feature = "limits")]
 pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
 #[cfg(feature = "listener")]
 pub use listener::{ListenOptions, listener};
 pub use log::{OnGap, OnLag, Start};
 pub use options::StreamOptions;
+pub use presence::{Presence, PresenceBuilder};
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};
 pub use request::{Request, RequestHead};
 pub use source::{Item, Source};

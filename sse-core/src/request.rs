@@ -7,7 +7,8 @@ use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 use crate::{
     last_event_id::LastEventId,
     lease::{Access, Lease},
-    lifecycle::{Lifecycle, Permit},
+    lifecycle::{Life, Lifecycle, Permit},
+    metrics::{self, Asked, Refused},
     options::{Rhythm, StreamOptions},
     refusal::{Field, Refusal},
     topic::{TopicError, TopicPattern, Topics},
@@ -68,6 +69,7 @@ pub struct Request {
     #[cfg(feature = "auth")]
     accepts_events: bool,
     is_browser: bool,
+    asked: Asked,
     // What authorisation allows; without it everything is.
     access: Option<Arc<dyn Access>>,
 }
@@ -94,6 +96,7 @@ impl Request {
             #[cfg(feature = "auth")]
             accepts_events,
             is_browser: accepts_events && head.header("sec-fetch-mode").is_some(),
+            asked: Asked::now(),
             access: None,
         }
     }
@@ -212,6 +215,16 @@ impl Request {
         }
     }
 
+    /// Who asks, where somebody knows.
+    fn subject(&self) -> Option<&str> {
+        self.access.as_ref().and_then(|access| access.subject())
+    }
+
+    /// What is told of a stream that opens.
+    pub(crate) fn life(&self, topics: Option<&Topics>) -> Option<Arc<Life>> {
+        self.lifecycle.life(self.asked, self.subject(), topics, self.last_event_id.is_some())
+    }
+
     /// How long a stream of these topics may be open; nothing where there is no authorisation.
     pub(crate) fn lease(&self, topics: Option<&Topics>) -> Result<Option<Lease>, Refusal> {
         let lease = self.access.as_ref().map(|access| access.lease(topics)).transpose();
@@ -236,8 +249,7 @@ impl Request {
         let other_permit = other.map(|other| self.permit(other, owes, rhythm)).transpose()?;
         #[cfg(feature = "limits")]
         let permit = {
-            let subject = self.access.as_ref().and_then(|access| access.subject());
-            let asker = Asker { subject, address: self.client };
+            let asker = Asker { subject: self.subject(), address: self.client };
             let enter =
                 |limits: &Limits| limits.enter(asker, topics.into_iter().flatten().map(Topic::as_str));
             let places = self.limits(other, options).map(enter).collect::<Result<_, _>>();
@@ -282,6 +294,7 @@ impl Request {
     fn refuse_over(&self, over: Over, rhythm: Rhythm) -> Refusal {
         // Who comes too often fills no log.
         tracing::debug!(status = over.status(), reason = %over, "refused a stream");
+        metrics::refused(refused(over));
         let refusal = Refusal::sentence(over.status(), &over);
         // Not all of them at once.
         let retry = over.retry(rhythm.retry()).map(|retry| retry.mul_f64(rand::random_range(1.0..1.5)));
@@ -300,9 +313,23 @@ impl Request {
             } else {
                 Refusal::unavailable(retry, "The server is stopping, please come back.")
             };
+            metrics::refused(Refused::Stopping);
             // Or whoever uses the connection again comes back to the server that stops.
             self.refuse(refusal.closing())
         })
+    }
+}
+
+/// As what it is counted.
+#[cfg(feature = "limits")]
+fn refused(over: Over) -> Refused {
+    match over {
+        Over::Streams => Refused::Streams,
+        Over::Topic => Refused::Topic,
+        Over::Subject => Refused::Subject,
+        Over::Address => Refused::Address,
+        Over::Rate(_) => Refused::Rate,
+        Over::Topics { .. } => Refused::TooManyTopics,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::{
     batch::Batch,
+    end_reason::EndReason,
     event::Event,
     frame::Frame,
-    lifecycle::{Lifecycle, Release},
+    lifecycle::{Life, Lifecycle, Release},
     topic::Topics,
 };
 
@@ -41,6 +43,9 @@ pub trait Feed {
     fn holding(&self) -> Option<Box<dyn Release>> {
         None
     }
+
+    /// The stream that it feeds is open, and this is told of it.
+    fn begins(&self, _: &Arc<Life>) {}
 
     /// Leaves topics that it may not have any more. Whether anything is left.
     fn leave(self: Pin<&mut Self>, _: &Topics) -> bool {
@@ -94,13 +99,16 @@ where
         while !batch.is_full() {
             match self.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => match item.into_frame() {
-                    Ok(frame) => batch.push(frame.into_bytes()),
+                    Ok(frame) => {
+                        let is_event = frame.is_event();
+                        batch.push_some(frame.into_bytes(), is_event.into());
+                    }
                     Err(error) => {
                         tracing::error!(error, "an event stream of the application failed and is ended");
-                        batch.end();
+                        batch.end(EndReason::Failed);
                     }
                 },
-                Poll::Ready(None) => batch.end(),
+                Poll::Ready(None) => batch.end(EndReason::Finished),
                 Poll::Pending if batch.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
@@ -114,6 +122,8 @@ where
 #[expect(unnameable_types, reason = "what a sealed trait speaks of")]
 pub struct Live {
     pub(crate) bytes: Bytes,
+    /// How many they are.
+    pub(crate) events: u32,
     /// When the last of them happened.
     pub(crate) at: Instant,
     /// More is due than this chunk takes.

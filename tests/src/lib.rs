@@ -12,6 +12,7 @@ pub mod examples;
 pub mod http;
 mod left_out;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod reverse_proxy;
 pub mod sdks;
@@ -49,6 +50,7 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/auth.md")]
 #[doc = include_str!("../../docs/limits.md")]
+#[doc = include_str!("../../docs/metrics.md")]
 #[doc = include_str!("../../docs/stopping.md")]
 pub struct Documents;
 

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "fetched-keys")]
 mod fetched;
+mod metrics;
 
 use std::{
     env,
@@ -15,7 +16,9 @@ use std::{
 use jsonwebtoken::{EncodingKey, Header};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
-use sse_core::{Algorithm, Auth, Grants, Hub, Key, Keys, Limits, Refusal, Tickets, Topic, Verifier};
+use sse_core::{Algorithm, Auth, Grants, Key, Keys, Limits, Refusal, Tickets, Topic, Verifier};
+
+pub use self::metrics::{install_metrics, metrics};
 
 /// The rules of this application.
 #[derive(Clone)]
@@ -120,18 +123,4 @@ fn keys_at(url: &str) -> Result<Keys, Box<dyn Error>> {
 #[cfg(not(feature = "fetched-keys"))]
 fn keys_at(_: &str) -> Result<Keys, Box<dyn Error>> {
     Err("JWKS_URL needs `--features fetched-keys`".into())
-}
-
-/// What a Prometheus server reads.
-pub fn metrics(hub: &Hub) -> String {
-    let (stats, streams) = (hub.stats(), hub.lifecycle().streams());
-    [
-        ("sse_streams", streams),
-        ("sse_subscribers", stats.subscribers),
-        ("sse_topics", stats.topics),
-        ("sse_log_events", stats.events),
-        ("sse_log_bytes", stats.bytes),
-    ]
-    .map(|(name, value)| format!("# TYPE {name} gauge\n{name} {value}\n"))
-    .concat()
 }

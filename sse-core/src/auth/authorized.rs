@@ -217,7 +217,6 @@ impl Access for Admission {
         Ok(lease.with_recheck(self.reauthorize.as_ref().map(recheck)))
     }
 
-    #[cfg(feature = "limits")]
     fn subject(&self) -> Option<&str> {
         Some(&*self.stamp.subject).filter(|subject| !subject.is_empty())
     }

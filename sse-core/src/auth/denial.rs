@@ -7,6 +7,7 @@ use std::time::Duration;
 #[cfg(feature = "jwt")]
 use super::claims::ClaimsError;
 use crate::{
+    metrics::{self, Refused},
     refusal::{Field, Refusal},
     request::Request,
 };
@@ -45,6 +46,24 @@ pub(super) enum Denial {
 }
 
 impl Denial {
+    /// As what it is counted.
+    fn refused(&self) -> Refused {
+        match self {
+            #[cfg(feature = "jwt")]
+            Self::Missing => Refused::NoToken,
+            #[cfg(feature = "jwt")]
+            Self::Malformed(_) => Refused::Malformed,
+            Self::Invalid(_) | Self::Over(_) => Refused::Invalid,
+            Self::Revoked | Self::RevokedTopics => Refused::Revoked,
+            Self::Scope(_) => Refused::NotGranted,
+            Self::CrossSite(_) | Self::Host => Refused::Origin,
+            #[cfg(feature = "jwks")]
+            Self::Keys(_) => Refused::NoKeys,
+            #[cfg(feature = "jwt")]
+            Self::Full => Refused::Full,
+        }
+    }
+
     /// When to come back, where that helps.
     pub(super) fn retry(&self) -> Option<Duration> {
         match self {
@@ -80,6 +99,7 @@ const SESSION: &str = "Session";
 impl Denial {
     /// The answer to this one: in the form that its client obeys.
     pub(super) fn answer(self, asker: Asker) -> Refusal {
+        metrics::refused(self.refused());
         let is_revoked = matches!(self, Self::Revoked | Self::RevokedTopics);
         if is_revoked && asker.accepts_events {
             tracing::info!(status = 204, reason = "revoked", "told a client not to come back");

@@ -35,6 +35,7 @@ impl Default for HubBuilder {
                 linger: None,
                 options: StreamOptions::new(),
                 lifecycle: Lifecycle::new(),
+                name: "hub".into(),
             },
         }
     }
@@ -128,6 +129,14 @@ impl HubBuilder {
     #[must_use]
     pub fn lifecycle(mut self, lifecycle: &Lifecycle) -> Self {
         self.settings.lifecycle = lifecycle.clone();
+        self
+    }
+
+    /// What it is called, by the label `hub`, where metrics are told of what it holds (default: `hub`). Where there are
+    /// several hubs, each needs its own.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into().into();
         self
     }
 

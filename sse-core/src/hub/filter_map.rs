@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,8 +12,9 @@ use tokio::time::Instant;
 use super::{Received, Subscription, subscription::Taken};
 use crate::{
     batch::Batch,
+    end_reason::EndReason,
     frame::Frame,
-    lifecycle::{Lifecycle, Release},
+    lifecycle::{Life, Lifecycle, Release},
     source::{Feed, Item},
     stream::EventStream,
     topic::Topics,
@@ -112,6 +114,10 @@ where
         self.subscription.holding()
     }
 
+    fn begins(&self, life: &Arc<Life>) {
+        self.subscription.begins(life);
+    }
+
     fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {
         self.source().leave(topics)
     }
@@ -120,9 +126,9 @@ where
         let this = self.get_mut();
         for _ in 0..AT_ONCE {
             let taken = match this.subscription.poll_event(cx) {
-                Poll::Ready(Some(taken)) => taken,
-                Poll::Ready(None) => {
-                    batch.end();
+                Poll::Ready(Ok(taken)) => taken,
+                Poll::Ready(Err(reason)) => {
+                    batch.end(reason);
                     return Poll::Ready(());
                 }
                 Poll::Pending if batch.is_empty() => return Poll::Pending,
@@ -143,15 +149,21 @@ where
                     };
                     match (given, position) {
                         (Some(comment), Some(position)) => {
-                            batch.push([&comment.as_bytes()[..], position.as_bytes()].concat().into());
+                            batch
+                                .push_some([&comment.as_bytes()[..], position.as_bytes()].concat().into(), 0);
                         }
-                        (given, _) => given.into_iter().for_each(|frame| batch.push(frame.into_bytes())),
+                        (given, _) => {
+                            let is_counted = is_event && !taken.event.is_gap();
+                            given
+                                .into_iter()
+                                .for_each(|frame| batch.push_some(frame.into_bytes(), is_counted.into()));
+                        }
                     }
                 }
                 Err(error) => {
                     tracing::error!(error, "an event stream of the application failed and is ended");
                     this.subscription.keep_back(&taken);
-                    batch.end();
+                    batch.end(EndReason::Failed);
                 }
             }
             if batch.is_full() {

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Weak};
 
 use super::{
-    inner::{HubState, Inner},
+    inner::{HubState, Inner, Told},
     wake::Slot,
 };
 use crate::{log::Member, topic::Topics};
@@ -109,6 +109,9 @@ impl SubscriptionHandle {
         let open = state.slots.get(self.slot).is_some_and(|slot| slot.generation == self.generation);
         if open {
             change(&shared, &mut state, self.slot, self.generation);
+            let told = state.topics_told(self.slot);
+            drop(state);
+            told.into_iter().for_each(Told::tell);
         }
         open
     }

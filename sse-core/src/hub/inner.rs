@@ -1,6 +1,7 @@
 //! [`Inner`]: the hub's state under its one lock.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,8 +17,9 @@ use super::wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes};
 use crate::{
     frame::Draft,
     id::EventId,
-    lifecycle::Lifecycle,
+    lifecycle::{Life, Lifecycle},
     log::{CatchUps, Log, Pos},
+    metrics::{self, Count},
     options::StreamOptions,
     topic::{Topic, TopicPattern, Topics},
     wakers::wake_all,
@@ -34,6 +36,34 @@ pub(super) struct HubState {
     /// When the last event came: about now, for those who have just been woken for it.
     pub(super) newest: Instant,
     pub(super) generation: u32,
+    /// Those of the streams that somebody observes, by slot.
+    pub(super) lives: HashMap<usize, Arc<Life>>,
+    /// How often the topics of one of them were looked at.
+    looks: u64,
+}
+
+/// What topics an observed stream has, to be told without the lock.
+#[must_use]
+pub(super) struct Told {
+    life: Arc<Life>,
+    version: u64,
+    topics: Topics,
+}
+
+impl Told {
+    pub(super) fn tell(self) {
+        self.life.has_topics(self.version, self.topics);
+    }
+}
+
+impl HubState {
+    /// What is to be told of the stream in this slot, whose topics may be others than before.
+    pub(super) fn topics_told(&mut self, slot: usize) -> Option<Told> {
+        let life = self.lives.get(&slot)?;
+        self.looks += 1;
+        let topics = Topics::of(self.log.names(self.slots.get(slot)?.cursor.members()));
+        Some(Told { life: Arc::clone(life), version: self.looks, topics })
+    }
 }
 
 /// What a hub was told when it was built.
@@ -45,6 +75,7 @@ pub(super) struct Settings {
     pub(super) linger: Option<Duration>,
     pub(super) options: StreamOptions,
     pub(super) lifecycle: Lifecycle,
+    pub(super) name: Box<str>,
 }
 
 #[derive(Debug)]
@@ -70,6 +101,8 @@ impl Inner {
                 catch_ups: CatchUps::default(),
                 newest: Instant::now(),
                 generation: 0,
+                lives: HashMap::new(),
+                looks: 0,
             }),
             settings,
             orphans: AtomicBool::new(false),
@@ -119,6 +152,7 @@ impl Inner {
             self.wake_orphans();
         }
         drop(freed);
+        metrics::count(Count::Published);
         id
     }
 
@@ -186,10 +220,11 @@ impl Inner {
     /// A subscriber has gone; nothing where it had before.
     pub(super) fn free(&self, slot: u32, generation: u32) {
         let mut guard = self.lock();
-        let HubState { log, sleepers, slots, .. } = &mut *guard;
+        let HubState { log, sleepers, slots, lives, .. } = &mut *guard;
         if live(slots, slot, generation).is_none() {
             return;
         }
+        let life = lives.remove(&(slot as usize));
         let slot = slots.remove(slot as usize);
         let topics = || slot.cursor.members().iter().map(|member| member.key);
         if let Some(group) = slot.group {
@@ -199,7 +234,7 @@ impl Inner {
         topics().for_each(|key| log.leave(key));
         // What it holds may run other people's code when it goes.
         drop(guard);
-        drop(slot);
+        drop((slot, life));
     }
 
     /// Must follow every change that may leave a group without a task, or without subscribers.

@@ -4,15 +4,23 @@ mod builder;
 mod filter_map;
 mod handle;
 mod inner;
+mod lag;
 mod received;
 mod subscription;
 mod wake;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use self::inner::Inner;
 pub use self::{
-    builder::HubBuilder, filter_map::FilterMap, handle::SubscriptionHandle, received::Received,
+    builder::HubBuilder,
+    filter_map::FilterMap,
+    handle::SubscriptionHandle,
+    lag::{Lag, TopicStats},
+    received::Received,
     subscription::Subscription,
 };
 use crate::{
@@ -173,6 +181,11 @@ impl Hub {
         EventStream::from_source(request, Some(self.lifecycle()), Some(&topics), source, options)
     }
 
+    /// The same, without keeping it.
+    pub(crate) fn downgrade(&self) -> WeakHub {
+        WeakHub(Arc::downgrade(&self.0))
+    }
+
     /// How the hub's streams begin, live and end: the builder's
     /// [`stream_options`](HubBuilder::stream_options).
     pub fn stream_options(&self) -> StreamOptions {
@@ -217,6 +230,15 @@ impl Hub {
             topics: state.log.topics(),
             subscribers: state.slots.len(),
         }
+    }
+}
+
+/// A hub that others keep.
+pub(crate) struct WeakHub(Weak<Inner>);
+
+impl WeakHub {
+    pub(crate) fn upgrade(&self) -> Option<Hub> {
+        self.0.upgrade().map(Hub)
     }
 }
 

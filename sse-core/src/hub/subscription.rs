@@ -12,15 +12,17 @@ use tokio::{task::coop, time::Instant};
 
 use super::{
     handle::SubscriptionHandle,
-    inner::{HubState, Inner, live},
+    inner::{HubState, Inner, Told, live},
     received::Received,
     wake::Slot,
 };
 use crate::{
     batch::Batch,
+    end_reason::EndReason,
     frame::Frame,
-    lifecycle::{Lifecycle, Permit, Release},
+    lifecycle::{Life, Lifecycle, Permit, Release},
     log::{Cursor, Followed, Given, Member, Policy, Pos, Position},
+    metrics,
     source::{Feed, Live},
     stream::EventStream,
     topic::Topics,
@@ -99,10 +101,12 @@ impl Subscription {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let cursor = Cursor::new(log, members, start, now);
+        let resumed = matches!(start, Position::Client(_)).then(|| cursor.resumed(log));
         let slot = slots.insert(Slot { cursor, waker: None, generation, group: None });
         let freed = log.take_freed();
         drop(guard);
         drop(freed);
+        resumed.into_iter().for_each(metrics::resumed);
         Self {
             shared: Arc::clone(shared),
             slot: slot as u32,
@@ -150,18 +154,19 @@ pub(super) struct Taken {
 }
 
 impl Subscription {
-    /// The next event by itself. `None` is the end.
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+    /// The next event by itself, or why there is none.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Taken, EndReason>> {
         let given = |slot: &mut Slot| slot.cursor.given();
         let Some(before) = live(&mut self.shared.lock().slots, self.slot, self.generation).map(given) else {
-            return Poll::Ready(None);
+            return Poll::Ready(Err(EndReason::Closed));
         };
         let mut batch = Batch::of_one();
         if self.poll_due(cx, &mut batch).is_pending() {
             return Poll::Pending;
         }
+        let reason = batch.end_reason().unwrap_or(EndReason::Closed);
         let event = batch.into_one().and_then(|(bytes, topics)| Received::new(bytes, Topics::of(topics)));
-        Poll::Ready(event.map(|event| Taken { event, before }))
+        Poll::Ready(event.map(|event| Taken { event, before }).ok_or(reason))
     }
 
     /// The client is not given this event.
@@ -192,7 +197,7 @@ impl Subscription {
         let HubState { log, slots, catch_ups, newest, sleepers, .. } = &mut *guard;
         let Some(slot) = live(slots, self.slot, self.generation) else {
             // Freed, as its stream was not polled when it should have ended.
-            batch.end();
+            batch.end(EndReason::Closed);
             return Poll::Ready(());
         };
         // The clock is read only where something of its own may have expired.
@@ -210,9 +215,9 @@ impl Subscription {
         match followed {
             None => slot.cursor.take(log, policy, batch.now().into_std(), batch),
             Some(Followed::Nothing) => {}
-            Some(Followed::All(bytes)) => batch.push(bytes),
-            Some(Followed::Part(bytes)) => {
-                batch.push(bytes);
+            Some(Followed::All(bytes, events)) => batch.push_some(bytes, events),
+            Some(Followed::Part(bytes, events)) => {
+                batch.push_some(bytes, events);
                 batch.fill();
             }
         }
@@ -265,7 +270,7 @@ impl Stream for Subscription {
             // What is due now is the rest.
             Pin::new(&mut *this).finish();
         }
-        let next = this.poll_event(cx).map(|taken| taken.map(|taken| taken.event));
+        let next = this.poll_event(cx).map(|taken| taken.ok().map(|taken| taken.event));
         if next.is_ready() {
             turn.made_progress();
         }
@@ -288,6 +293,17 @@ impl Feed for Subscription {
         let slot = live(slots, self.slot, self.generation);
         let names = slot.map(|slot| log.names(slot.cursor.members())).unwrap_or_default();
         Some((Topics::of(names), &self.shared.settings.lifecycle))
+    }
+
+    fn begins(&self, life: &Arc<Life>) {
+        if !life.is_observed() {
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.lives.insert(self.slot as usize, Arc::clone(life));
+        let tell = state.topics_told(self.slot as usize);
+        drop(state);
+        tell.into_iter().for_each(Told::tell);
     }
 
     fn leave(self: Pin<&mut Self>, topics: &Topics) -> bool {
@@ -324,15 +340,15 @@ impl Feed for Subscription {
         let policy = Extra::policy(&this.extra);
         match slot.cursor.follow(log, policy, catch_ups, limit)? {
             Followed::Nothing => None,
-            Followed::Part(bytes) => {
+            Followed::Part(bytes, events) => {
                 this.asleep_at = NEVER;
-                Some(Live { bytes, at, more: true })
+                Some(Live { bytes, events, at, more: true })
             }
-            Followed::All(bytes) => {
+            Followed::All(bytes, events) => {
                 // At the head it falls asleep in the same look, so that the poll that follows need not look.
                 arm(&mut slot.waker, &mut waker);
                 this.asleep_at = slot.cursor.pos();
-                Some(Live { bytes, at, more: false })
+                Some(Live { bytes, events, at, more: false })
             }
         }
     }
@@ -390,7 +406,7 @@ struct Held {
 }
 
 impl Release for Held {
-    fn release(&self) {
+    fn release(&self, _: Option<EndReason>) {
         if let Some(shared) = self.shared.upgrade() {
             shared.free(self.slot, self.generation);
         }

@@ -7,6 +7,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::end_reason::EndReason;
+
 use super::{
     Inner,
     first::first,
@@ -109,7 +111,7 @@ impl Leaving {
         let mut left = Some(0);
         while let Some(slot) = left {
             let (keys, next) = inner.lock().some(slot);
-            keys.into_iter().for_each(|key| inner.free(key));
+            keys.into_iter().for_each(|key| inner.free(key, Some(EndReason::Stopping)));
             left = next;
         }
         self.is_through = true;

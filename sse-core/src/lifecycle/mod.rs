@@ -3,6 +3,8 @@
 mod builder;
 mod drain;
 mod first;
+mod life;
+mod observer;
 mod permit;
 mod reaper;
 mod signal;
@@ -12,7 +14,7 @@ use std::{
     fmt,
     future::{Future, pending},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -25,19 +27,24 @@ use tokio::{
 };
 
 pub use self::builder::LifecycleBuilder;
+pub use self::observer::{OpenStream, StreamObserver};
 use self::{
     drain::{Drain, LAST, LAST_AT_ONCE, Leaving},
     first::first,
+    observer::{Observed, Observers},
     signal::Signals,
     streams::{Key, Streams},
 };
 pub(crate) use self::{
+    life::Life,
     permit::{Permit, Seat},
     streams::Release,
 };
 #[cfg(feature = "limits")]
 use crate::limits::Limits;
-use crate::wakers::wake_all;
+#[cfg(feature = "metrics")]
+use crate::metrics;
+use crate::{metrics::Asked, topic::Topics, wakers::wake_all};
 
 /// How long [`Lifecycle::limit`] leaves a server once its streams had their time, for answers under way.
 const GRACE: Duration = Duration::from_secs(2);
@@ -94,6 +101,7 @@ struct Inner {
     changed: Notify,
     /// A deadline that comes before all others.
     sooner: Arc<Notify>,
+    observers: RwLock<Observers>,
 }
 
 impl Lifecycle {
@@ -121,6 +129,7 @@ impl Lifecycle {
             drain: OnceLock::new(),
             changed: Notify::new(),
             sooner: Arc::default(),
+            observers: RwLock::new(Arc::new([])),
         }))
     }
 
@@ -241,6 +250,48 @@ impl Lifecycle {
             None
         };
         first(async { Some(server.await) }, overdue).await
+    }
+
+    /// Has this told of every stream that opens from now on, of a hub or not, and of its end. A stream that counts with
+    /// two, as where a hub has a lifecycle of its own, is told of by that of its request.
+    ///
+    /// It is kept for as long as this is.
+    pub fn observe(&self, observer: impl StreamObserver) {
+        let mut observers = self.0.observers.write().unwrap_or_else(PoisonError::into_inner);
+        let observer: Arc<dyn StreamObserver> = Arc::new(observer);
+        *observers = observers.iter().cloned().chain([observer]).collect();
+    }
+
+    /// What is told of a stream that opens; nothing where nobody wants to know.
+    pub(crate) fn life(
+        &self,
+        asked: Asked,
+        subject: Option<&str>,
+        topics: Option<&Topics>,
+        is_resumed: bool,
+    ) -> Option<Arc<Life>> {
+        let observers = Arc::clone(&self.0.observers.read().unwrap_or_else(PoisonError::into_inner));
+        let observed = (!observers.is_empty()).then(|| Observed::new(observers, subject, topics));
+        Life::new(asked, topics, is_resumed, observed)
+    }
+
+    /// Hands everything that is counted to the recorder of the crate `metrics`, to the last event: for the handler of
+    /// `/metrics`. Where there is a hub, [`Hub::record_metrics`](crate::Hub::record_metrics) does this too.
+    ///
+    /// The counts are those of the process. Without this they reach the recorder a second late while streams open and
+    /// end, and what open streams were sent with every 64th chunk and with each keep-alive.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self) {
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            let streams = self.0.lock();
+            let (keys, next) = streams.some(slot);
+            let lives = streams.lives(&keys);
+            drop(streams);
+            lives.iter().for_each(|life| life.tell());
+            from = next;
+        }
+        metrics::record();
     }
 
     /// Whether both are one.

@@ -7,7 +7,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Inner, Lifecycle, Release, reaper::Reaper, streams::Key};
+use super::{Inner, Lifecycle, Release, life::Life, reaper::Reaper, streams::Key};
+use crate::end_reason::EndReason;
 #[cfg(feature = "limits")]
 use crate::limits::Place;
 use crate::wakers::wake_all;
@@ -17,6 +18,7 @@ use crate::wakers::wake_all;
 pub(crate) struct Permit {
     lifecycle: Lifecycle,
     key: Key,
+    life: Option<Arc<Life>>,
 }
 
 /// What a stream takes of the limits. It is free when it is dropped, with the stream's place.
@@ -25,12 +27,12 @@ struct Places(#[expect(dead_code, reason = "held")] Vec<Place>);
 
 #[cfg(feature = "limits")]
 impl Release for Places {
-    fn release(&self) {}
+    fn release(&self, _: Option<EndReason>) {}
 }
 
 impl Permit {
     pub(super) fn new(lifecycle: &Lifecycle, key: Key) -> Self {
-        Self { lifecycle: lifecycle.clone(), key }
+        Self { lifecycle: lifecycle.clone(), key, life: None }
     }
 
     /// The same, which holds these places too.
@@ -40,6 +42,26 @@ impl Permit {
             self.hold(Box::new(Places(places)));
         }
         self
+    }
+
+    /// The same, and this is told of its stream, which begins.
+    pub(crate) fn with_life(mut self, life: Option<Arc<Life>>) -> Self {
+        if let Some(life) = &life {
+            self.lifecycle.0.lock().set_life(self.key, life);
+            life.begin();
+        }
+        self.life = life;
+        self
+    }
+
+    /// What is told of its stream, where somebody wants to know.
+    #[inline]
+    pub(crate) fn life(&self) -> Option<&Life> {
+        self.life.as_deref()
+    }
+
+    pub(crate) fn shared_life(&self) -> Option<&Arc<Life>> {
+        self.life.as_ref()
     }
 
     /// Whether the streams are leaving. This one may have some time yet.
@@ -72,8 +94,17 @@ impl Permit {
     }
 
     /// Until when the stream may hold it.
-    pub(crate) fn keep_until(&self, deadline: Instant) {
-        self.lifecycle.0.keep_until(self.key, deadline);
+    pub(crate) fn keep_until(&self, deadline: Instant, reason: EndReason) {
+        self.lifecycle.0.keep_until(self.key, deadline, reason);
+    }
+
+    /// The stream has ended, and frees its place.
+    pub(crate) fn end(mut self, reason: EndReason) {
+        let life = self.life.take();
+        drop(self);
+        if let Some(life) = life {
+            life.end(reason);
+        }
     }
 
     /// Whether the place, and with it what the stream held, was freed without it.
@@ -90,6 +121,10 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         drop(self.lifecycle.0.remove(self.key));
+        // One that has not ended yet was dropped by whoever had it.
+        if let Some(life) = &self.life {
+            life.end(EndReason::Gone);
+        }
     }
 }
 
@@ -104,23 +139,23 @@ impl Seat {
     /// The stream has ended; it has as long as others to see it.
     pub(crate) fn end(&self) {
         if let Some(inner) = self.inner.upgrade() {
-            inner.keep_until(self.key, Instant::now());
+            inner.keep_until(self.key, Instant::now(), EndReason::Revoked);
         }
     }
 }
 
 /// One that has a place with two servers leaves both.
 impl Release for Seat {
-    fn release(&self) {
+    fn release(&self, reason: Option<EndReason>) {
         if let Some(inner) = self.inner.upgrade() {
-            inner.free(self.key);
+            inner.free(self.key, reason);
         }
     }
 }
 
 impl Inner {
-    pub(super) fn free(&self, key: Key) {
-        wake_all(self.remove(key).map(super::streams::Place::free));
+    pub(super) fn free(&self, key: Key, reason: Option<EndReason>) {
+        wake_all(self.remove(key).map(|place| place.free(reason)));
     }
 
     /// The place, for the caller to drop.
@@ -135,9 +170,9 @@ impl Inner {
         place
     }
 
-    fn keep_until(self: &Arc<Self>, key: Key, deadline: Instant) {
+    fn keep_until(self: &Arc<Self>, key: Key, deadline: Instant, reason: EndReason) {
         let mut streams = self.lock();
-        let is_first = streams.keep_until(key, deadline);
+        let is_first = streams.keep_until(key, deadline, reason);
         let kept = streams.kept;
         drop(streams);
         if !kept {

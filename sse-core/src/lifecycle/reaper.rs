@@ -65,7 +65,7 @@ impl Inner {
             }
             tracing::debug!(streams = overdue.len(), "freed what event streams held that nobody reads");
             // They may be polled again some time, and find that they have ended.
-            wake_all(overdue.into_iter().map(super::streams::Place::free));
+            wake_all(overdue.into_iter().map(|place| place.free(None)));
             if last {
                 self.changed.notify_waiters();
             }

@@ -1,9 +1,12 @@
 //! [`Streams`]: the open ones, each with whom to wake, and what it holds until when.
 
-use std::{collections::BTreeSet, task::Waker, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, task::Waker, time::Duration};
 
 use slab::Slab;
 use tokio::time::Instant;
+
+use super::life::Life;
+use crate::end_reason::EndReason;
 
 /// How many are looked at, and woken, under one lock.
 pub(super) const AT_ONCE: usize = 64;
@@ -14,8 +17,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// What a stream holds, for others to free: its own task may be stuck at a socket that takes nothing.
 #[expect(unnameable_types, reason = "what a sealed trait speaks of")]
 pub trait Release: Send + Sync {
-    /// Frees it, once. Called without a lock.
-    fn release(&self);
+    /// Frees it, once, for this reason or because its time is over. Called without a lock.
+    fn release(&self, reason: Option<EndReason>);
 }
 
 /// The open streams.
@@ -61,12 +64,16 @@ pub(super) struct Place {
     /// Whom to wake; of a stream that was not polled yet, nobody.
     waker: Waker,
     holds: Vec<Box<dyn Release>>,
+    life: Option<Arc<Life>>,
 }
 
 impl Place {
-    /// Frees what the stream holds, and gives back whom to wake so that it sees that it has ended.
-    pub(super) fn free(self) -> Waker {
-        self.holds.iter().for_each(|held| held.release());
+    /// Frees what the stream holds, for this reason or because its time is over, and gives back whom to wake so that it sees that it has ended.
+    pub(super) fn free(self, reason: Option<EndReason>) -> Waker {
+        self.holds.into_iter().for_each(|held| held.release(reason));
+        if let Some(life) = self.life {
+            life.end_unread(reason);
+        }
         self.waker
     }
 }
@@ -97,7 +104,7 @@ impl Streams {
         let place = self.slots.vacant_entry();
         let key = Key::new(place.key(), self.generation, owes);
         let waker = Waker::noop().clone();
-        place.insert(Place { stamp: key.stamp, deadline: None, waker, holds: Vec::new() });
+        place.insert(Place { stamp: key.stamp, deadline: None, waker, holds: Vec::new(), life: None });
         key
     }
 
@@ -118,13 +125,16 @@ impl Streams {
     }
 
     /// Until when this one may hold what it does. Whether that comes before all others.
-    pub(super) fn keep_until(&mut self, key: Key, deadline: Instant) -> bool {
+    pub(super) fn keep_until(&mut self, key: Key, deadline: Instant, reason: EndReason) -> bool {
         let ticks = deadline.saturating_duration_since(self.epoch).div_duration_f64(TICK);
         // Its own task comes first, if it can.
         let tick = (ticks.ceil() as u32).saturating_add(1);
         let Some(place) = self.place(key) else {
             return false;
         };
+        if let Some(life) = &place.life {
+            life.ends_for(reason);
+        }
         if let Some(old) = place.deadline.replace(tick) {
             self.deadlines.remove(&(old, key.slot));
         }
@@ -143,6 +153,20 @@ impl Streams {
             Some(place) => std::mem::replace(&mut place.waker, waker),
             None => waker,
         }
+    }
+
+    /// What is told of it.
+    pub(super) fn set_life(&mut self, key: Key, life: &Arc<Life>) {
+        if let Some(place) = self.place(key) {
+            place.life = Some(Arc::clone(life));
+        }
+    }
+
+    /// What is told of some of them.
+    #[cfg(feature = "metrics")]
+    pub(super) fn lives(&self, keys: &[Key]) -> Vec<Arc<Life>> {
+        let life = |key: &Key| self.slots.get(key.slot as usize)?.life.clone();
+        keys.iter().filter_map(life).collect()
     }
 
     /// Whom to wake: once.

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Pos, TopicKey, gap::Reason, policy::Policy};
-use crate::id::{ClientId, EventId};
+use crate::{
+    end_reason::EndReason,
+    id::{ClientId, EventId},
+};
 
 /// How long a client whose id is ahead of the log is held until the log is there.
 pub(super) const AHEAD_FOR: Duration = Duration::from_secs(10);
@@ -23,7 +26,7 @@ pub(super) struct Backlog {
     pub(super) replay: Replay,
     /// Where it ends, once the server stops.
     pub(super) until: Option<Pos>,
-    pub(super) ended: bool,
+    pub(super) ended: Option<EndReason>,
 }
 
 /// What is still to be done before events are given out.
@@ -54,7 +57,7 @@ impl Backlog {
 
     /// The same, but for how much of the past it was sent.
     pub(super) fn owes_nothing_else_at(&self, pos: Pos) -> bool {
-        self.told <= pos && self.values.is_empty() && self.until.is_none() && !self.ended
+        self.told <= pos && self.values.is_empty() && self.until.is_none() && self.ended.is_none()
     }
 
     /// Whether what lies behind `pos` counts against a cap on replay.

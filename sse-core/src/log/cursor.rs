@@ -11,12 +11,13 @@ use super::{
     CatchUps, Log, Mark, Pos, TopicKey,
     backlog::{AHEAD_FOR, Backlog, Opening},
     catch_up::CaughtUp,
-    look::{Ahead, Member},
+    look::{Ahead, Behind, Member},
     members::Members,
     policy::Policy,
 };
 use crate::{
     batch::Batch,
+    end_reason::EndReason,
     event::{self, Event},
     frame::Frame,
     id::ClientId,
@@ -51,10 +52,10 @@ pub(crate) struct Given {
 #[derive(Debug)]
 pub(crate) enum Followed {
     Nothing,
-    /// All that is due.
-    All(Bytes),
+    /// All that is due: so many events.
+    All(Bytes, u32),
     /// As much of it as fits.
-    Part(Bytes),
+    Part(Bytes, u32),
 }
 
 impl Cursor {
@@ -96,6 +97,11 @@ impl Cursor {
     /// Whether it stands at the head and owes nothing.
     pub(crate) fn is_at_rest(&self, log: &Log) -> bool {
         self.at.pos == log.head().pos && self.backlog.as_ref().is_none_or(|backlog| backlog.values.is_empty())
+    }
+
+    /// What it has yet to be given, if anything.
+    pub(crate) fn lags(&self, log: &Log) -> Option<Behind> {
+        log.behind(self.members(), self.at)
     }
 
     /// What the client was given so far.
@@ -144,7 +150,7 @@ impl Cursor {
         {
             self.at = kept.at;
             self.sent = kept.at.pos;
-            return Some(Followed::All(kept.frame.as_bytes().clone()));
+            return Some(Followed::All(kept.frame.as_bytes().clone(), 1));
         }
         let members = self.members.as_slice();
         let follows = match &self.backlog {
@@ -189,10 +195,10 @@ impl Cursor {
         self.sent = upto.pos;
         if upto.pos < last.pos {
             self.at = upto;
-            Some(Followed::Part(bytes))
+            Some(Followed::Part(bytes, events as u32))
         } else {
             self.at = head;
-            Some(Followed::All(bytes))
+            Some(Followed::All(bytes, events as u32))
         }
     }
 
@@ -228,7 +234,7 @@ impl Cursor {
         if let Some(loss) = log.loss(self.members(), self.at.pos, backlog.told, &backlog.owed) {
             self.tell(backlog, log, policy, resumed, &loss, batch);
         }
-        if !backlog.ended {
+        if backlog.ended.is_none() {
             self.give(backlog, log, policy, batch);
         }
         backlog.owed.clear();
@@ -240,8 +246,8 @@ impl Cursor {
             let owed: Vec<_> = self.members().iter().map(kept).collect();
             backlog.owed = owed;
         }
-        if backlog.ended {
-            batch.end();
+        if let Some(reason) = backlog.ended {
+            batch.end(reason);
         }
     }
 
@@ -276,7 +282,7 @@ impl Cursor {
             }
             let past = kept.at.pos <= backlog.replay.upto;
             if past && backlog.replay.events > 0 && backlog.replay.is_over(policy, kept.frame.len()) {
-                backlog.ended = true;
+                backlog.ended = Some(EndReason::ReplayCap);
                 return;
             }
             if past {
@@ -292,7 +298,7 @@ impl Cursor {
             }
         }
         match backlog.until {
-            Some(_) => backlog.ended = true,
+            Some(_) => backlog.ended = Some(EndReason::Closed),
             None => self.at = log.head(),
         }
     }

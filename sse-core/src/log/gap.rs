@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::id::EventId;
 
+/// In the order in which they are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Reason {

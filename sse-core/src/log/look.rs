@@ -34,6 +34,18 @@ pub(super) struct Loss {
     pub(super) topics: Vec<Topic>,
 }
 
+/// What somebody has yet to be given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behind {
+    /// At least one.
+    pub(crate) events: usize,
+    /// When the first of them came.
+    pub(crate) since: Instant,
+    pub(crate) next: Pos,
+    /// Where whoever it is stands.
+    pub(crate) after: EventId,
+}
+
 /// What lies behind a position.
 pub(super) enum Ahead<'a> {
     Nothing,
@@ -171,6 +183,32 @@ impl Log {
             (_, Some(last)) => Ahead::Upto(last.at),
             _ => Ahead::Nothing,
         }
+    }
+
+    /// What a subscriber that stands there has yet to be given of what is kept.
+    pub(super) fn behind(&self, members: &[Member], at: Mark) -> Option<Behind> {
+        members.iter().find(|member| self.topics[member.key].news > at.pos)?;
+        let next = self.due(members, at.pos).next()?.at.pos;
+        let slot = self.order.get(self.order.partition_point(|slot| slot.at.pos < next))?;
+        let count = |member: &Member| self.count(member.key, at.pos.max(member.since), self.head.pos);
+        Some(Behind { events: members.iter().map(count).sum(), since: slot.since, next, after: at.id })
+    }
+
+    /// A topic's name, how many subscribe to it, and how many events there are of it.
+    pub(crate) fn audience(&self, key: TopicKey) -> Option<(Topic, usize, usize)> {
+        let topic = self.topics.get(key)?;
+        Some((topic.name.clone(), topic.subscribers(), topic.kept.len()))
+    }
+
+    /// The same of several from this place on, and where the next are.
+    pub(crate) fn audiences(
+        &self,
+        from: usize,
+        places: usize,
+    ) -> (Vec<(Topic, usize, usize)>, Option<usize>) {
+        let upto = (from + places).min(self.topics.places());
+        let some = (from..upto).filter_map(|key| self.audience(key)).collect();
+        (some, (upto < self.topics.places()).then_some(upto))
     }
 
     /// Whether something will be too old by then.

@@ -35,7 +35,7 @@ pub(crate) use self::{
     catch_up::CatchUps,
     cursor::{Cursor, Followed, Given},
     limits::Limits,
-    look::Member,
+    look::{Behind, Member},
     policy::{Policy, ReplayCap},
     start::Position,
     topics::TopicKey,
@@ -179,6 +179,11 @@ impl Log {
     /// The oldest position that is still kept, or the head where nothing is.
     pub(crate) fn oldest(&self) -> Pos {
         self.order.get(self.dead()).map_or(self.head.pos, |slot| slot.at.pos)
+    }
+
+    /// When the oldest came that is still kept.
+    pub(crate) fn oldest_since(&self) -> Option<Instant> {
+        self.order.iter().skip(self.dead()).find(|slot| slot.entry.is_some()).map(|slot| slot.since)
     }
 
     /// Whether this id, which is ahead of the head, is known not to be the engine's: it was asked after `since`,

@@ -331,7 +331,9 @@ impl World {
         match cursor.follow(log, &self.setup.policy, catch_ups, limit) {
             None => cursor.take(log, &self.setup.policy, self.now, &mut batch),
             Some(Followed::Nothing) => {}
-            Some(Followed::All(bytes) | Followed::Part(bytes)) => batch.push(bytes),
+            Some(Followed::All(bytes, events) | Followed::Part(bytes, events)) => {
+                batch.push_some(bytes, events);
+            }
         }
         let mut ended = batch.is_ended();
         if batch.is_empty() && !ended {

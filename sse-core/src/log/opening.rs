@@ -11,7 +11,7 @@ use super::{
     members::Members,
     start::{Position, Start},
 };
-use crate::{batch::Batch, id::ClientId};
+use crate::{batch::Batch, end_reason::EndReason, id::ClientId, metrics::Resumed};
 
 impl Cursor {
     pub(crate) fn new(log: &Log, members: Vec<Member>, start: Position, now: Instant) -> Self {
@@ -61,6 +61,18 @@ impl Cursor {
         }
     }
 
+    /// What becomes of a client that came back with its position.
+    pub(crate) fn resumed(&self, log: &Log) -> Resumed {
+        let opening = self.backlog.as_ref().and_then(|backlog| backlog.opening.as_ref());
+        match opening {
+            Some(Opening::Lost(Reason::Restarted, _)) => Resumed::Restarted,
+            Some(Opening::Lost(..)) => Resumed::Unknown,
+            _ if log.loss(self.members(), self.at.pos, 0, &[]).is_none() => Resumed::Exact,
+            _ if log.last_seam > self.at.pos => Resumed::Restarted,
+            _ => Resumed::Trimmed,
+        }
+    }
+
     /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
     ///
     /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
@@ -87,7 +99,7 @@ impl Cursor {
             }
             Place::Ahead => {
                 if backlog.until.is_some() || now >= since + AHEAD_FOR {
-                    batch.end();
+                    batch.end(EndReason::Closed);
                 }
                 return false;
             }

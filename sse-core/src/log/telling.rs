@@ -8,7 +8,14 @@ use super::{
     look::Loss,
     policy::{OnGap, OnLag, Policy},
 };
-use crate::{batch::Batch, event, id::EventId, topic::Topic};
+use crate::{
+    batch::Batch,
+    end_reason::EndReason,
+    event,
+    id::EventId,
+    metrics::{self, Count},
+    topic::Topic,
+};
 
 impl Cursor {
     /// Begins anew where the client's position means nothing.
@@ -37,7 +44,7 @@ impl Cursor {
             self.take_values(backlog, log, 0);
         }
         self.push_gap(backlog, reason, after, upto.id, &topics, batch);
-        backlog.ended = policy.on_gap == OnGap::Close;
+        backlog.ended = (policy.on_gap == OnGap::Close).then_some(EndReason::Gap);
     }
 
     /// Tells of a loss behind a position that is known.
@@ -61,7 +68,7 @@ impl Cursor {
             // With an id it comes back in any case, and with all that it was sent.
             let id = self.client_id(backlog);
             batch.force(self.own(event::POSITION, "{}".to_owned(), id).into_bytes());
-            backlog.ended = true;
+            backlog.ended = Some(EndReason::Lagged);
             return;
         }
         let Mark { pos: from, id: after } = self.at;
@@ -75,7 +82,7 @@ impl Cursor {
         // What is lost of the owed lies in front of `told`, and the rest of that is not told again.
         backlog.told = backlog.told.max(loss.upto.pos).max(self.at.pos);
         self.push_gap(backlog, reason, Some(after), loss.upto.id, &loss.topics, batch);
-        backlog.ended = policy.on_gap == OnGap::Close && !lags_to_now;
+        backlog.ended = (policy.on_gap == OnGap::Close && !lags_to_now).then_some(EndReason::Gap);
     }
 
     /// An event that says what is missing. Its id never skips what is still to be sent.
@@ -88,6 +95,7 @@ impl Cursor {
         topics: &[Topic],
         batch: &mut Batch,
     ) {
+        metrics::add(Count::Gaps, reason as usize, 1);
         let gap = Gap { reason, after, upto, topics: topics.iter().map(Topic::as_str).collect() };
         let data = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         let id = self.client_id(backlog);

@@ -48,6 +48,10 @@ pub(super) struct Kept {
 }
 
 impl TopicLog {
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
     /// The last event that was lost of it: one that was taken out, or one that is dead.
     pub(super) fn lost(&self, horizon: Pos) -> Mark {
         let dead = match self.kept.front() {
@@ -75,6 +79,11 @@ impl TopicTable {
 
     pub(super) fn len(&self) -> usize {
         self.topics.len()
+    }
+
+    /// No topic has a key as high as this.
+    pub(super) fn places(&self) -> usize {
+        self.topics.capacity()
     }
 
     pub(super) fn get(&self, key: TopicKey) -> Option<&TopicLog> {

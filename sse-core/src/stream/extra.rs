@@ -5,6 +5,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
+    batch::Held,
+    end_reason::EndReason,
     lease::Lease,
     lifecycle::{Permit, Release},
     refusal::Field,
@@ -19,7 +21,7 @@ pub(super) struct Extra {
     /// Of a hub that another server than the request's ends.
     pub(super) permit: Option<Permit>,
     /// An event that did not fit into the last chunk.
-    pub(super) held: Option<Bytes>,
+    pub(super) held: Option<Held>,
     /// Header fields beyond those of every stream.
     pub(super) headers: Box<[Field]>,
     /// What is sent in place of the comment that keeps the connection alive.
@@ -55,8 +57,10 @@ impl Extra {
 
     /// Until when it may hold it: not longer than it is authorised.
     pub(super) fn keep_until(&self, permit: &Permit, ends_at: Instant) {
-        let leased = self.lease.as_ref().map(Lease::deadline);
-        permit.keep_until(leased.map_or(ends_at, |leased| leased.min(ends_at)));
+        match self.lease.as_ref().map(Lease::deadline) {
+            Some(leased) if leased < ends_at => permit.keep_until(leased, EndReason::Expired),
+            _ => permit.keep_until(ends_at, EndReason::MaxAge),
+        }
     }
 
     /// Whether nothing in it is due, but for what the wall clock says.

@@ -158,7 +158,12 @@ impl<S: Source> EventStream<S> {
         } else {
             let (permit, other) = request.permits(lifecycle, S::OWES, topics, options)?;
             let lease = request.lease(topics)?;
-            (Some(source()), Some(permit), other, lease)
+            let source = source();
+            let permit = permit.with_life(request.life(topics));
+            if let Some(life) = permit.shared_life() {
+                source.begins(life);
+            }
+            (Some(source), Some(permit), other, lease)
         };
         let extra = Extra {
             lease,
@@ -261,6 +266,9 @@ impl<S: Source> EventStream<S> {
             if !over && let Some(live) = source.as_mut().poll_live(cx, limit, timer.deadline()) {
                 *this.paused = live.more;
                 *this.last_traffic = live.at;
+                if let Some(life) = this.permit.as_ref().and_then(Permit::life) {
+                    life.gave(live.events, live.bytes.len());
+                }
                 return Poll::Ready(Some(live.bytes));
             }
             expired = Some(over);
@@ -289,7 +297,7 @@ impl<S: Source> EventStream<S> {
         let calm = this.timer.as_ref().as_pin_ref().filter(|timer| !timer.is_elapsed());
         let calm = calm.map(|timer| timer.deadline());
         let (mut batch, over) = this.gather(cx, limit, calm, expired);
-        if batch.is_empty() && !over && !batch.is_ended() {
+        if batch.is_empty() && over.is_none() && !batch.is_ended() {
             if calm.is_some() && registered && this.source_wakes_at().is_none() {
                 return Poll::Pending;
             }

@@ -11,7 +11,13 @@ use tokio::{
 
 use super::{COMMENT, Parts};
 use crate::{
-    batch::Batch, frame::Frame, lease::Lease, lifecycle::Permit, recheck::Verdict, source::Source,
+    batch::Batch,
+    end_reason::EndReason,
+    frame::Frame,
+    lease::Lease,
+    lifecycle::{Life, Permit},
+    recheck::Verdict,
+    source::Source,
     topic::Topics,
 };
 
@@ -98,13 +104,20 @@ impl<S: Source> Parts<'_, S> {
         limit: usize,
         calm: Option<Instant>,
         expired: Option<bool>,
-    ) -> (Batch, bool) {
+    ) -> (Batch, Option<EndReason>) {
         let expired = expired.unwrap_or_else(|| self.extra.as_ref().is_some_and(|extra| extra.is_over()));
-        let is_cut = || Instant::now() >= *self.ends_at || self.permits().any(Permit::is_gone);
-        let cut = expired || (calm.is_none() && is_cut());
-        let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| !cut);
-        let mut batch = Batch::earlier_than(calm, limit, held);
         let leaves = self.permits().any(Permit::is_leaving);
+        let cut = match expired {
+            // When it is time to leave, nobody waits for an answer.
+            true if leaves => Some(EndReason::Stopping),
+            true => Some(self.lease().map_or(EndReason::Expired, |lease| lease.end_reason())),
+            false if calm.is_none() && Instant::now() >= *self.ends_at => Some(EndReason::MaxAge),
+            // Why, was told when it was freed.
+            false if calm.is_none() && self.permits().any(Permit::is_gone) => Some(EndReason::Closed),
+            false => None,
+        };
+        let held = self.extra.as_mut().and_then(|extra| extra.held.take()).filter(|_| cut.is_none());
+        let mut batch = Batch::earlier_than(calm, limit, held);
         let left = leaves && std::mem::replace(self.stopping, true);
         let mut over = cut;
         if let Some(mut source) = self.source.as_mut().as_pin_mut() {
@@ -112,23 +125,29 @@ impl<S: Source> Parts<'_, S> {
                 source.as_mut().finish();
             }
             // One of the application's own is looked at once more, and what it gives then is sent.
-            if !cut && !batch.is_full() && (S::OWES || !left) {
+            if cut.is_none() && !batch.is_full() && (S::OWES || !left) {
+                let life = self.permit.as_ref().and_then(Permit::life).filter(|_| !S::OWES);
+                let span = life.map(|life| life.span().enter());
                 let idle = source.poll_batch(cx, &mut batch).is_pending();
-                over = leaves && idle;
+                drop(span);
+                over = (leaves && idle).then_some(EndReason::Stopping);
             }
         }
         let says_all = batch.is_ended() && !S::OWES;
-        over |= leaves && if S::OWES { batch.is_ended() } else { !batch.holds_back() };
-        if over
+        if leaves && if S::OWES { batch.is_ended() } else { !batch.holds_back() } {
+            let said = batch.end_reason().filter(|_| says_all);
+            over = over.or(said).or(Some(EndReason::Stopping));
+        }
+        if over.is_some()
             && leaves
-            && !cut
+            && cut.is_none()
             && !says_all
             && let Some(farewell) = self.extra.as_ref().and_then(|extra| extra.farewell.clone())
         {
             batch.force(farewell);
         }
         if *self.opened
-            && !over
+            && over.is_none()
             && !batch.is_ended()
             && let Some(notice) = self.lease().and_then(Lease::notice)
         {
@@ -144,7 +163,7 @@ impl<S: Source> Parts<'_, S> {
         };
         if !*self.opened {
             if let Some(frame) = source.as_mut().greeting() {
-                batch.push(frame.into_bytes());
+                batch.force(frame.into_bytes());
                 return true;
             }
             if self.rhythm.says_hello() {
@@ -156,6 +175,11 @@ impl<S: Source> Parts<'_, S> {
             return false;
         }
         self.rhythm.kept_alive();
+        if let Some(life) = self.permit.as_ref().and_then(Permit::life)
+            && self.rhythm.keeps_alive
+        {
+            life.kept_alive();
+        }
         let event = self.extra.as_ref().and_then(|extra| extra.keep_alive.clone());
         let position = source.heartbeat().map(Frame::into_bytes);
         match (position, event) {
@@ -200,10 +224,11 @@ impl<S: Source> Parts<'_, S> {
     }
 
     /// The chunk, with what belongs to the opening and to the end; `None` where the stream has ended without.
-    pub(super) fn seal(&mut self, mut batch: Batch, over: bool) -> Option<Bytes> {
-        let ended = over || batch.is_ended();
-        *self.paused = batch.is_full() && !ended;
+    pub(super) fn seal(&mut self, mut batch: Batch, over: Option<EndReason>) -> Option<Bytes> {
+        let ended = over.or_else(|| batch.end_reason());
+        *self.paused = batch.is_full() && ended.is_none();
         *self.last_traffic = batch.now();
+        let events = batch.events();
         let (mut chunk, held) = batch.into_parts();
         if held.is_some() {
             self.extra.get_or_insert_default().held = held;
@@ -211,19 +236,33 @@ impl<S: Source> Parts<'_, S> {
         // `retry` is never closed by a blank line of its own: a block of nothing else is an empty message to
         // some clients. At the start it belongs to the first event, at the end the client takes it by itself.
         if !std::mem::replace(self.opened, true) {
+            if let Some(life) = self.life() {
+                life.answered();
+            }
             let comment = if self.rhythm.opening_comment { COMMENT } else { b"" };
             chunk.prepend(&[comment, self.rhythm.retry_line().as_bytes()].concat());
         }
-        if over || (*self.stopping && ended) {
+        if over.is_some() || (*self.stopping && ended.is_some()) {
             chunk.append(self.rhythm.retry_line().into());
         }
-        if ended {
+        if let Some(life) = self.life().filter(|_| chunk.len() > 0) {
+            life.gave(events, chunk.len());
+        }
+        if let Some(reason) = ended {
             self.source.set(None);
-            *self.permit = None;
             *self.extra = None;
             self.timer.set(None);
+            // Whoever is told of the end finds all of it gone.
+            if let Some(permit) = self.permit.take() {
+                permit.end(reason);
+            }
         }
         (chunk.len() > 0).then(|| chunk.into_bytes())
+    }
+
+    /// What is told of it, where somebody wants to know.
+    pub(super) fn life(&self) -> Option<&Life> {
+        self.permit.as_ref()?.life()
     }
 
     pub(super) fn lease(&mut self) -> Option<&mut Lease> {

@@ -8,6 +8,7 @@ mod drain;
 mod encoders;
 mod ends;
 mod limits;
+mod observed;
 mod only;
 mod options;
 mod reauthorize;
@@ -91,6 +92,9 @@ conformance! {
         a_slow_client_is_sent_away
         chromium_comes_back_until_there_is_a_place
         firefox_comes_back_until_there_is_a_place;
+    observed:
+        each_end_has_its_reason
+        who_is_there_is_known;
     unread:
         whoever_reads_nothing_is_freed_at_his_age
         whoever_reads_nothing_over_http_2_is_freed_at_his_age

@@ -54,12 +54,12 @@ pub(crate) async fn the_contract_is_kept(framework: Framework, by: By) {
         a_ticket_opens_the_stream_and_nothing_else(addr, &bob, &note).await;
     }
 
-    for (path, expected) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "sse_streams 2")] {
+    for (path, expected) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "sse_streams_open 2")] {
         let mut answer = http::get(addr, path).await;
         assert_eq!(answer.status, 200, "{path}");
         let text = answer.rest().await;
         assert!(
-            text.contains(expected) || path == "/metrics" && text.contains("sse_streams"),
+            text.contains(expected) || path == "/metrics" && text.contains("sse_streams_open "),
             "{path}: {text}"
         );
     }

@@ -91,7 +91,7 @@ async fn open(addr: SocketAddr, pass: &Pass) -> Answer {
 
 async fn streams(addr: SocketAddr) -> String {
     let metrics = http::get(addr, "/metrics").await.rest().await;
-    metrics.lines().find(|line| line.starts_with("sse_streams")).unwrap().to_owned()
+    metrics.lines().find(|line| line.starts_with("sse_streams_open ")).unwrap().to_owned()
 }
 
 async fn to(browser: &Browser, window: &WindowHandle) {

@@ -101,7 +101,7 @@ async fn two_people_in(client: Client, framework: Framework, by: By) {
                        document.getElementById('logout').hidden, document.querySelectorAll('#inbox li').length,
                        document.activeElement === document.getElementById('login').user]";
     assert_eq!(browser.run(out).await, json!(["out", true, true, 0, true]));
-    while streams(example.addr).await != "sse_streams 1" {
+    while streams(example.addr).await != "sse_streams_open 1" {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     to(&browser, &bob).await;

@@ -148,6 +148,7 @@ fn watched() -> StreamOptions {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    auth::install_metrics()?;
     let port: u16 = env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let ttl = ttl_from_env("SESSION_TTL")?;
     let key = match env::var("SESSION_KEY") {

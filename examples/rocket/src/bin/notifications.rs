@@ -110,6 +110,7 @@ fn watched() -> StreamOptions {
 
 #[rocket::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    auth::install_metrics()?;
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let config = rocket::Config::figment()
         .merge(("port", port))

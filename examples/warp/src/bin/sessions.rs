@@ -147,6 +147,7 @@ fn watched() -> StreamOptions {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    auth::install_metrics()?;
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let store = Store { users: Arc::default(), ttl: ttl_from_env("SESSION_TTL")? };
     let auth = Auth::sessions()

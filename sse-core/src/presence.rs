@@ -1,0 +1,365 @@
+//! [`Presence`]: who has a stream of a topic open.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    end_reason::EndReason,
+    event::Event,
+    hub::{Hub, WeakHub},
+    lifecycle::{OpenStream, StreamObserver},
+    topic::{Topic, TopicPattern, Topics},
+};
+
+/// So many may be waited for who have left a topic and may be back in a moment. Of more, those who left first are gone.
+const MOST_AWAY: usize = 100_000;
+
+/// Who is on a topic: whoever has a stream of it open, by the subject of the token or session that the stream was
+/// opened with. Cheap to clone; clones are one.
+///
+/// One person with two tabs is there once. A reload is no leave, as long as it takes no longer than the
+/// [grace time](PresenceBuilder::grace). Topics that an open stream is given and loses by a
+/// [`SubscriptionHandle`](crate::SubscriptionHandle) count. Streams that nobody is signed in for are
+/// [counted](Self::anonymous), and have no name.
+///
+/// It knows the streams of this process alone, and those that open after it was built.
+///
+/// ```
+/// use std::time::Duration;
+/// use sse_core::{Hub, Presence};
+///
+/// let hub = Hub::new();
+/// // Whoever reads `room/7` is told as events `join` and `leave` who else does.
+/// let presence = Presence::builder().grace(Duration::from_secs(5)).announce("room/*").build(&hub);
+///
+/// // In a handler of the room's page:
+/// let there: Vec<String> = presence.who("room/7");
+/// # assert!(there.is_empty());
+/// ```
+#[derive(Clone)]
+pub struct Presence(Arc<Inner>);
+
+struct Inner {
+    grace: Duration,
+    topics: Option<Vec<TopicPattern>>,
+    announce: Vec<TopicPattern>,
+    hub: WeakHub,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    topics: HashMap<Topic, Crowd>,
+    /// Whom to give up, and when: in that order, as all have the same grace.
+    away: VecDeque<(Instant, Topic, Arc<str>, u64)>,
+    /// Numbers each time that somebody goes away.
+    leaves: u64,
+    /// Whether a task waits for the first of them.
+    is_waited_for: bool,
+    /// What is to be published, in order.
+    news: VecDeque<(Topic, Change)>,
+    /// Somebody is just publishing.
+    busy: bool,
+}
+
+#[derive(Default)]
+struct Crowd {
+    people: BTreeMap<Arc<str>, Person>,
+    anonymous: usize,
+}
+
+#[derive(Default)]
+struct Person {
+    streams: usize,
+    /// Of one who is away, the number of that.
+    away: u64,
+}
+
+struct Change {
+    who: Arc<str>,
+    joins: bool,
+}
+
+/// How [`Presence`] is built.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing before it has built"]
+pub struct PresenceBuilder {
+    grace: Duration,
+    topics: Option<Vec<TopicPattern>>,
+    announce: Vec<TopicPattern>,
+}
+
+impl PresenceBuilder {
+    /// For how long somebody whose last stream has ended is still there, at most one hour (default 0 s). A browser that
+    /// reloads a page is back within a second, and one that was sent away comes back after about three.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace.min(Duration::from_secs(3600));
+        self
+    }
+
+    /// Of which topics it is known who is there; given several times, of each (default: of all). A pattern that is no
+    /// valid one is of none.
+    pub fn topics(mut self, topics: impl TryInto<TopicPattern>) -> Self {
+        self.topics.get_or_insert_default().extend(topics.try_into().ok());
+        self
+    }
+
+    /// On which topics it is published who comes and goes; given several times, on each (default: on none). The events are
+    /// named `join` and `leave`, and their data is `{"who":"ada"}`; whoever comes is told of themselves too. A pattern that is no valid one announces nothing.
+    ///
+    /// **Whoever may read such a topic learns the subjects of all who do.**
+    pub fn announce(mut self, topics: impl TryInto<TopicPattern>) -> Self {
+        self.announce.extend(topics.try_into().ok());
+        self
+    }
+
+    /// Begins with the streams that open from now on, of the hub's [`Lifecycle`](crate::Lifecycle): where several hubs share
+    /// one, with those of all of them.
+    pub fn build(self, hub: &Hub) -> Presence {
+        let Self { grace, topics, announce } = self;
+        let state = Mutex::default();
+        let presence = Presence(Arc::new(Inner { grace, topics, announce, hub: hub.downgrade(), state }));
+        hub.lifecycle().observe(presence.clone());
+        presence
+    }
+}
+
+impl Presence {
+    /// Of all topics, without a grace time, and nothing is announced.
+    pub fn builder() -> PresenceBuilder {
+        PresenceBuilder::default()
+    }
+
+    /// Who is on a topic, in order of their names, each once.
+    pub fn who(&self, topic: impl AsRef<str>) -> Vec<String> {
+        let people = |crowd: &Crowd| crowd.people.keys().map(|who| String::from(&**who)).collect();
+        self.look(topic.as_ref(), people)
+    }
+
+    /// How many are on a topic who have a name.
+    pub fn count(&self, topic: impl AsRef<str>) -> usize {
+        self.look(topic.as_ref(), |crowd| crowd.people.len())
+    }
+
+    /// How many streams of a topic are open for which nobody is signed in.
+    pub fn anonymous(&self, topic: impl AsRef<str>) -> usize {
+        self.look(topic.as_ref(), |crowd| crowd.anonymous)
+    }
+
+    /// Whether somebody is on a topic.
+    pub fn is_there(&self, topic: impl AsRef<str>, who: &str) -> bool {
+        self.look(topic.as_ref(), |crowd| crowd.people.contains_key(who))
+    }
+
+    fn look<T: Default>(&self, topic: &str, look: impl FnOnce(&Crowd) -> T) -> T {
+        let Ok(topic) = Topic::new(topic) else {
+            return T::default();
+        };
+        self.0.give_up(Instant::now());
+        self.0.lock().topics.get(&topic).map(look).unwrap_or_default()
+    }
+}
+
+impl StreamObserver for Presence {
+    fn opened(&self, stream: &OpenStream) {
+        self.0.change(stream, stream.topics(), None);
+    }
+
+    fn changed(&self, stream: &OpenStream, before: &Topics) {
+        self.0.change(stream, stream.topics(), Some(before));
+    }
+
+    fn ended(&self, stream: &OpenStream, _: EndReason) {
+        self.0.change(stream, &Topics::of(Vec::new()), Some(stream.topics()));
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self, topic: &Topic) -> bool {
+        self.topics.as_ref().is_none_or(|topics| topics.iter().any(|pattern| pattern.matches(topic)))
+    }
+
+    /// A stream has these topics, and had those before.
+    fn change(self: &Arc<Self>, stream: &OpenStream, now: &Topics, before: Option<&Topics>) {
+        let at = Instant::now();
+        self.give_up(at);
+        let had = |topic: &Topic| before.into_iter().flatten().any(|had| had == topic);
+        let has = |topic: &Topic| now.iter().any(|has| has == topic);
+        let mut state = self.lock();
+        for topic in now.iter().filter(|topic| self.counts(topic) && !had(topic)) {
+            state.comes(topic, stream.shared_subject());
+        }
+        for topic in before.into_iter().flatten().filter(|topic| self.counts(topic) && !has(topic)) {
+            state.goes(topic, stream.shared_subject(), at + self.grace);
+        }
+        drop(state);
+        self.give_up(at);
+        self.wait();
+    }
+
+    /// Those who were away for too long have left.
+    fn give_up(&self, now: Instant) {
+        let mut state = self.lock();
+        while let Some((until, ..)) = state.away.front()
+            && (*until <= now || state.away.len() > MOST_AWAY)
+        {
+            if let Some((_, topic, who, number)) = state.away.pop_front() {
+                state.leaves(&topic, who, number);
+            }
+        }
+        drop(state);
+        self.publish();
+    }
+
+    /// Publishes what is new, without the lock. Where another thread is just at it, it goes on with this.
+    fn publish(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.busy, true) {
+            return;
+        }
+        while let Some((topic, change)) = state.news.pop_front() {
+            drop(state);
+            if self.announce.iter().any(|pattern| pattern.matches(&topic))
+                && let Some(hub) = self.hub.upgrade()
+            {
+                let name = if change.joins { "join" } else { "leave" };
+                let data = serde_json::json!({ "who": &*change.who }).to_string();
+                let event = Event::new(data).name(name);
+                if let Err(error) = hub.publish_now(topic, event) {
+                    tracing::warn!(%error, "who comes and goes could not be published");
+                }
+            }
+            state = self.lock();
+        }
+        state.busy = false;
+    }
+
+    /// Sees to it that those who are away are given up in time. Without a runtime that is when somebody looks.
+    fn wait(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let mut state = self.lock();
+        if state.away.is_empty() || std::mem::replace(&mut state.is_waited_for, true) {
+            return;
+        }
+        drop(state);
+        runtime.spawn(Wait { inner: Arc::downgrade(self), is_over: false }.run());
+    }
+
+    /// When the next is given up. With none, nobody waits any more.
+    fn next(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        let next = state.away.front().map(|(until, ..)| *until);
+        state.is_waited_for = next.is_some();
+        next
+    }
+}
+
+/// Dropped with its runtime, it leaves its place to the next.
+struct Wait {
+    inner: Weak<Inner>,
+    is_over: bool,
+}
+
+impl Wait {
+    async fn run(mut self) {
+        while let Some(next) = self.inner.upgrade().and_then(|inner| inner.next()) {
+            sleep_until(next).await;
+            if let Some(inner) = self.inner.upgrade() {
+                inner.give_up(Instant::now());
+            }
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.upgrade().filter(|_| !self.is_over) {
+            inner.lock().is_waited_for = false;
+        }
+    }
+}
+
+impl State {
+    fn comes(&mut self, topic: &Topic, who: Option<&Arc<str>>) {
+        let crowd = self.topics.entry(topic.clone()).or_default();
+        let Some(who) = who else {
+            crowd.anonymous += 1;
+            return;
+        };
+        let is_new = !crowd.people.contains_key(who);
+        let person = crowd.people.entry(Arc::clone(who)).or_default();
+        person.streams += 1;
+        if is_new {
+            self.news.push_back((topic.clone(), Change { who: Arc::clone(who), joins: true }));
+        }
+    }
+
+    fn goes(&mut self, topic: &Topic, who: Option<&Arc<str>>, until: Instant) {
+        let Some(crowd) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let Some(who) = who else {
+            crowd.anonymous = crowd.anonymous.saturating_sub(1);
+            self.forget(topic);
+            return;
+        };
+        let Some(person) = crowd.people.get_mut(who) else {
+            return;
+        };
+        person.streams = person.streams.saturating_sub(1);
+        if person.streams == 0 {
+            self.leaves += 1;
+            person.away = self.leaves;
+            self.away.push_back((until, topic.clone(), Arc::clone(who), self.leaves));
+        }
+    }
+
+    /// One who went away has left, unless they were back meanwhile.
+    fn leaves(&mut self, topic: &Topic, who: Arc<str>, number: u64) {
+        let Some(crowd) = self.topics.get_mut(topic) else {
+            return;
+        };
+        if crowd.people.get(&who).is_some_and(|person| person.streams == 0 && person.away == number) {
+            crowd.people.remove(&who);
+            self.forget(topic);
+            self.news.push_back((topic.clone(), Change { who, joins: false }));
+        }
+    }
+
+    /// A topic that nobody is on takes no room.
+    fn forget(&mut self, topic: &Topic) {
+        if self.topics.get(topic).is_some_and(|crowd| crowd.people.is_empty() && crowd.anonymous == 0) {
+            self.topics.remove(topic);
+            if self.topics.capacity() / 4 > self.topics.len().max(1024) {
+                self.topics.shrink_to(2 * self.topics.len());
+            }
+        }
+    }
+}
+
+/// Numbers alone: neither who nor where.
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("Presence")
+            .field("topics", &state.topics.len())
+            .field("away", &state.away.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -163,6 +163,10 @@ impl Answer {
                     if counts || (chunk == KEEP_ALIVE && condition(&format!("{text}{chunk}"))) {
                         text += &chunk;
                     }
+                    // One that Rocket has put behind an event into the same chunk.
+                    if text.ends_with("\n\n:\n") && !condition(&text) {
+                        text.truncate(text.len() - KEEP_ALIVE.len());
+                    }
                 }
                 None => panic!("the stream ended: {text:?}"),
             }

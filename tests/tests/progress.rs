@@ -51,7 +51,7 @@ impl Watcher {
     /// The next event, and what it says.
     async fn next(&mut self) -> (Seen, Value) {
         while self.events.is_empty() {
-            let text = self.answer.until(|text| text.trim_end_matches(":\n").ends_with("\n\n")).await;
+            let text = self.answer.until(|text| text.ends_with("\n\n")).await;
             self.events.extend(http::events(&text).into_iter().filter(|seen| seen.kind != "sse-position"));
         }
         let seen = self.events.pop_front().unwrap();

@@ -1,6 +1,9 @@
 //! [`Report`]: Markdown, to the terminal and to a file under `benches/results/`.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::{self, Write},
+    path::Path,
+};
 
 #[derive(Debug, Default)]
 pub struct Report(String);
@@ -30,6 +33,12 @@ impl Report {
         print!("{}", self.0);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(format!("{name}.md"));
         std::fs::write(&path, &self.0).expect("a file");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

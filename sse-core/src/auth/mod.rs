@@ -38,6 +38,7 @@ mod pem;
 mod per_subject;
 mod reauthorize;
 mod recent;
+mod registry;
 mod revocation;
 mod revoked;
 mod stamp;

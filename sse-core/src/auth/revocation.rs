@@ -12,9 +12,9 @@ use super::claims::Claims;
 use super::{
     denial::Denial,
     digest::Digest,
-    open::{Open, OpenStream},
-    recent::Recent,
-    revoked::{Entry, Revoked, Until},
+    open::OpenStream,
+    registry::{Registry, Since},
+    revoked::whole,
     stamp::Stamp,
 };
 use crate::{
@@ -48,20 +48,6 @@ struct Inner {
     keep: Duration,
     hasher: RandomState,
     state: Mutex<Registry>,
-}
-
-#[derive(Default)]
-struct Registry {
-    open: Open,
-    tokens: Revoked<Until>,
-    subjects: Revoked<Since>,
-    topics: Revoked<Since>,
-    has_topics: bool,
-    recent: Recent,
-    /// Tokens issued up to then are refused, for it was forgotten whose were revoked.
-    floor: f64,
-    /// Tokens that expire up to then are refused, for it was forgotten which of them were revoked.
-    expiry_floor: f64,
 }
 
 impl Revocations {
@@ -283,73 +269,6 @@ impl Drop for Registration {
             revocations.lock().open.forget(self.number, keys);
         }
     }
-}
-
-impl Registry {
-    fn revoke_token(&mut self, token: Digest, until: u32, now: f64) {
-        let forgotten = self.tokens.insert(token, Until(until), whole(now));
-        self.expiry_floor = self.expiry_floor.max(forgotten);
-    }
-
-    fn check(&self, stamp: &Stamp) -> Result<(), Denial> {
-        let iat = stamp.issued();
-        let revoked = iat <= self.floor
-            || f64::from(stamp.until()) <= self.expiry_floor
-            || self.subjects.find(&stamp.subject_key).is_some_and(|since| since.is_after(iat))
-            || self.tokens.find(&stamp.key).is_some()
-            || stamp.session.is_some_and(|session| self.tokens.find(&session).is_some());
-        if revoked { Err(Denial::Revoked) } else { Ok(()) }
-    }
-
-    fn check_topics(&self, stamp: &Stamp, topics: &Topics) -> Result<(), Denial> {
-        let iat = stamp.issued().floor();
-        let revoked = |topic: &Topic| {
-            let since = self.topics.find(&Digest::of_topic(topic.as_str()));
-            since.is_some_and(|since| iat <= since.moment)
-        };
-        if !self.has_topics {
-            return Ok(());
-        }
-        match topics.iter().filter(|topic| revoked(topic)).count() {
-            0 => Ok(()),
-            all if all == topics.iter().count() => Err(Denial::RevokedTopics),
-            _ => Err(Denial::Scope("a topic was revoked")),
-        }
-    }
-}
-
-/// When a subject or a topic was revoked, and until when that matters; seconds since 1970.
-#[derive(Clone, Copy)]
-struct Since {
-    moment: f64,
-    until: u32,
-}
-
-impl Since {
-    /// Whether a token of that `iat` was issued before, as far as whole seconds tell.
-    fn is_after(&self, iat: f64) -> bool {
-        if iat.fract() == 0.0 { iat < self.moment.floor() } else { iat < self.moment }
-    }
-}
-
-impl Entry for Since {
-    fn until(&self) -> u32 {
-        self.until
-    }
-
-    fn rank(&self) -> f64 {
-        self.moment
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self { moment: self.moment.max(other.moment), until: self.until.max(other.until) }
-    }
-}
-
-/// Whole seconds. Beyond the range is the end of it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floats saturate")]
-fn whole(seconds: f64) -> u32 {
-    seconds as u32
 }
 
 /// The whole second that is not before.

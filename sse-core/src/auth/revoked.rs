@@ -80,6 +80,12 @@ impl<E: Entry> Revoked<E> {
     }
 }
 
+/// Whole seconds. Beyond the range is the end of it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floats saturate")]
+pub(super) fn whole(seconds: f64) -> u32 {
+    seconds as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod builder;
 mod drain;
 mod first;
+mod inner;
 mod life;
 mod observer;
 mod permit;
@@ -13,27 +14,20 @@ mod streams;
 use std::{
     fmt,
     future::{Future, pending},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use tokio::{
-    runtime,
-    sync::Notify,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::{runtime, time::sleep};
 
 pub use self::builder::LifecycleBuilder;
 pub use self::observer::{OpenStream, StreamObserver};
 use self::{
-    drain::{Drain, LAST, LAST_AT_ONCE, Leaving},
+    drain::Leaving,
     first::first,
-    observer::{Observed, Observers},
+    inner::{DRAINING, Inner, NOTICED, SERVING},
+    observer::Observed,
     signal::Signals,
-    streams::{Key, Streams},
 };
 pub(crate) use self::{
     life::Life,
@@ -44,19 +38,13 @@ pub(crate) use self::{
 use crate::limits::Limits;
 #[cfg(feature = "metrics")]
 use crate::metrics;
-use crate::{metrics::Asked, topic::Topics, wakers::wake_all};
+use crate::{metrics::Asked, topic::Topics};
 
 /// How long [`Lifecycle::limit`] leaves a server once its streams had their time, for answers under way.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The same where nothing is waited for any more.
 const GRACE_AT_ONCE: Duration = Duration::from_millis(500);
-
-// How far a server is on its way to the end.
-const SERVING: u8 = 0;
-const NOTICED: u8 = 1;
-const DRAINING: u8 = 2;
-const AT_ONCE: u8 = 3;
 
 /// Knows the open streams of a server and ends them before the server stops. Cheap to clone; clones are one.
 ///
@@ -92,18 +80,6 @@ const AT_ONCE: u8 = 3;
 #[derive(Clone)]
 pub struct Lifecycle(Arc<Inner>);
 
-struct Inner {
-    times: LifecycleBuilder,
-    phase: AtomicU8,
-    streams: Mutex<Streams>,
-    /// Once it has begun.
-    drain: OnceLock<Drain>,
-    changed: Notify,
-    /// A deadline that comes before all others.
-    sooner: Arc<Notify>,
-    observers: RwLock<Observers>,
-}
-
 impl Lifecycle {
     /// For a server that has just started: when it stops, its streams end at once, after what they owe.
     pub fn new() -> Self {
@@ -122,15 +98,7 @@ impl Lifecycle {
     }
 
     fn of(times: LifecycleBuilder) -> Self {
-        Self(Arc::new(Inner {
-            times,
-            phase: AtomicU8::new(SERVING),
-            streams: Mutex::default(),
-            drain: OnceLock::new(),
-            changed: Notify::new(),
-            sooner: Arc::default(),
-            observers: RwLock::new(Arc::new([])),
-        }))
+        Self(Arc::new(Inner::new(times)))
     }
 
     /// Has the open streams end, each cleanly after what it still owes, and those who ask for another told to come
@@ -311,93 +279,6 @@ impl Lifecycle {
         let key = streams.insert(owes);
         drop(streams);
         Some(Permit::new(self, key))
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[inline]
-    fn phase(&self) -> u8 {
-        self.phase.load(Ordering::SeqCst)
-    }
-
-    fn is_at_once(&self) -> bool {
-        self.phase() == AT_ONCE
-    }
-
-    /// From now on none is let in.
-    fn begin(&self) -> &Drain {
-        let drain = self.drain.get_or_init(Drain::now);
-        let streams = self.lock();
-        self.phase.fetch_max(DRAINING, Ordering::SeqCst);
-        drop(streams);
-        self.changed.notify_waiters();
-        drain
-    }
-
-    fn stop_at_once(&self) {
-        self.begin();
-        if self.phase.fetch_max(AT_ONCE, Ordering::SeqCst) == AT_ONCE {
-            return;
-        }
-        self.changed.notify_waiters();
-        self.wake_everyone();
-    }
-
-    /// Whether it is the turn of the stream in this place.
-    fn is_leaving(&self, key: Key) -> bool {
-        let window = self.times.window;
-        let is_due = |drain: &Drain| Instant::now() >= drain.leaves_at(key, window);
-        self.is_at_once() || window.is_zero() || self.drain.get().is_some_and(is_due)
-    }
-
-    fn wake(&self, keys: impl Iterator<Item = Key>) {
-        let mut streams = self.lock();
-        let wakers: Vec<_> = keys.filter_map(|key| streams.take_waker(key)).collect();
-        drop(streams);
-        wake_all(wakers);
-    }
-
-    /// A few at a time: waking one may end it right here.
-    fn wake_everyone(&self) {
-        let mut from = Some(0);
-        while let Some(slot) = from {
-            let (keys, next) = self.lock().some(slot);
-            self.wake(keys.into_iter());
-            from = next;
-        }
-    }
-
-    /// Ends when the streams have had their time: `false`, for they have not ended.
-    async fn overdue(&self) -> bool {
-        let began = self.drain.get().map_or_else(Instant::now, |drain| drain.began);
-        let at_once = async {
-            self.until(Self::is_at_once).await;
-            sleep(LAST_AT_ONCE).await;
-        };
-        first(sleep_until(began + self.times.window + LAST), at_once).await;
-        false
-    }
-
-    async fn until(&self, condition: impl Fn(&Self) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if condition(self) {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.sooner.notify_one();
     }
 }
 

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Log, Mark, Pos, cursor::LOOK_AT_ONCE, look::Member, topics::TopicKey};
+use super::{Log, Mark, Pos, look::Member, topics::TopicKey};
+
+/// How many events are given in one look under the hub's lock, however small they are.
+pub(super) const LOOK_AT_ONCE: usize = 512;
 
 /// How many are kept. With no more than [`LARGEST`] bytes each they take a quarter of a MiB at the most.
 const PLACES: usize = 16;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     CatchUps, Log, Mark, Pos, TopicKey,
     backlog::{AHEAD_FOR, Backlog, Opening},
-    catch_up::CaughtUp,
+    catch_up::{CaughtUp, LOOK_AT_ONCE},
     look::{Ahead, Behind, Member},
     members::Members,
     policy::Policy,
@@ -22,9 +22,6 @@ use crate::{
     frame::Frame,
     id::ClientId,
 };
-
-/// How many events are given in one look under the hub's lock, however small they are.
-pub(crate) const LOOK_AT_ONCE: usize = 512;
 
 /// Small: there is one for every subscriber, and all of them are looked at for one event. What only a few need
 /// stands apart.

@@ -18,6 +18,7 @@
 
 mod balancer;
 mod crowd;
+mod figure;
 mod plot;
 mod processes;
 mod publisher;
@@ -31,7 +32,8 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use sse_benches::Args;
 
 use crate::{
-    results::{Figure, Results},
+    figure::Figure,
+    results::Results,
     scenarios::{SCENARIOS, Scale},
 };
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::net::TcpStream;
 
-use super::hold::Reader;
+use super::seen::Reader;
 
 /// As large as a browser's.
 pub(super) const WINDOW: u32 = 6 << 20;

@@ -9,6 +9,7 @@ mod h1;
 mod h2;
 mod hold;
 mod returning;
+mod seen;
 mod sse;
 
 use std::{cell::RefCell, fmt, io::Write as _, net::SocketAddr, rc::Rc};

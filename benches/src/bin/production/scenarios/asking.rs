@@ -7,9 +7,9 @@ use tokio::time::sleep;
 
 use super::{Scale, millis, number, quantiles};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::{NEWS, Settings},
 };
 

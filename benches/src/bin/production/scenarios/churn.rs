@@ -6,8 +6,8 @@ use tokio::time::sleep;
 
 use super::{Scale, number, seconds};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
-    results::Figure,
     server::Settings,
 };
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Scale, number, seconds};
 use crate::{
     crowd::now,
+    figure::Figure,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::{ITEMS, Settings},
 };
 

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::{Scale, millis, quantiles, seconds};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::{NEWS, Settings},
 };
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Scale, delivered, number, seconds};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::Settings,
 };
 

@@ -7,9 +7,9 @@ use tokio::time::sleep;
 
 use super::{Scale, delivered, millis, number};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server, this_program},
     publisher::Publisher,
-    results::Figure,
     server::Settings,
 };
 

@@ -6,9 +6,9 @@ use tokio::time::sleep;
 
 use super::{Scale, seconds};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::Settings,
 };
 

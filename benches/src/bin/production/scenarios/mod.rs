@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::{processes::Crowd, results::Figure};
+use crate::{figure::Figure, processes::Crowd};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use super::{Scale, number};
 use crate::{
     balancer::{Backend, Balancer},
     crowd::now,
+    figure::Figure,
     plot,
     processes::{Crowd, Server},
     publisher::Publisher,
-    results::Figure,
     server::Settings,
 };
 

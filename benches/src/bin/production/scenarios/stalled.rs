@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{Scale, seconds};
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server},
-    results::Figure,
     server::{NEWS, Settings},
 };
 

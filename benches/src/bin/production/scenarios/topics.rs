@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sse_core::{Hub, Start};
 
 use super::Scale;
-use crate::{processes::this_program, results::Figure};
+use crate::{figure::Figure, processes::this_program};
 
 pub(super) fn run(scale: Scale) -> Vec<Figure> {
     let topics = scale.of("1000000", "100000");

@@ -10,9 +10,9 @@ use tokio::process::Command;
 
 use super::seconds;
 use crate::{
+    figure::Figure,
     processes::{Crowd, Server, this_program},
     publisher::Publisher,
-    results::Figure,
     server::Settings,
 };
 

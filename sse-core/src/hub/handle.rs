@@ -1,4 +1,4 @@
-//! [`SubscriptionHandle`]: changes the topics of an open subscription.
+//! [`SubscriptionHandle`]: changes the topics of an open subscription; and [`Held`], which frees what it holds.
 
 use std::{fmt, sync::Weak};
 
@@ -6,7 +6,7 @@ use super::{
     inner::{HubState, Inner, Told},
     wake::Slot,
 };
-use crate::{log::Member, topic::Topics};
+use crate::{end_reason::EndReason, lifecycle::Release, log::Member, topic::Topics};
 
 /// Changes the topics of an open [`Subscription`](crate::Subscription), from anywhere: without a reconnect, and without a
 /// gap. Does not keep it open.
@@ -120,5 +120,20 @@ impl SubscriptionHandle {
 impl fmt::Debug for SubscriptionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionHandle").finish_non_exhaustive()
+    }
+}
+
+/// A subscriber's slot, to be freed without the stream that it feeds.
+pub(super) struct Held {
+    pub(super) shared: Weak<Inner>,
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl Release for Held {
+    fn release(&self, _: Option<EndReason>) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.free(self.slot, self.generation);
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tokio::{task::coop, time::Instant};
 
 use super::{
-    handle::SubscriptionHandle,
+    handle::{Held, SubscriptionHandle},
     inner::{HubState, Inner, Told, live},
     received::Received,
     wake::Slot,
@@ -395,21 +395,6 @@ impl Feed for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.shared.free(self.slot, self.generation);
-    }
-}
-
-/// A subscriber's slot, to be freed without the stream that it feeds.
-struct Held {
-    shared: Weak<Inner>,
-    slot: u32,
-    generation: u32,
-}
-
-impl Release for Held {
-    fn release(&self, _: Option<EndReason>) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.free(self.slot, self.generation);
-        }
     }
 }
 

@@ -56,17 +56,20 @@ async fn readiness_turns_before_streams_leave(framework: Framework) {
     let mut example = Example::start_with(framework, "notifications", &[]).await;
     let ready = async || http::get(example.addr, "/readyz").await.status;
     assert_eq!(ready().await, 200);
-    let body = br#"{"user":"ada"}"#;
     let json: [(&str, &[u8]); 1] = [("Content-Type", b"application/json")];
-    let answer = http::send(example.addr, "POST", "/login", &json, body).await.rest().await;
-    let token = serde_json::from_str::<serde_json::Value>(&answer).unwrap()["token"].clone();
-    let bearer = format!("Bearer {}", token.as_str().unwrap());
     let mut streams = Vec::new();
-    for _ in 0..40 {
-        let header: [(&str, &[u8]); 1] = [("Authorization", bearer.as_bytes())];
-        let mut stream = http::send(example.addr, "GET", "/events", &header, b"").await;
-        stream.until(|text| text.contains("\n\n")).await;
-        streams.push(stream);
+    // No more of one person than the example allows.
+    for user in ["ada", "bob", "cat", "dan"] {
+        let body = serde_json::json!({ "user": user }).to_string();
+        let answer = http::send(example.addr, "POST", "/login", &json, body.as_bytes()).await.rest().await;
+        let token = serde_json::from_str::<serde_json::Value>(&answer).unwrap()["token"].clone();
+        let bearer = format!("Bearer {}", token.as_str().unwrap());
+        for _ in 0..10 {
+            let header: [(&str, &[u8]); 1] = [("Authorization", bearer.as_bytes())];
+            let mut stream = http::send(example.addr, "GET", "/events", &header, b"").await;
+            stream.until(|text| text.contains("\n\n")).await;
+            streams.push(stream);
+        }
     }
     example.signal("TERM").await;
     let start = Instant::now();

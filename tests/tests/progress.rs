@@ -164,7 +164,7 @@ async fn a_page_survives_a_reload(framework: Framework) {
         browser.client().goto(&format!("http://{}/", proxy.addr())).await.unwrap();
         let percent = "parseInt(document.querySelector('.share')?.textContent)";
         let submit =
-            "const form = document.getElementById('start'); form.rows.value = 4000; form.requestSubmit()";
+            "const form = document.getElementById('start'); form.rows.value = 2500; form.requestSubmit()";
         browser.run(submit).await;
         browser.wait_for(&format!("{percent} >= 10")).await;
         browser.client().refresh().await.unwrap();
@@ -177,7 +177,7 @@ async fn a_page_survives_a_reload(framework: Framework) {
         browser.wait_for("document.getElementById('state').textContent === 'done'").await;
         // Nobody waits any more.
         let note = "return document.querySelector('.foot span').textContent";
-        assert!(browser.run(note).await.as_str().unwrap().starts_with("4,000 rows in "));
+        assert!(browser.run(note).await.as_str().unwrap().starts_with("2,500 rows in "));
         browser.close().await;
     }
 }

@@ -7,13 +7,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::end_reason::EndReason;
-
 use super::{
     Inner,
     first::first,
     streams::{AT_ONCE, Key},
 };
+use crate::end_reason::EndReason;
 
 /// How long after the window a stream may take to give out what it owes.
 pub(super) const LAST: Duration = Duration::from_secs(1);
@@ -108,12 +107,8 @@ impl Leaving {
         }
         // Whoever has not taken what he is owed by then goes without.
         inner.overdue().await;
-        let mut left = Some(0);
-        while let Some(slot) = left {
-            let (keys, next) = inner.lock().some(slot);
-            keys.into_iter().for_each(|key| inner.free(key, Some(EndReason::Stopping)));
-            left = next;
-        }
+        let free = |key| inner.free(key, Some(EndReason::Stopping));
+        inner.each(|keys| keys.into_iter().for_each(free));
         self.is_through = true;
     }
 }

@@ -96,25 +96,28 @@ impl Inner {
         wake_all(wakers);
     }
 
-    /// A few at a time: waking one may end it right here.
     pub(super) fn wake_everyone(&self) {
+        self.each(|keys| self.wake(keys.into_iter()));
+    }
+
+    /// All that are open, a few at a time and without the lock: what is done to one may end it right here.
+    pub(super) fn each(&self, act: impl Fn(Vec<Key>)) {
         let mut from = Some(0);
         while let Some(slot) = from {
             let (keys, next) = self.lock().some(slot);
-            self.wake(keys.into_iter());
+            act(keys);
             from = next;
         }
     }
 
-    /// Ends when the streams have had their time: `false`, for they have not ended.
-    pub(super) async fn overdue(&self) -> bool {
+    /// Ends when the streams have had their time.
+    pub(super) async fn overdue(&self) {
         let began = self.drain.get().map_or_else(Instant::now, |drain| drain.began);
         let at_once = async {
             self.until(Self::is_at_once).await;
             sleep(LAST_AT_ONCE).await;
         };
         first(sleep_until(began + self.times.window + LAST), at_once).await;
-        false
     }
 
     pub(super) async fn until(&self, condition: impl Fn(&Self) -> bool) {

@@ -170,7 +170,11 @@ impl Lifecycle {
                 inner.until(|inner| inner.lock().is_empty()).await;
                 true
             };
-            if !first(ended, inner.overdue()).await {
+            let overdue = async {
+                inner.overdue().await;
+                false
+            };
+            if !first(ended, overdue).await {
                 let streams = inner.lock().len();
                 tracing::warn!(streams, "event streams did not end in time");
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scale, delivered, number, seconds};
+use super::{Scale, delivered, number, seconds, until_free};
 use crate::{
     figure::Figure,
     processes::{Crowd, Server},
@@ -40,14 +40,7 @@ pub(super) async fn run(scale: Scale, framework: &str) -> Vec<Figure> {
         let mut crowd = Crowd::hold(server.addr, RESET, RESET, "/events").await;
         let before = server.streams().await;
         crowd.ask("leave").await;
-        let time = if traffic {
-            tokio::select! {
-                () = publisher.tell_time(usize::MAX, Duration::from_millis(20)) => None,
-                time = server.until_streams(0, LIMIT) => time,
-            }
-        } else {
-            server.until_streams(0, LIMIT).await
-        };
+        let time = until_free(&mut server, &mut publisher, traffic, LIMIT).await;
         let with = if traffic { "50 reset, 50 events a second" } else { "50 reset, idle" };
         // Who notices at a write has none before the next keep-alive.
         let bound = if traffic || framework == "warp" { 1 } else { 16 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Scale, seconds};
+use super::{Scale, seconds, until_free};
 use crate::{
     figure::Figure,
     processes::{Crowd, Server},
@@ -35,15 +35,7 @@ pub(super) async fn run(scale: Scale, framework: &str) -> Vec<Figure> {
             let bound = if at_a_write && !traffic { 16 } else { 1 };
             let open = server.streams().await;
             crowd.kill().await;
-            let time = if traffic {
-                let endless = publisher.tell_time(usize::MAX, Duration::from_millis(20));
-                tokio::select! {
-                    () = endless => None,
-                    time = server.until_streams(0, LIMIT) => time,
-                }
-            } else {
-                server.until_streams(0, LIMIT).await
-            };
+            let time = until_free(&mut server, &mut publisher, traffic, LIMIT).await;
             let with = format!("{http}, {}", if traffic { "50 events a second" } else { "idle" });
             figures.push(Figure::counted(
                 &format!("{with}: slots taken, then free"),

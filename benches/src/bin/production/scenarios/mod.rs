@@ -17,7 +17,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::{figure::Figure, processes::Crowd};
+use crate::{
+    figure::Figure,
+    processes::{Crowd, Server},
+    publisher::Publisher,
+};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,22 @@ impl Scale {
             Self::Full => full,
             Self::Short => short,
         }
+    }
+}
+
+/// How long it takes until all streams are gone, amid 50 events a second or without any.
+async fn until_free(
+    server: &mut Server,
+    publisher: &mut Publisher,
+    traffic: bool,
+    limit: Duration,
+) -> Option<Duration> {
+    if !traffic {
+        return server.until_streams(0, limit).await;
+    }
+    tokio::select! {
+        () = publisher.tell_time(usize::MAX, Duration::from_millis(20)) => None,
+        time = server.until_streams(0, limit) => time,
     }
 }
 

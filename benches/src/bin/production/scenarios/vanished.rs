@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::seconds;
+use super::{seconds, until_free};
 use crate::{
     figure::Figure,
     processes::{Crowd, Server, this_program},
@@ -95,14 +95,7 @@ async fn vanish(framework: &str, per_connection: &str, traffic: bool) -> Option<
     assert_eq!(server.streams().await, COUNT);
     // What comes for an address that is no longer here is dropped without an answer.
     within("addr flush dev v1");
-    let time = if traffic {
-        tokio::select! {
-            () = publisher.tell_time(usize::MAX, Duration::from_millis(20)) => None,
-            time = server.until_streams(0, LIMIT) => time,
-        }
-    } else {
-        server.until_streams(0, LIMIT).await
-    };
+    let time = until_free(&mut server, &mut publisher, traffic, LIMIT).await;
     crowd.kill().await;
     drop(server);
     // The pair ends with the clients' namespace, a moment later.

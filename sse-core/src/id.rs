@@ -19,6 +19,21 @@ pub struct EventId {
 }
 
 impl EventId {
+    /// An id of an [`Engine`](crate::Engine)'s.
+    pub fn new(epoch: u64, sequence: u64) -> Self {
+        Self { epoch, seq: sequence }
+    }
+
+    /// Which life of its log it is of: nothing that could be compared.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its place in its epoch. How many events lie between two it does not say.
+    pub fn sequence(&self) -> u64 {
+        self.seq
+    }
+
     /// The longest an id is as text, in bytes.
     pub(crate) const MAX_LEN: usize = 16 + 1 + 20;
 

@@ -114,6 +114,7 @@ mod auth;
 mod batch;
 mod clock;
 mod end_reason;
+mod engine;
 mod event;
 mod frame;
 #[cfg(feature = "http")]
@@ -152,6 +153,7 @@ pub use auth::{
 #[cfg(feature = "auth")]
 pub use auth::{Auth, AuthBuilder, Authorized, Auths, ConfigError, Identity, Revocations};
 pub use end_reason::EndReason;
+pub use engine::{Engine, EngineError, EngineFuture, Fed, Keep, Past, Publication, Published, Tail};
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{

@@ -178,35 +178,54 @@ pub enum Fed {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    NotPublished,
+    Refused,
+    Unknown,
+}
+
 /// A record was not published, or may not have been.
 #[derive(Debug)]
 pub struct EngineError {
-    may_be_published: bool,
+    outcome: Outcome,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl EngineError {
     /// The engine certainly has not accepted it: it was never sent, or the engine said no.
     pub fn not_published(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { may_be_published: false, source: source.into() }
+        Self { outcome: Outcome::NotPublished, source: source.into() }
+    }
+
+    /// The engine certainly has not accepted it, and will not when it is tried again: a record that is too large, a right
+    /// that is missing.
+    pub fn refused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { outcome: Outcome::Refused, source: source.into() }
     }
 
     /// It may have accepted it: the connection broke, or no answer came in time.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { may_be_published: true, source: source.into() }
+        Self { outcome: Outcome::Unknown, source: source.into() }
     }
 
     /// Whether the record may have been accepted.
     pub fn may_be_published(&self) -> bool {
-        self.may_be_published
+        self.outcome == Outcome::Unknown
+    }
+
+    /// Whether it is of no use to try again.
+    pub fn is_final(&self) -> bool {
+        self.outcome == Outcome::Refused
     }
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.may_be_published {
-            true => "the engine may or may not have accepted the record",
-            false => "the engine has not accepted the record",
+        f.write_str(match self.outcome {
+            Outcome::Unknown => "the engine may or may not have accepted the record",
+            Outcome::NotPublished => "the engine has not accepted the record",
+            Outcome::Refused => "the engine does not accept the record",
         })
     }
 }

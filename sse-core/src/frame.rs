@@ -194,6 +194,26 @@ impl Draft {
         self.0.len() - ID.len()
     }
 
+    /// Its lines, without the id's.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.0[..self.len()]).unwrap_or_default()
+    }
+
+    /// One from its [`text`](Self::text); `None` where nothing of ours has written that.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        let is_line = |line: &str| {
+            let field = line.split_once(": ").map(|(field, _)| field);
+            matches!(field, Some("" | "retry" | "event" | "data"))
+        };
+        if !text.strip_suffix('\n')?.split('\n').all(is_line) || text.contains('\r') {
+            return None;
+        }
+        let mut out = Vec::with_capacity(text.len() + ID.len() + EventId::MAX_LEN + END.len());
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(ID);
+        Some(Self(out))
+    }
+
     pub(crate) fn seal(self, id: EventId) -> Frame {
         let Self(mut out) = self;
         let at = out.len();

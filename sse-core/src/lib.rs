@@ -134,6 +134,7 @@ mod options;
 mod presence;
 mod query;
 mod recheck;
+mod record;
 mod refusal;
 mod request;
 mod source;
@@ -157,8 +158,8 @@ pub use engine::{Engine, EngineError, EngineFuture, Fed, Keep, Past, Publication
 pub use event::{Event, EventError, EventName, MAX_FIELD_BYTES};
 pub use frame::Frame;
 pub use hub::{
-    FilterMap, Hub, HubBuilder, Lag, PublishError, Received, Stats, Subscription, SubscriptionHandle,
-    TopicStats,
+    BuildError, EngineHubBuilder, FilterMap, Hub, HubBuilder, Lag, PublishError, Received, Stats,
+    Subscription, SubscriptionHandle, TopicStats,
 };
 pub use id::{EventId, ParseIdError};
 pub use last_event_id::LastEventId;

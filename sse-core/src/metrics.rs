@@ -21,6 +21,12 @@ pub(crate) enum Count {
     Resumes,
     Gaps,
     Refusals,
+    EngineRecords,
+    EngineUnreadable,
+    EngineHoles,
+    EngineSeams,
+    EngineAway,
+    EnginePublishFailures,
 }
 
 /// What became of a client that came back with its position.
@@ -64,6 +70,8 @@ pub(crate) enum Refused {
     NoKeys,
     /// No room for tickets at the moment.
     Full,
+    /// The hub's engine does not answer at the moment.
+    EngineAway,
 }
 
 /// Counts something once.
@@ -100,6 +108,8 @@ pub(crate) enum Took {
     Opening,
     /// From the opening to the end.
     Stream,
+    /// From an engine's log to this node.
+    Engine,
 }
 
 /// When a request came.
@@ -184,7 +194,7 @@ mod on {
     }
 
     /// In the order of [`Count`].
-    const FAMILIES: [Family; 10] = [
+    const FAMILIES: [Family; 16] = [
         plain("sse_streams_opened_total", Unit::Count, "Streams that were opened"),
         Family {
             name: "sse_streams_ended_total",
@@ -233,13 +243,31 @@ mod on {
                 "origin",
                 "no_keys",
                 "full",
+                "engine_away",
             ],
+        },
+        plain("sse_engine_records_total", Unit::Count, "Records that were read from an engine's log"),
+        plain(
+            "sse_engine_unreadable_total",
+            Unit::Count,
+            "Records of an engine's log that this version cannot read",
+        ),
+        plain("sse_engine_holes_total", Unit::Count, "Losses on the way from an engine"),
+        plain("sse_engine_seams_total", Unit::Count, "New epochs of an engine's log"),
+        plain("sse_engine_away_total", Unit::Count, "How often an engine ceased to answer"),
+        Family {
+            name: "sse_engine_publish_failures_total",
+            unit: Unit::Count,
+            help: "Events that were not published, or may not have been",
+            label: "outcome",
+            values: &["not_published", "unknown"],
         },
     ];
 
     const STREAMS_OPEN: &str = "sse_streams_open";
     const OPENING: &str = "sse_stream_opening_seconds";
     const DURATION: &str = "sse_stream_duration_seconds";
+    const ENGINE_DELAY: &str = "sse_engine_delay_seconds";
     const SUBSCRIBERS: &str = "sse_subscribers";
     const TOPICS: &str = "sse_topics";
     const LOG_EVENTS: &str = "sse_log_events";
@@ -265,6 +293,7 @@ mod on {
         let name = match what {
             Took::Opening => OPENING,
             Took::Stream => DURATION,
+            Took::Engine => ENGINE_DELAY,
         };
         histogram!(name).record(time);
     }
@@ -311,6 +340,11 @@ mod on {
         describe_gauge!(STREAMS_OPEN, Unit::Count, "Streams that are open");
         describe_histogram!(OPENING, Unit::Seconds, "From a request to the first byte of its stream");
         describe_histogram!(DURATION, Unit::Seconds, "How long streams were open that have ended");
+        describe_histogram!(
+            ENGINE_DELAY,
+            Unit::Seconds,
+            "From an engine's log to this node, by the engine's clock"
+        );
         hand_over();
     }
 
@@ -355,10 +389,13 @@ mod on {
                 assert!(family.values.len() <= VALUES, "{}", family.name);
                 assert!(family.name.ends_with("_total"), "{}", family.name);
             }
-            assert_eq!(FAMILIES[Count::Refusals as usize].values[Refused::Full as usize], "full");
-            assert_eq!(FAMILIES[Count::Refusals as usize].values.len(), Refused::Full as usize + 1);
+            assert_eq!(
+                FAMILIES[Count::Refusals as usize].values[Refused::EngineAway as usize],
+                "engine_away"
+            );
+            assert_eq!(FAMILIES[Count::Refusals as usize].values.len(), Refused::EngineAway as usize + 1);
             assert_eq!(FAMILIES[Count::Resumes as usize].values.len(), Resumed::Unknown as usize + 1);
-            assert_eq!(FAMILIES.len(), Count::Refusals as usize + 1);
+            assert_eq!(FAMILIES.len(), Count::EnginePublishFailures as usize + 1);
         }
     }
 }

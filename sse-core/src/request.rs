@@ -307,16 +307,23 @@ impl Request {
 
     fn permit(&self, lifecycle: &Lifecycle, owes: bool, rhythm: Rhythm) -> Result<Permit, Refusal> {
         lifecycle.enter(owes).ok_or_else(|| {
-            let retry = rhythm.retry();
-            let refusal = if self.is_browser {
-                Refusal::come_back(retry)
-            } else {
-                Refusal::unavailable(retry, "The server is stopping, please come back.")
-            };
             metrics::refused(Refused::Stopping);
+            let refusal = self.later(rhythm, "The server is stopping, please come back.");
             // Or whoever uses the connection again comes back to the server that stops.
             self.refuse(refusal.closing())
         })
+    }
+
+    /// What tells a client to come back in a while, in the form that it obeys.
+    fn later(&self, rhythm: Rhythm, sentence: &'static str) -> Refusal {
+        let retry = rhythm.retry();
+        if self.is_browser { Refusal::come_back(retry) } else { Refusal::unavailable(retry, sentence) }
+    }
+
+    /// The answer while it is not known what the other nodes have done.
+    pub(crate) fn refuse_while_away(&self, rhythm: Rhythm) -> Refusal {
+        metrics::refused(Refused::EngineAway);
+        self.refuse(self.later(rhythm, "The server cannot reach the others, please come back."))
     }
 }
 

@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Hub,
+    feed::EngineHubBuilder,
     inner::{Inner, Settings},
 };
 use crate::{
+    engine::Engine,
     id::EventId,
     lifecycle::Lifecycle,
     log::{Limits, Log},
@@ -143,6 +145,15 @@ impl HubBuilder {
     /// The hub. Its log is empty and in a new epoch.
     pub fn build(self) -> Hub {
         let log = Log::new(self.limits, EventId::start(), false, true);
-        Hub(Arc::new(Inner::new(log, self.settings)))
+        Hub(Arc::new(Inner::new(log, self.settings, None)))
+    }
+
+    /// A hub of several processes, each with the same engine: a log that they share. All else is as with one process:
+    /// ids, replay and gaps hold on every node. What the [limits](Self::max_events) say of the log is how much of it this
+    /// process mirrors; the engine's own settings say how much it keeps.
+    ///
+    /// The next step is [`build`](EngineHubBuilder::build), which waits until this node has caught up.
+    pub fn engine(self, engine: impl Engine) -> EngineHubBuilder {
+        EngineHubBuilder::new(self.limits, self.settings, engine)
     }
 }

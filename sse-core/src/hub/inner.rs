@@ -1,7 +1,7 @@
 //! [`Inner`]: the hub's state under its one lock.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,9 +13,14 @@ use std::{
 use slab::Slab;
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes};
+use super::{
+    feed::Feed,
+    keys::Keys,
+    wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes},
+};
 use crate::{
-    frame::Draft,
+    engine::Published,
+    frame::{Draft, Frame},
     id::EventId,
     lifecycle::{Life, Lifecycle},
     log::{CatchUps, Log, Pos},
@@ -24,6 +29,9 @@ use crate::{
     topic::{Topic, TopicPattern, Topics},
     wakers::wake_all,
 };
+
+/// How many of those that wait for the log to arrive are woken in one go.
+const AT_ONCE: usize = 512;
 
 /// One lock for all: ids are given and frames become visible in one order, and a subscriber takes frames and
 /// learns of losses in one look.
@@ -40,6 +48,12 @@ pub(super) struct HubState {
     pub(super) lives: HashMap<usize, Arc<Life>>,
     /// How often the topics of one of them were looked at.
     looks: u64,
+    /// Those whose clients are ahead of the log, or elsewhere: they look again when more is known.
+    pub(super) parked: HashSet<(u32, u32)>,
+    /// How often something was lost on its way here.
+    pub(super) losses: u64,
+    /// The keys of events that are to be published once.
+    pub(super) keys: Keys,
 }
 
 /// What topics an observed stream has, to be told without the lock.
@@ -57,6 +71,33 @@ impl Told {
 }
 
 impl HubState {
+    /// Gives an event the next id and makes it visible.
+    #[inline]
+    fn append_next(&mut self, inner: &Inner, topics: &Topics, draft: Draft) -> EventId {
+        // Read under the lock: the log's events are in the order of their times.
+        let now = Instant::now();
+        self.newest = now;
+        let id = self.log.next_id();
+        self.append(inner, id, topics, &draft.seal(id), now.into_std());
+        id
+    }
+
+    /// Makes an event visible. Its subscribers are woken once the lock is free.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        inner: &Inner,
+        id: EventId,
+        topics: &Topics,
+        frame: &Frame,
+        now: std::time::Instant,
+    ) {
+        let keys = self.log.append(id, topics.iter(), |topic| inner.is_latest(topic), frame, now);
+        for &key in &keys {
+            self.sleepers.mark(key);
+        }
+    }
+
     /// What is to be told of the stream in this slot, whose topics may be others than before.
     pub(super) fn topics_told(&mut self, slot: usize) -> Option<Told> {
         let life = self.lives.get(&slot)?;
@@ -88,10 +129,12 @@ pub(super) struct Inner {
     orphans: AtomicBool,
     /// By group. They live longer than the hub, so that the tasks that wait do not keep the hub alive.
     news: Arc<News>,
+    /// Where its events come from, if not from this process alone.
+    pub(super) feed: Option<Feed>,
 }
 
 impl Inner {
-    pub(super) fn new(log: Log, settings: Settings) -> Self {
+    pub(super) fn new(log: Log, settings: Settings, feed: Option<Feed>) -> Self {
         Self {
             head: AtomicU64::new(log.head().pos),
             state: Mutex::new(HubState {
@@ -103,10 +146,14 @@ impl Inner {
                 generation: 0,
                 lives: HashMap::new(),
                 looks: 0,
+                parked: HashSet::new(),
+                losses: 0,
+                keys: Keys::default(),
             }),
             settings,
             orphans: AtomicBool::new(false),
             news: Arc::new(std::array::from_fn(|_| <[_; TASKS]>::default())),
+            feed,
         }
     }
 
@@ -130,18 +177,34 @@ impl Inner {
 
     /// Gives the event its id, makes it visible and has its subscribers woken.
     pub(super) fn append(&self, topics: &Topics, draft: Draft) -> EventId {
-        let mut state = self.lock();
-        // Read under the lock: the log's events are in the order of their times.
-        let now = Instant::now();
-        state.newest = now;
-        let now = now.into_std();
-        let id = state.log.next_id();
-        let frame = draft.seal(id);
-        let keys = state.log.append(id, topics.iter(), |topic| self.is_latest(topic), &frame, now);
-        self.head.store(state.log.head().pos, Ordering::Release);
-        for &key in &keys {
-            state.sleepers.mark(key);
+        let id = self.change(|state| state.append_next(self, topics, draft));
+        metrics::count(Count::Published);
+        id
+    }
+
+    /// The same, unless an event with this key was published in the last minutes.
+    pub(super) fn append_once(&self, key: &str, topics: &Topics, draft: Draft) -> Published {
+        let published = self.change(|state| {
+            let now = Instant::now();
+            if let Some(id) = state.keys.find(key, now) {
+                return Published::new(id, false);
+            }
+            let id = state.append_next(self, topics, draft);
+            state.keys.insert(key.into(), id, now);
+            Published::new(id, true)
+        });
+        if published.is_new {
+            metrics::count(Count::Published);
         }
+        published
+    }
+
+    /// Changes the log, and has those woken whom it concerns.
+    #[inline]
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut HubState) -> T) -> T {
+        let mut state = self.lock();
+        let changed = change(&mut state);
+        self.head.store(state.log.head().pos, Ordering::Release);
         let due = state.sleepers.due();
         let freed = state.log.take_freed();
         drop(state);
@@ -152,8 +215,26 @@ impl Inner {
             self.wake_orphans();
         }
         drop(freed);
-        metrics::count(Count::Published);
-        id
+        changed
+    }
+
+    /// Wakes those whose clients may have been waited for, a few at a time.
+    pub(super) fn wake_parked(&self) {
+        loop {
+            let mut guard = self.lock();
+            let HubState { parked, slots, .. } = &mut *guard;
+            let some: Vec<_> = parked.iter().copied().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return;
+            }
+            some.iter().for_each(|key| {
+                parked.remove(key);
+            });
+            let wake = |(slot, generation)| live(slots, slot, generation)?.waker.take();
+            let wakers: Vec<_> = some.into_iter().filter_map(wake).collect();
+            drop(guard);
+            wake_all(wakers);
+        }
     }
 
     /// Wakes those whom no task wakes.

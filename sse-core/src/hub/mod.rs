@@ -1,9 +1,11 @@
 //! [`Hub`]: publish to topics, subscribe to topics, come back and miss nothing.
 
 mod builder;
+mod feed;
 mod filter_map;
 mod handle;
 mod inner;
+mod keys;
 mod lag;
 mod received;
 mod subscription;
@@ -12,24 +14,29 @@ mod wake;
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
-use self::inner::Inner;
 pub use self::{
     builder::HubBuilder,
+    feed::{BuildError, EngineHubBuilder},
     filter_map::FilterMap,
     handle::SubscriptionHandle,
     lag::{Lag, TopicStats},
     received::Received,
     subscription::Subscription,
 };
+use self::{feed::Feed, inner::Inner};
 use crate::{
+    engine::{Keep, Publication, Published},
     event::{Event, EventError},
     frame::Draft,
     id::EventId,
     lifecycle::Lifecycle,
     log::{Position, Start},
+    metrics::{self, Count},
     options::StreamOptions,
+    record::{Notice, Record},
     refusal::Refusal,
     request::Request,
     stream::EventStream,
@@ -73,15 +80,16 @@ impl Hub {
     /// Publishes an event to one or several topics and returns its id. A subscriber to several of them gets it
     /// once.
     ///
-    /// In memory it is done at once and never waits; the future is for hubs behind which an engine stands.
-    /// Events have the order in which their futures were awaited.
+    /// In memory it is done at once and never waits. With an [engine](HubBuilder::engine) it is done when the engine has
+    /// accepted the event, which then comes to this node's subscribers as it comes to all others'. Events have the order
+    /// in which their futures were awaited.
     ///
     /// Subscribers are woken by a task of their own runtime. A task that goes on computing after it has published
     /// holds up nobody as long as another thread of that runtime is free. On a runtime with one thread (each of
     /// actix-web's workers is one) its streams are sent nothing before the task awaits something or ends.
     ///
     /// # Errors
-    /// [`PublishError`]; then nobody was sent anything.
+    /// [`PublishError`]; then nobody was sent anything, but for [`PublishError::Unknown`], which only an engine can bring.
     pub async fn publish<T>(
         &self,
         topics: T,
@@ -90,19 +98,94 @@ impl Hub {
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        self.publish_now(topics, event)
+        let (topics, draft) = self.draft(topics, event)?;
+        match &self.0.feed {
+            None => Ok(self.0.append(&topics, draft)),
+            Some(feed) => Ok(feed_event(feed, own_key(), &topics, &draft).await?.id),
+        }
     }
 
-    /// [`publish`](Self::publish) for code that is not `async`: a thread, a callback, a `Drop`. It waits for nothing, so
-    /// `async` code may call it too.
+    /// [`publish`](Self::publish), unless an event was published with this key in the last two minutes, or in the time
+    /// for which the engine remembers keys: for whatever may be asked twice, as a request that is sent again or a message
+    /// that a queue delivers again. On all nodes together one of several is published.
+    ///
+    /// A key is 1 to 128 bytes of `[!-~]`: `order/42/paid`. The first event counts, whatever the others hold. A hub in
+    /// memory remembers the last 100,000 keys.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish).
+    /// As [`publish`](Self::publish), and [`PublishError::Key`]. After [`PublishError::Unknown`] it may be tried again with
+    /// the same key, which tells.
+    pub async fn publish_once<T>(
+        &self,
+        key: &str,
+        topics: T,
+        event: impl TryInto<Event, Error: Into<EventError>>,
+    ) -> Result<Published, PublishError>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(PublishError::Key);
+        }
+        let (topics, draft) = self.draft(topics, event)?;
+        match &self.0.feed {
+            None => Ok(self.0.append_once(key, &topics, draft)),
+            Some(feed) => feed_event(feed, format!("k:{key}"), &topics, &draft).await,
+        }
+    }
+
+    /// [`publish`](Self::publish) for code that is not `async`: a callback, a `Drop`. It waits for nothing, so `async`
+    /// code may call it too.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`PublishError::MustWait`] where there is an engine.
     pub fn publish_now<T>(
         &self,
         topics: T,
         event: impl TryInto<Event, Error: Into<EventError>>,
     ) -> Result<EventId, PublishError>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        let (topics, draft) = self.draft(topics, event)?;
+        match &self.0.feed {
+            None => Ok(self.0.append(&topics, draft)),
+            Some(_) => Err(PublishError::MustWait),
+        }
+    }
+
+    /// [`publish`](Self::publish) for a thread that may wait: not one on which `async` code runs. In memory it waits for
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`PublishError::MustWait`] on the only thread of the runtime in which the engine
+    /// is followed.
+    pub fn publish_blocking<T>(
+        &self,
+        topics: T,
+        event: impl TryInto<Event, Error: Into<EventError>>,
+    ) -> Result<EventId, PublishError>
+    where
+        T: TryInto<Topics, Error: Into<TopicError>>,
+    {
+        let (topics, draft) = self.draft(topics, event)?;
+        match &self.0.feed {
+            None => Ok(self.0.append(&topics, draft)),
+            Some(feed) => {
+                let publication = Publication::new(own_key(), Record::event(&topics, &draft));
+                let published = Feed::publish_blocking(self, feed, publication)?;
+                metrics::count(Count::Published);
+                Ok(published.id)
+            }
+        }
+    }
+
+    /// What is to be published, if it may be.
+    fn draft<T>(
+        &self,
+        topics: T,
+        event: impl TryInto<Event, Error: Into<EventError>>,
+    ) -> Result<(Topics, Draft), PublishError>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
@@ -121,7 +204,32 @@ impl Hub {
         if draft.len() > limit {
             return too_large(draft.len());
         }
-        Ok(self.0.append(&topics, draft))
+        Ok((topics, draft))
+    }
+
+    /// Tells the other nodes something that is no event.
+    #[allow(dead_code, reason = "nobody has something to tell yet")]
+    async fn tell(
+        &self,
+        key: String,
+        notice: &Notice,
+        keep: Option<Keep>,
+    ) -> Result<Published, PublishError> {
+        let feed = self.0.feed.as_ref().ok_or(PublishError::NotPublished)?;
+        let mut publication = Publication::new(format!("n:{key}"), Record::notice(notice));
+        publication.keep = keep;
+        feed.publish(publication).await
+    }
+
+    /// Whether the server is to be sent requests: not after [`Lifecycle::stop`], and not when its engine has been away for
+    /// [longer](EngineHubBuilder::unready_after). It is what the endpoint says by which a balancer goes.
+    pub fn is_ready(&self) -> bool {
+        self.lifecycle().is_ready() && self.0.feed.as_ref().is_none_or(Feed::is_ready)
+    }
+
+    /// For how long its engine has not answered; `None` while it does, or where there is none.
+    pub fn away_for(&self) -> Option<Duration> {
+        self.0.feed.as_ref()?.away_for()
     }
 
     /// Opens the stream that answers a request: these topics, from the position that the client asks for. It
@@ -173,6 +281,9 @@ impl Hub {
     {
         let topics = topics.try_into().map_err(|error| request.refuse(error.into()))?;
         request.admit(&topics)?;
+        if !self.0.feed.as_ref().is_none_or(Feed::opens) {
+            return Err(request.refuse_while_away(options.rhythm));
+        }
         let start = match request.last_event_id() {
             None => Position::Server(options.start),
             Some(id) => Position::Client(id.as_client_id()),
@@ -233,7 +344,30 @@ impl Hub {
     }
 }
 
+/// The longest key of an event that is to be published once.
+const MAX_KEY_BYTES: usize = 128;
+
+/// A key for what is published whatever else was.
+fn own_key() -> String {
+    format!("p:{:032x}", rand::random::<u128>())
+}
+
+/// Publishes an event to an engine.
+async fn feed_event(
+    feed: &Feed,
+    key: String,
+    topics: &Topics,
+    draft: &Draft,
+) -> Result<Published, PublishError> {
+    let published = feed.publish(Publication::new(key, Record::event(topics, draft))).await?;
+    if published.is_new {
+        metrics::count(Count::Published);
+    }
+    Ok(published)
+}
+
 /// A hub that others keep.
+#[derive(Clone, Debug)]
 pub(crate) struct WeakHub(Weak<Inner>);
 
 impl WeakHub {
@@ -292,6 +426,15 @@ pub enum PublishError {
     Topic(TopicError),
     /// The event could not be built.
     Event(EventError),
+    /// The key is not 1 to 128 bytes of `[!-~]`.
+    Key,
+    /// The engine has not accepted the event, and will not: it is not published.
+    NotPublished,
+    /// It is not known whether the engine has accepted the event. Whoever must know publishes it
+    /// [with a key](Hub::publish_once), and tries again.
+    Unknown,
+    /// Behind the hub stands an engine, for which this call cannot wait.
+    MustWait,
 }
 
 impl fmt::Display for PublishError {
@@ -303,6 +446,12 @@ impl fmt::Display for PublishError {
             }
             Self::Topic(error) => error.fmt(f),
             Self::Event(error) => error.fmt(f),
+            Self::Key => f.write_str("the key of an event must be 1 to 128 bytes of [!-~]"),
+            Self::NotPublished => f.write_str("the event was not published: the engine has not accepted it"),
+            Self::Unknown => f.write_str("it is not known whether the engine has accepted the event"),
+            Self::MustWait => {
+                f.write_str("the hub has an engine, for which must be waited: `publish(..).await`")
+            }
         }
     }
 }
@@ -312,7 +461,12 @@ impl std::error::Error for PublishError {
         match self {
             Self::Topic(error) => Some(error),
             Self::Event(error) => Some(error),
-            Self::OwnId | Self::TooLarge { .. } => None,
+            Self::OwnId
+            | Self::TooLarge { .. }
+            | Self::Key
+            | Self::NotPublished
+            | Self::Unknown
+            | Self::MustWait => None,
         }
     }
 }
@@ -332,7 +486,12 @@ impl From<EventError> for PublishError {
 impl From<PublishError> for Refusal {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::OwnId => Self::of(500, "The event could not be published."),
+            PublishError::OwnId | PublishError::Key | PublishError::MustWait => {
+                Self::of(500, "The event could not be published.")
+            }
+            PublishError::NotPublished | PublishError::Unknown => {
+                Self::sentence(503, &error).retry_after(Duration::from_secs(1))
+            }
             PublishError::TooLarge { .. } => Self::sentence(413, &error),
             PublishError::Topic(error) => error.into(),
             PublishError::Event(error) => error.into(),

@@ -194,7 +194,7 @@ impl Subscription {
     fn poll_due(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         let mut waker = Some(cx.waker().clone());
         let mut guard = self.shared.lock();
-        let HubState { log, slots, catch_ups, newest, sleepers, .. } = &mut *guard;
+        let HubState { log, slots, catch_ups, newest, sleepers, parked, .. } = &mut *guard;
         let Some(slot) = live(slots, self.slot, self.generation) else {
             // Freed, as its stream was not polled when it should have ended.
             batch.end(EndReason::Closed);
@@ -231,7 +231,10 @@ impl Subscription {
             arm(&mut slot.waker, &mut waker);
             start = self.shared.board(sleepers, slot, self.slot as usize);
             self.asleep_at = match slot.cursor.wake_at() {
-                Some(_) => WAITS,
+                Some(_) => {
+                    parked.insert((self.slot, self.generation));
+                    WAITS
+                }
                 None => slot.cursor.pos(),
             };
         }

@@ -32,7 +32,8 @@ pub(super) struct Backlog {
 /// What is still to be done before events are given out.
 #[derive(Debug)]
 pub(super) enum Opening {
-    /// The client came at this moment and is ahead of the log: wait, skipping what it has.
+    /// The client came at this moment, or its engine has been away since, and is ahead of the log or in an epoch that is
+    /// not known here: wait, skipping what it has.
     Ahead(ClientId, Instant),
     /// The client's position means nothing here.
     Lost(Reason, Option<EventId>),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::engine::Past;
+
 /// What the log keeps at the most.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -13,6 +15,13 @@ pub(crate) struct Limits {
     pub(crate) idle_topics: usize,
     /// How many expired events are freed at a time.
     pub(crate) frees: usize,
+}
+
+impl Limits {
+    /// What is wanted of an engine's log.
+    pub(crate) fn past(&self) -> Past {
+        Past::new(self.events, self.bytes, self.age)
+    }
 }
 
 impl Default for Limits {

@@ -3,7 +3,7 @@
 use std::{collections::BinaryHeap, time::Instant};
 
 use super::{
-    Entry, Log, Mark, Pos,
+    Entry, Log, Mark, Pos, Segment,
     merged::{Due, Part},
     topics::{Kept, TopicKey, TopicLog},
 };
@@ -65,15 +65,19 @@ impl Log {
                 return Place::At(self.head.pos);
             }
         }
-        let Some(segment) = self.segments.iter().rposition(|start| start.id.epoch == id.epoch) else {
+        let Some(segment) = self.segments.iter().rposition(|segment| segment.start.id.epoch == id.epoch)
+        else {
             return Place::Elsewhere;
         };
-        let start = self.segments[segment];
+        let Segment { start, kept } = self.segments[segment];
         if id.seq < start.id.seq {
             return Place::At(start.pos - 1);
         }
         let start = start.pos;
-        let end = self.segments.get(segment + 1).map_or(Pos::MAX, |next| next.pos);
+        let end = self.segments.get(segment + 1).map_or(Pos::MAX, |next| next.start.pos);
+        if kept.is_some_and(|(kept, _)| id.seq > kept) {
+            return Place::At(end - 1);
+        }
         let behind = self
             .order
             .partition_point(|slot| slot.at.pos < start || (slot.at.pos < end && slot.at.id.seq <= id.seq));
@@ -100,16 +104,23 @@ impl Log {
         owed: &[(TopicKey, usize)],
     ) -> Option<Loss> {
         let known = from.max(told);
-        let mut upto: Option<Mark> = None;
+        // Of every topic something may have been where there is nothing now.
+        let taken_back = self.taken_back_at(from).filter(|seam| seam.pos > told);
+        let mut upto = taken_back;
         let mut topics = Vec::new();
         for member in members {
             let topic = &self.topics[member.key];
-            let mark = self.lost(topic);
+            let mut mark = self.lost(topic);
             let mut owed = owed.iter().filter(|(key, _)| *key == member.key);
             let from = from.max(member.since);
             let known = known.max(member.since);
-            let lost = if topic.latest {
-                self.last_hole.max(self.last_seam) > known
+            let lost = if taken_back.is_some() {
+                true
+            } else if topic.latest {
+                if mark.pos < self.last_break.pos {
+                    mark = self.last_break;
+                }
+                self.last_break.pos > known
             } else {
                 mark.pos > known || owed.any(|&(key, count)| self.count(key, from, told) < count)
             };
@@ -118,7 +129,8 @@ impl Log {
                 topics.push(topic.name.clone());
             }
         }
-        Some(Loss { upto: upto?, topics })
+        let upto = upto.filter(|_| !topics.is_empty())?;
+        Some(Loss { upto, topics })
     }
 
     /// The last event that was lost of a topic.
@@ -159,6 +171,7 @@ impl Log {
     /// for a subscriber that stands there and was told of no loss ahead of it.
     pub(super) fn is_whole(&self, members: &[Member], from: Pos) -> bool {
         members.iter().all(|member| self.lost(&self.topics[member.key]).pos <= from.max(member.since))
+            && self.taken_back_at(from).is_none()
     }
 
     /// The newest event of all, if it is this topic's and comes right behind `from`: then nothing lies between.
@@ -258,7 +271,7 @@ impl Log {
     /// Where the present values are of those of these topics that keep only the latest, none behind `upto`: in
     /// their order, each once. What lies in front of a hole or a seam may have been superseded there.
     pub(super) fn values(&self, members: &[Member], upto: Pos) -> Vec<(Pos, TopicKey)> {
-        let from = self.horizon.max(self.last_hole).max(self.last_seam);
+        let from = self.horizon.max(self.last_break.pos);
         let value = |member: &Member| {
             let topic = &self.topics[member.key];
             let kept = topic.kept.back().filter(|_| topic.latest)?;

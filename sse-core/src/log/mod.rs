@@ -67,8 +67,10 @@ pub(crate) struct Log {
     limits: Limits,
     /// Whether an engine fills it, so that an id ahead of the head may be another node's.
     fed: bool,
-    /// Whether it began without the events of an earlier life.
-    born_empty: bool,
+    /// Whether nothing of the present epoch lies in front of what it was given.
+    has_epoch_start: bool,
+    /// Whether its engine does not answer.
+    away: bool,
     /// Where its engine stood when it was last asked, and when that was.
     engine: Option<(EventId, Instant)>,
     head: Mark,
@@ -78,8 +80,10 @@ pub(crate) struct Log {
     has_dead: bool,
     last_hole: Pos,
     last_seam: Pos,
+    /// The later of both.
+    last_break: Mark,
     /// Where epochs begin, the present one last.
-    segments: VecDeque<Mark>,
+    segments: VecDeque<Segment>,
     /// All events by position; `None` where one left before its turn.
     order: VecDeque<Slot>,
     live: usize,
@@ -89,6 +93,14 @@ pub(crate) struct Log {
     /// What was taken out, to be dropped where nobody waits.
     freed: Freed,
     topics: TopicTable,
+}
+
+/// An epoch of the log.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    start: Mark,
+    /// The sequence up to which it is intact, once it has ended, and the last position that this is.
+    kept: Option<(u64, Pos)>,
 }
 
 #[derive(Debug)]
@@ -124,21 +136,25 @@ impl Freed {
 
 impl Log {
     /// A log whose first event will lie behind `start`.
-    pub(crate) fn new(limits: Limits, start: EventId, fed: bool, born_empty: bool) -> Self {
+    ///
+    /// `has_epoch_start` tells whether there was none of its epoch before; `fed`, whether an engine fills it.
+    pub(crate) fn new(limits: Limits, start: EventId, fed: bool, has_epoch_start: bool) -> Self {
         // Not 0: an id from before the start must have a place in front of it.
         let start = Mark { pos: 1, id: start };
         Self {
             topics: TopicTable::new(start, limits.idle_topics),
             limits,
             fed,
-            born_empty,
+            has_epoch_start,
+            away: false,
             engine: None,
             head: start,
             horizon: 0,
             has_dead: false,
             last_hole: 0,
             last_seam: 0,
-            segments: VecDeque::from([start]),
+            last_break: Mark { pos: 0, id: start.id },
+            segments: VecDeque::from([Segment { start, kept: None }]),
             order: VecDeque::new(),
             live: 0,
             bytes: 0,
@@ -151,12 +167,17 @@ impl Log {
         self.head
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(crate) fn fed(&self) -> bool {
         self.fed
     }
 
-    pub(crate) fn born_empty(&self) -> bool {
-        self.born_empty
+    /// Whether all there ever was of the present epoch came here: to a client of another one, that is all new.
+    pub(crate) fn has_epoch_start(&self) -> bool {
+        self.has_epoch_start
     }
 
     pub(crate) fn events(&self) -> usize {
@@ -173,7 +194,7 @@ impl Log {
 
     /// The position before the first event of the present epoch.
     pub(crate) fn epoch_start(&self) -> Mark {
-        self.segments.back().copied().unwrap_or(self.head)
+        self.segments.back().map_or(self.head, |segment| segment.start)
     }
 
     /// The oldest position that is still kept, or the head where nothing is.
@@ -192,10 +213,24 @@ impl Log {
         self.engine.is_some_and(|(head, at)| at > since && head.epoch == id.epoch && head.seq < id.seq)
     }
 
-    /// What the engine's newest event was at this moment.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only an engine can be ahead of a log"))]
+    /// Whether it was asked after `since`, so that its present epoch was known here by then.
+    pub(crate) fn knows_epochs_since(&self, since: Instant) -> bool {
+        self.engine.is_some_and(|(_, at)| at > since)
+    }
+
+    /// What the engine's newest event was at this moment: it answers.
     pub(crate) fn engine_stood(&mut self, head: EventId, at: Instant) {
         self.engine = Some((head, at));
+        self.away = false;
+    }
+
+    /// The engine does not answer. Nobody is judged by how long it takes.
+    pub(crate) fn engine_is_away(&mut self) {
+        self.away = true;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.away
     }
 
     /// The last position at which a topic's subscribers had to look.
@@ -242,35 +277,103 @@ impl Log {
         keys
     }
 
+    /// What has this id is no event: the next one's comes behind it.
+    pub(crate) fn pass(&mut self, id: EventId) {
+        self.head.id = id;
+    }
+
     /// Something up to this id was lost before it came here. Marks every topic; the caller wakes everyone.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only an engine can lose or restart a log that is open")
-    )]
     pub(crate) fn hole(&mut self, upto: EventId) {
         let id =
             if upto.epoch == self.head.id.epoch && upto.seq > self.head.id.seq { upto } else { self.head.id };
         self.mark_all(id);
         self.last_hole = self.head.pos;
+        self.last_break = self.head;
     }
 
-    /// A new epoch begins. Marks every topic; the caller wakes everyone.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only an engine can lose or restart a log that is open")
-    )]
-    pub(crate) fn seam(&mut self, start: EventId) {
-        self.mark_all(start);
-        self.last_seam = self.head.pos;
-        self.segments.push_back(self.head);
+    /// A new epoch begins, and the one before it is intact up to the sequence `kept`. The caller wakes everyone.
+    ///
+    /// What lies behind that is taken back. Who stands there is told of a loss and who does not is told nothing;
+    /// where nothing is known to be intact, every topic is marked.
+    pub(crate) fn seam(&mut self, start: EventId, kept: Option<u64>) {
+        let present = self.epoch_start().id.seq..=self.head.id.seq;
+        if let Some(kept) = kept.filter(|kept| present.contains(kept)) {
+            let behind = |slot: &Slot| slot.at.id.epoch == self.head.id.epoch && slot.at.id.seq > kept;
+            let first = self.order.iter().rposition(|slot| !behind(slot)).map_or(0, |last| last + 1);
+            let pos = self.order.get(first).map_or(self.head.pos, |slot| slot.at.pos - 1);
+            if let Some(segment) = self.segments.back_mut() {
+                segment.kept = Some((kept, pos));
+            }
+            let took_back = self.take_back(first);
+            // The place of an id that is taken back, and then the seam's own.
+            self.head = Mark { pos: self.head.pos + 2, id: start };
+            self.topics.tell_all(self.head.pos);
+            if took_back {
+                // The value before it is not here any more.
+                self.last_seam = self.head.pos;
+                self.last_break = self.head;
+            }
+        } else {
+            if kept.is_some_and(|kept| kept < *present.start()) {
+                let epoch = self.epoch_start().pos;
+                self.take_back(self.order.partition_point(|slot| slot.at.pos <= epoch));
+            }
+            self.mark_all(start);
+            self.last_seam = self.head.pos;
+            self.last_break = self.head;
+        }
+        self.has_epoch_start = true;
+        self.segments.push_back(Segment { start: self.head, kept: None });
         if self.segments.len() > SEGMENTS {
             self.segments.pop_front();
         }
     }
 
+    /// Takes out the events from this one on, as if they had never come. Whether there were any.
+    fn take_back(&mut self, first: usize) -> bool {
+        let mut any = false;
+        while self.order.len() > first {
+            let Some(Slot { entry: Some(entry), .. }) = self.order.pop_back() else {
+                continue;
+            };
+            any = true;
+            self.live -= 1;
+            self.bytes -= entry.bytes;
+            for &key in &entry.topics {
+                let topic = &mut self.topics[key];
+                if let Some(kept) = topic.kept.pop_back() {
+                    self.freed.push(kept.frame);
+                }
+                // One is among the last N again.
+                let cap = if topic.latest { Some(1) } else { self.limits.per_topic };
+                let back = cap.and_then(|cap| topic.kept.get(topic.kept.len().checked_sub(cap)?));
+                if let Some(pos) = back.map(|kept| kept.at.pos) {
+                    let index = self.order.partition_point(|slot| slot.at.pos < pos);
+                    if let Some(entry) = self.order.get_mut(index).and_then(|slot| slot.entry.as_mut()) {
+                        entry.within += 1;
+                    }
+                }
+                self.topics.rest(key);
+            }
+        }
+        any
+    }
+
+    /// The seam in front of which this position was taken back.
+    fn taken_back_at(&self, pos: Pos) -> Option<Mark> {
+        let next = self.segments.partition_point(|segment| segment.start.pos <= pos);
+        let (_, kept) = self.segments.get(next.checked_sub(1)?)?.kept?;
+        (pos > kept).then(|| self.segments.get(next).map(|segment| segment.start)).flatten()
+    }
+
     fn mark_all(&mut self, id: EventId) {
         self.head = Mark { pos: self.head.pos + 1, id };
         self.topics.mark_all(self.head);
+    }
+
+    /// All topics that are known.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = TopicKey> + '_ {
+        self.topics.keys()
     }
 
     /// Drops what is over a cap, from the oldest. What is too old is dead from here on, and some of it is freed: a

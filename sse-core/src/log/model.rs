@@ -44,6 +44,12 @@ enum Op {
     Hole(usize, usize),
     /// The log begins a new life: in memory a restarted process, with an engine a new epoch on every node.
     Restart,
+    /// The engine begins a new epoch, and has lost so many of its last events.
+    Seam(usize),
+    /// What has the engine's next id is no event.
+    Pass,
+    /// The engine does not answer this node.
+    Away(usize),
     /// A node is started anew beside an engine that kept so many events.
     Warm(usize, usize),
 }
@@ -59,6 +65,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..NODES).prop_map(Op::Ask),
         1 => (0..NODES, 1usize..4).prop_map(|(node, n)| Op::Hole(node, n)),
         1 => Just(Op::Restart),
+        2 => (0usize..4).prop_map(Op::Seam),
+        1 => Just(Op::Pass),
+        1 => (0..NODES).prop_map(Op::Away),
         1 => (0..NODES, 0usize..8).prop_map(|(node, n)| Op::Warm(node, n)),
     ]
 }
@@ -151,9 +160,17 @@ struct Client {
 struct World {
     setup: Setup,
     now: Instant,
-    epoch: u64,
-    /// The first event of the present epoch.
+    /// The engine's newest id.
+    head: EventId,
+    /// The first event of the present epoch, and the id before it.
     epoch_from: usize,
+    epoch_start: EventId,
+    /// The first event of the present life: nothing in front of it can be had from anybody.
+    life_from: usize,
+    /// Epochs that have ended, and up to where each is intact.
+    ended: Vec<EventId>,
+    /// What was taken back.
+    void: BTreeSet<usize>,
     published: Vec<Published>,
     nodes: Vec<Node>,
     /// Whether a node lacks a part of the past: it cannot know of older values, which others may keep.
@@ -199,13 +216,16 @@ fn parse(bytes: &[u8]) -> Vec<Item> {
 
 impl World {
     fn new(setup: Setup) -> Self {
-        let epoch = 1;
         let nodes = if setup.fed { NODES } else { 1 };
-        let start = EventId { epoch, seq: 0 };
+        let start = EventId { epoch: 1, seq: 0 };
         Self {
             now: Instant::now(),
-            epoch,
+            head: start,
             epoch_from: 0,
+            epoch_start: start,
+            life_from: 0,
+            ended: Vec::new(),
+            void: BTreeSet::new(),
             published: Vec::new(),
             partial: false,
             nodes: (0..nodes).map(|_| Node::new(&setup, start, 0)).collect(),
@@ -217,8 +237,8 @@ impl World {
     fn step(&mut self, op: &Op) {
         match *op {
             Op::Publish(topics) => {
-                let seq = (self.published.len() - self.epoch_from + 1) as u64;
-                let id = EventId { epoch: self.epoch, seq };
+                self.head.seq += 1;
+                let id = self.head;
                 self.published.push(Published { number: self.published.len(), id, topics });
                 if !self.setup.fed {
                     self.mirror(0, 1);
@@ -242,19 +262,34 @@ impl World {
                 }
             }
             Op::Ask(node) if self.setup.fed => {
-                let seq = (self.published.len() - self.epoch_from) as u64;
-                self.nodes[node].log.engine_stood(EventId { epoch: self.epoch, seq }, self.now);
+                self.nodes[node].log.engine_stood(self.head, self.now);
             }
             Op::Restart => self.restart(),
+            Op::Seam(lost) if self.setup.fed => self.seam(lost),
+            Op::Pass if self.setup.fed => {
+                self.head.seq += 1;
+                // Those that have the event before it have come to this, too.
+                for node in self.nodes.iter_mut().filter(|node| node.mirrored == self.published.len()) {
+                    node.log.pass(self.head);
+                }
+            }
+            Op::Away(node) if self.setup.fed => self.nodes[node].log.engine_is_away(),
             Op::Warm(node, kept) if self.setup.fed => {
                 let from = self.published.len().saturating_sub(kept).max(self.epoch_from);
-                let seq = (from - self.epoch_from) as u64;
+                let before = from.checked_sub(1).filter(|_| from > self.epoch_from);
+                let start = before.map_or(self.epoch_start, |before| self.published[before].id);
                 self.disconnect_all(node);
                 self.partial = true;
-                self.nodes[node] = Node::new(&self.setup, EventId { epoch: self.epoch, seq }, from);
+                self.nodes[node] = Node::new(&self.setup, start, from);
                 self.mirror(node, usize::MAX);
             }
-            Op::Ask(..) | Op::Mirror(..) | Op::Hole(..) | Op::Warm(..) => {}
+            Op::Ask(..)
+            | Op::Mirror(..)
+            | Op::Hole(..)
+            | Op::Seam(..)
+            | Op::Pass
+            | Op::Away(..)
+            | Op::Warm(..) => {}
         }
     }
 
@@ -271,19 +306,50 @@ impl World {
     }
 
     fn restart(&mut self) {
-        self.epoch += 1;
-        self.epoch_from = self.published.len();
-        let start = EventId { epoch: self.epoch, seq: 0 };
+        self.begin_epoch(0);
+        self.life_from = self.epoch_from;
         if self.setup.fed {
             for node in &mut self.nodes {
-                node.log.seam(start);
+                node.log.seam(self.epoch_start, None);
                 node.mirrored = self.epoch_from;
                 node.breaks.push(self.epoch_from);
             }
         } else {
             self.disconnect_all(0);
-            self.nodes[0] = Node::new(&self.setup, start, self.epoch_from);
+            self.nodes[0] = Node::new(&self.setup, self.epoch_start, self.epoch_from);
         }
+    }
+
+    fn seam(&mut self, lost: usize) {
+        let upto = self.published.len().saturating_sub(lost).max(self.epoch_from);
+        let before = upto.checked_sub(1).filter(|_| upto > self.epoch_from);
+        let intact = if upto == self.published.len() { Some(self.head) } else { None };
+        let kept = intact.or_else(|| Some(self.published[before?].id)).unwrap_or(self.epoch_start);
+        for node in 0..self.nodes.len() {
+            let mirrored = self.nodes[node].mirrored;
+            self.mirror(node, upto.saturating_sub(mirrored));
+        }
+        self.void.extend(upto..self.published.len());
+        self.ended.push(kept);
+        self.begin_epoch(kept.seq);
+        for node in &mut self.nodes {
+            if node.mirrored > upto {
+                self.partial = true;
+                node.breaks.push(self.epoch_from);
+            }
+            // The records behind the last event were no events.
+            if node.log.head().id.seq < kept.seq {
+                node.log.pass(kept);
+            }
+            node.log.seam(self.epoch_start, Some(kept.seq));
+            node.mirrored = self.epoch_from;
+        }
+    }
+
+    fn begin_epoch(&mut self, seq: u64) {
+        self.epoch_start = EventId { epoch: self.head.epoch + 1, seq };
+        self.head = self.epoch_start;
+        self.epoch_from = self.published.len();
     }
 
     fn disconnect_all(&mut self, node: usize) {
@@ -351,6 +417,9 @@ impl World {
                 assert!((given.epoch, given.seq) <= (id.epoch, id.seq), "{id} went out after {given}");
             }
         }
+        for number in items.iter().filter_map(Item::number) {
+            assert!(!self.void.contains(&number), "{number} was taken back");
+        }
         // What is told now is judged now, by what the node still has.
         for item in &items {
             if let Item::Gap { topics, reason, .. } = item {
@@ -375,8 +444,14 @@ impl World {
         let from_now = on_gap_now || reason == "unknown" || (reason == "restarted" && self.setup.fed);
         let mut justified = reason == "restarted" || reason == "unknown";
         justified |= self.setup.limits.idle_topics < 1000;
+        // Its id is one that was taken back.
+        let ids = client.id.into_iter().chain(client.under_way.iter().map(Item::id));
+        justified |= ids.into_iter().any(|client| {
+            self.ended.iter().any(|end| end.epoch == client.id.epoch && end.seq < client.id.seq)
+        });
         for event in &self.published[client.from..] {
-            let mine = event.topics & client.topics != 0;
+            let is_void = self.void.contains(&event.number);
+            let mine = event.topics & client.topics != 0 && !is_void;
             let has = client.received.contains(&event.number) || under_way.contains(&event.number);
             if !mine || has {
                 continue;
@@ -455,6 +530,9 @@ impl World {
         for client in 0..CLIENTS {
             for _ in 0..200 {
                 self.connect(client, 0);
+                for node in &mut self.nodes {
+                    node.log.engine_stood(self.head, self.now + Duration::from_millis(1));
+                }
                 let before = (self.clients[client].received.len(), self.clients[client].under_way.len());
                 self.take(client, 1000);
                 let after = (self.clients[client].received.len(), self.clients[client].under_way.len());
@@ -465,12 +543,16 @@ impl World {
             self.cut(client, usize::MAX);
             let client = &self.clients[client];
             for event in &self.published[client.from..] {
-                let mine = event.topics & client.topics & !self.setup.latest != 0;
+                let mine = event.topics & client.topics & !self.setup.latest != 0
+                    && !self.void.contains(&event.number);
                 let told = client.received.contains(&event.number) || client.excused.contains(&event.number);
                 assert!(!mine || told, "{event:?} was lost in silence");
             }
             for bit in bits(client.topics & self.setup.latest) {
-                let value = self.published.iter().rfind(|event| event.topics & (1 << bit) != 0);
+                let value = self
+                    .published
+                    .iter()
+                    .rfind(|event| event.topics & (1 << bit) != 0 && !self.void.contains(&event.number));
                 if let Some(value) = value.filter(|value| self.is_kept(value)) {
                     let known =
                         client.values[bit] == Some(value.number) || client.excused.contains(&value.number);
@@ -484,7 +566,7 @@ impl World {
 impl World {
     /// Whether no node has let go of an event.
     fn is_kept(&self, event: &Published) -> bool {
-        event.number >= self.epoch_from
+        event.number >= self.life_from
             && self.nodes.iter().all(|node| node.kept(event.topics).contains(&event.number))
     }
 }

@@ -55,7 +55,7 @@ impl Cursor {
         let head = log.head();
         match log.place(id, members) {
             Place::At(pos) => (Mark { pos, id }, Opening::Resumed { owes_values }),
-            Place::Ahead if log.fed() => (head, Opening::Ahead(client, now)),
+            Place::Ahead | Place::Elsewhere if log.fed() => (head, Opening::Ahead(client, now)),
             Place::Ahead => (head, Opening::Lost(Reason::Unknown, Some(id))),
             Place::Elsewhere => (head, Opening::Lost(Reason::Restarted, Some(id))),
         }
@@ -68,12 +68,15 @@ impl Cursor {
             Some(Opening::Lost(Reason::Restarted, _)) => Resumed::Restarted,
             Some(Opening::Lost(..)) => Resumed::Unknown,
             _ if log.loss(self.members(), self.at.pos, 0, &[]).is_none() => Resumed::Exact,
-            _ if log.last_seam > self.at.pos => Resumed::Restarted,
+            _ if log.last_seam > self.at.pos || log.taken_back_at(self.at.pos).is_some() => {
+                Resumed::Restarted
+            }
             _ => Resumed::Trimmed,
         }
     }
 
-    /// Looks whether the log has arrived where the client is. Until then there is nothing for it.
+    /// Looks whether the log has arrived where the client is, ahead of it or in an epoch that has not come here yet.
+    /// Until then there is nothing for it.
     ///
     /// A log that does not get there in time says nothing of the client's position, and leaves it what it has:
     /// only its engine knows whether there is such an event.
@@ -84,27 +87,28 @@ impl Cursor {
         now: Instant,
         batch: &mut Batch,
     ) -> bool {
-        let Some(Opening::Ahead(ClientId { id, owes_values }, since)) = backlog.opening else {
+        let Some(Opening::Ahead(client @ ClientId { id, owes_values }, since)) = backlog.opening else {
             return true;
         };
-        match log.place(id, self.members()) {
+        let opening = match log.place(id, self.members()) {
             Place::At(pos) => {
                 self.at = Mark { pos, id };
                 self.sent = pos;
-                backlog.opening = Some(Opening::Resumed { owes_values });
+                Opening::Resumed { owes_values }
             }
             // What comes meanwhile lies in front of the client's position: it has it.
-            Place::Ahead if log.denies(id, since) => {
-                backlog.opening = Some(Opening::Lost(Reason::Unknown, Some(id)));
-            }
-            Place::Ahead => {
-                if backlog.until.is_some() || now >= since + AHEAD_FOR {
+            Place::Ahead if log.denies(id, since) => Opening::Lost(Reason::Unknown, Some(id)),
+            Place::Elsewhere if log.knows_epochs_since(since) => Opening::Lost(Reason::Restarted, Some(id)),
+            Place::Ahead | Place::Elsewhere => {
+                if backlog.until.is_some() || (now >= since + AHEAD_FOR && !log.is_away()) {
                     batch.end(EndReason::Closed);
+                } else if log.is_away() {
+                    backlog.opening = Some(Opening::Ahead(client, since.max(now)));
                 }
                 return false;
             }
-            Place::Elsewhere => backlog.opening = Some(Opening::Lost(Reason::Restarted, Some(id))),
-        }
+        };
+        backlog.opening = Some(opening);
         true
     }
 }

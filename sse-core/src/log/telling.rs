@@ -28,8 +28,8 @@ impl Cursor {
         after: Option<EventId>,
         batch: &mut Batch,
     ) {
-        // What a log that was born empty holds is all new to a client of an earlier life.
-        let anew = reason == Reason::Restarted && log.born_empty() && policy.on_gap == OnGap::Continue;
+        // What a log holds from the first of its epoch on is all new to a client of another one.
+        let anew = reason == Reason::Restarted && log.has_epoch_start() && policy.on_gap == OnGap::Continue;
         let topics = log.names(self.members());
         self.at = if anew { log.epoch_start() } else { log.head() };
         let mut upto = self.at;
@@ -57,7 +57,7 @@ impl Cursor {
         loss: &Loss,
         batch: &mut Batch,
     ) {
-        let reason = if log.last_seam > self.at.pos {
+        let reason = if log.last_seam > self.at.pos || log.taken_back_at(self.at.pos).is_some() {
             Reason::Restarted
         } else if resumed || log.last_hole > self.at.pos {
             Reason::Trimmed

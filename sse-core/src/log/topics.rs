@@ -162,6 +162,15 @@ impl TopicTable {
         self.rest(key);
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = TopicKey> + '_ {
+        self.topics.iter().map(|(key, _)| key)
+    }
+
+    /// Subscribers of every topic have to look, though nothing of it was lost.
+    pub(super) fn tell_all(&mut self, pos: Pos) {
+        self.topics.iter_mut().for_each(|(_, topic)| topic.news = pos);
+    }
+
     /// Something of every topic was lost here.
     pub(super) fn mark_all(&mut self, at: Mark) {
         self.floor = at;

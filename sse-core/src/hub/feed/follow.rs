@@ -1,0 +1,295 @@
+//! [`Follow`]: the one task that takes what the engine has into the log.
+
+use std::{
+    future::poll_fn,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::oneshot,
+    task::yield_now,
+    time::{Instant, sleep},
+};
+
+use super::{Feed, Told};
+use crate::{
+    engine::{Fed, Tail},
+    frame::Frame,
+    hub::{
+        Hub, WeakHub,
+        inner::{HubState, Inner},
+    },
+    id::EventId,
+    metrics::{self, Count, Took},
+    record::{Notice, Record},
+    topic::Topics,
+};
+
+/// How many steps are taken under one lock.
+const AT_ONCE: usize = 64;
+
+/// After how long an engine is followed anew that has given up, against its contract.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Takes what the engine has into the log.
+pub(super) struct Follow {
+    hub: WeakHub,
+    tail: Tail,
+    ready: Option<oneshot::Sender<()>>,
+}
+
+/// What is done with one [`Fed`].
+enum Step {
+    Append {
+        id: EventId,
+        topics: Topics,
+        frame: Frame,
+        age: Duration,
+    },
+    /// No event, but the engine's id.
+    Pass(EventId),
+    Hole(EventId),
+    Seam {
+        start: EventId,
+        kept: Option<u64>,
+    },
+    /// It begins behind this.
+    Begin(EventId),
+    Head(EventId, std::time::Instant),
+    Away,
+}
+
+/// What is told when the lock is free.
+enum Word {
+    Notice(Notice, Told),
+    Lost,
+}
+
+impl Follow {
+    pub(super) fn new(hub: &Hub, tail: Tail, ready: oneshot::Sender<()>) -> Self {
+        Self { hub: hub.downgrade(), tail, ready: Some(ready) }
+    }
+
+    /// Until the hub is dropped.
+    pub(super) async fn run(mut self) {
+        let _gone = Gone(self.hub.clone());
+        let mut feds = Vec::new();
+        loop {
+            let is_open = self.next(&mut feds).await;
+            let Some(hub) = self.hub.upgrade() else {
+                return;
+            };
+            let Some(feed) = &hub.0.feed else {
+                return;
+            };
+            let is_full = feds.len() == AT_ONCE;
+            take(&hub.0, feed, feds.drain(..), &mut self.ready);
+            if !is_open {
+                tracing::error!(engine = feed.engine.name(), "the engine has stopped telling what happens");
+                hub.0.lock().log.engine_is_away();
+                feed.note(true);
+                self.tail = feed.engine.tail(hub.0.lock().log.limits().past());
+                drop(hub);
+                sleep(AGAIN).await;
+            } else if is_full {
+                drop(hub);
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Waits for something, and takes what is there with it. Whether there may be more.
+    async fn next(&mut self, feds: &mut Vec<Fed>) -> bool {
+        poll_fn(|cx| {
+            while feds.len() < AT_ONCE {
+                match self.tail.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(fed)) => feds.push(fed),
+                    Poll::Ready(None) => return Poll::Ready(false),
+                    Poll::Pending if feds.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+}
+
+/// Decodes before the lock is taken, and tells after it.
+fn take(
+    inner: &Inner,
+    feed: &Feed,
+    feds: impl Iterator<Item = Fed>,
+    ready: &mut Option<oneshot::Sender<()>>,
+) {
+    let mut steps = Vec::new();
+    let mut words = Vec::new();
+    let mut is_ready = ready.is_none();
+    for fed in feds {
+        match fed {
+            Fed::Begin { start, .. } => steps.push(Step::Begin(start)),
+            Fed::Kept { record } => match Record::read(&record) {
+                Ok(Record::Notice(notice)) => words.push(Word::Notice(notice, Told::Kept)),
+                Ok(_) | Err(_) => metrics::count(Count::EngineUnreadable),
+            },
+            Fed::Record { id, age, record } => {
+                metrics::count(Count::EngineRecords);
+                if is_ready {
+                    metrics::took(Took::Engine, age);
+                }
+                match Record::read(&record) {
+                    Ok(Record::Event(topics, draft)) => {
+                        // By this node's clock it may be of tomorrow.
+                        let age = if is_ready { Duration::ZERO } else { age };
+                        steps.push(Step::Append { id, topics, frame: draft.seal(id), age });
+                    }
+                    Ok(Record::Notice(notice)) => {
+                        let at = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+                        words.push(Word::Notice(notice, Told::At(id, at)));
+                        steps.push(Step::Pass(id));
+                    }
+                    Ok(Record::Unknown) => {
+                        metrics::count(Count::EngineUnreadable);
+                        steps.push(Step::Pass(id));
+                    }
+                    Err(_) => {
+                        metrics::count(Count::EngineUnreadable);
+                        tracing::error!(%id, "an event in the engine's log cannot be read: its clients are told of a gap");
+                        steps.push(Step::Hole(id));
+                    }
+                }
+            }
+            Fed::Hole { upto } => steps.push(Step::Hole(upto)),
+            Fed::Seam { start, kept } => steps.push(Step::Seam { start, kept }),
+            Fed::Head { id, asked } => {
+                is_ready = true;
+                steps.push(Step::Head(id, asked));
+            }
+            Fed::Away { reason } => {
+                tracing::warn!(engine = feed.engine.name(), reason, "the engine does not answer");
+                steps.push(Step::Away);
+            }
+        }
+    }
+    let (is_away, losses) = inner.change(|state| {
+        let before = state.losses;
+        for step in steps {
+            apply(inner, state, step);
+        }
+        (state.log.is_away(), state.losses - before)
+    });
+    feed.note(is_away);
+    if losses > 0 {
+        words.push(Word::Lost);
+    }
+    for word in words {
+        for shared in &feed.shared {
+            match &word {
+                Word::Notice(notice, told) => shared.told(notice, *told),
+                Word::Lost => shared.lost(),
+            }
+        }
+    }
+    inner.wake_parked();
+    if is_ready && let Some(ready) = ready.take() {
+        // Nobody waits any more where it cannot be sent.
+        let _ = ready.send(());
+    }
+}
+
+/// Brings the log to where this step leaves it. Ids are dense: a jump is a loss.
+fn apply(inner: &Inner, state: &mut HubState, step: Step) {
+    match step {
+        Step::Append { id, topics, frame, age } => {
+            if state.comes_to(id) {
+                // Read under the lock: the log's events are in the order of their times.
+                let now = Instant::now();
+                state.newest = now;
+                let since = now.into_std();
+                let since = since.checked_sub(age).unwrap_or(since);
+                state.append(inner, id, &topics, &frame, since);
+            }
+        }
+        Step::Pass(id) => {
+            if state.comes_to(id) {
+                state.log.pass(id);
+            }
+        }
+        Step::Hole(upto) if upto.epoch == state.log.head().id.epoch => {
+            if upto.seq > state.log.head().id.seq {
+                state.hole(upto);
+            }
+        }
+        Step::Begin(start) | Step::Hole(start) => state.goes_on_behind(start),
+        Step::Seam { start, kept } => state.seam(start, kept),
+        Step::Head(id, asked) => state.log.engine_stood(id, asked),
+        Step::Away => state.log.engine_is_away(),
+    }
+}
+
+impl HubState {
+    /// Whether the record with this id is the next one, once what lies in front of it is taken for lost.
+    fn comes_to(&mut self, id: EventId) -> bool {
+        let head = self.log.head().id;
+        if id.epoch == head.epoch && id.seq <= head.seq {
+            return false;
+        }
+        let before = EventId { seq: id.seq.saturating_sub(1), ..id };
+        self.goes_on_behind(before);
+        true
+    }
+
+    /// The next record is the one behind this.
+    fn goes_on_behind(&mut self, before: EventId) {
+        let head = self.log.head().id;
+        if before.epoch != head.epoch {
+            self.seam(before, None);
+        } else if before.seq > head.seq {
+            self.hole(before);
+        }
+    }
+
+    fn hole(&mut self, upto: EventId) {
+        metrics::count(Count::EngineHoles);
+        self.losses += 1;
+        self.log.hole(upto);
+        self.mark_all();
+    }
+
+    fn seam(&mut self, start: EventId, kept: Option<u64>) {
+        let head = self.log.head().id;
+        if start.epoch == head.epoch {
+            return;
+        }
+        metrics::count(Count::EngineSeams);
+        if let Some(kept) = kept.filter(|kept| *kept > head.seq) {
+            self.hole(EventId { seq: kept, ..head });
+        }
+        if kept != Some(self.log.head().id.seq) {
+            self.losses += 1;
+        }
+        self.log.seam(start, kept);
+        self.mark_all();
+    }
+
+    fn mark_all(&mut self) {
+        for key in self.log.keys() {
+            self.sleepers.mark(key);
+        }
+    }
+}
+
+/// Nobody follows the engine any more: its runtime has ended, or the task with it.
+struct Gone(WeakHub);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(hub) = self.0.upgrade()
+            && let Some(feed) = &hub.0.feed
+        {
+            hub.0.lock().log.engine_is_away();
+            feed.note(true);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! [`Feed`]: the way between a hub and its engine.
+//!
+//! What is published goes to the engine, and only what comes back from it goes into the log: so all nodes have the same
+//! events under the same ids in the same order.
+
+mod builder;
+mod follow;
+mod nodes;
+mod publish;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
+
+pub use self::builder::{BuildError, EngineHubBuilder};
+pub(crate) use self::nodes::{Nodes, Shared, Told};
+use crate::{
+    engine::Engine,
+    metrics::{self, Count},
+};
+
+/// The way between a hub and its engine.
+pub(super) struct Feed {
+    engine: Arc<dyn Engine>,
+    times: Times,
+    /// Where the engine is followed.
+    runtime: Handle,
+    state: Mutex<State>,
+    /// Who else has something in the log.
+    shared: Vec<Arc<dyn Shared>>,
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    publish: Duration,
+    ready: Duration,
+    unready: Duration,
+    opens_while_away: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Since when the engine has not answered.
+    away_since: Option<Instant>,
+    task: Option<AbortHandle>,
+}
+
+impl Feed {
+    /// For how long the engine has not answered.
+    pub(super) fn away_for(&self) -> Option<Duration> {
+        self.lock().away_since.map(|since| since.elapsed())
+    }
+
+    /// Whether balancers should send nobody here.
+    pub(super) fn is_ready(&self) -> bool {
+        self.away_for().is_none_or(|away| away < self.times.unready)
+    }
+
+    /// Whether streams are opened at this moment.
+    pub(super) fn opens(&self) -> bool {
+        self.times.opens_while_away || self.away_for().is_none()
+    }
+
+    /// Whether the engine answers, as far as is known.
+    fn note(&self, is_away: bool) {
+        let mut state = self.lock();
+        if !is_away {
+            state.away_since = None;
+        } else if state.away_since.is_none() {
+            state.away_since = Some(Instant::now());
+            metrics::count(Count::EngineAway);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(task) = self.lock().task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("engine", &self.engine.name())
+            .field("state", &self.lock())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! How something is published to an engine: again and again under one key, until it is known what became of it.
+
+use std::{sync::mpsc, time::Duration};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::Feed;
+use crate::{
+    engine::{Publication, Published},
+    hub::{Hub, PublishError},
+    metrics::{self, Count},
+};
+
+/// The first pause after a failure; each is twice the one before, up to the other.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+impl Feed {
+    /// Publishes it once, whatever the number of tries.
+    ///
+    /// Once in doubt it stays in doubt: a try that was refused says nothing of the one before it, whose record may still
+    /// be on its way.
+    pub(in crate::hub) async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        // Behind that, the engine may have forgotten the key.
+        let deadline = Instant::now() + self.times.publish.min(self.engine.remembers_keys_for() / 2);
+        let (mut pause, longest) = PAUSES;
+        let mut is_in_doubt = false;
+        loop {
+            let error = match timeout_at(deadline, self.engine.publish(publication.clone())).await {
+                Ok(Ok(published)) => return Ok(published),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    is_in_doubt = true;
+                    tracing::warn!(
+                        engine = self.engine.name(),
+                        "the engine did not answer a publisher in time"
+                    );
+                    break;
+                }
+            };
+            is_in_doubt |= error.may_be_published();
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(engine = self.engine.name(), why, "{error}");
+            // Jittered: all nodes see the engine fail at once.
+            let wait = pause.mul_f64(rand::random_range(0.5..1.0));
+            if error.is_final() || Instant::now() + wait >= deadline {
+                break;
+            }
+            sleep(wait).await;
+            pause = (pause * 2).min(longest);
+        }
+        metrics::add(Count::EnginePublishFailures, usize::from(is_in_doubt), 1);
+        Err(if is_in_doubt { PublishError::Unknown } else { PublishError::NotPublished })
+    }
+
+    /// The same for a thread that waits.
+    pub(in crate::hub) fn publish_blocking(
+        hub: &Hub,
+        feed: &Self,
+        publication: Publication,
+    ) -> Result<Published, PublishError> {
+        // The thread that waits may be the only one that could do it.
+        let is_own = Handle::try_current().is_ok_and(|current| {
+            current.id() == feed.runtime.id() && current.runtime_flavor() == RuntimeFlavor::CurrentThread
+        });
+        if is_own {
+            return Err(PublishError::MustWait);
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let longest = feed.times.publish + Duration::from_secs(1);
+        let hub = hub.clone();
+        feed.runtime.spawn(async move {
+            if let Some(feed) = &hub.0.feed {
+                // Nobody waits any more where it cannot be sent.
+                let _ = sender.send(feed.publish(publication).await);
+            }
+        });
+        receiver.recv_timeout(longest).unwrap_or(Err(PublishError::Unknown))
+    }
+}

@@ -1,0 +1,148 @@
+//! [`Record`]: what stands in an engine's log, and how it is written there.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    frame::Draft,
+    topic::{Topic, Topics},
+};
+
+/// The version that is written. This one and the next are read, so that two can run side by side.
+const VERSION: u8 = 1;
+
+const EVENT: &str = "event";
+
+/// What a node reads in the log.
+#[derive(Debug)]
+pub(crate) enum Record {
+    Event(Topics, Draft),
+    Notice(Notice),
+    /// Of a kind that this version does not know.
+    Unknown,
+}
+
+/// What the nodes of a hub tell each other beside events: who was signed out, which ticket was used.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Notice {
+    /// Whom it is for.
+    pub(crate) kind: String,
+    pub(crate) body: Value,
+}
+
+/// An event that this node cannot read: to its clients it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
+/// JSON, so that people can read it where it lies, and later versions can add to it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Written<'a> {
+    v: u8,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    topics: Vec<Cow<'a, str>>,
+    /// The event as it is sent, without its id and the blank line.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    frame: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    body: Value,
+}
+
+impl Record {
+    pub(crate) fn event(topics: &Topics, draft: &Draft) -> Bytes {
+        write(&Written {
+            v: VERSION,
+            kind: EVENT.into(),
+            topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
+            frame: draft.text().into(),
+            body: Value::Null,
+        })
+    }
+
+    #[allow(dead_code, reason = "nobody has something to tell yet")]
+    pub(crate) fn notice(notice: &Notice) -> Bytes {
+        write(&Written {
+            v: VERSION,
+            kind: notice.kind.as_str().into(),
+            topics: Vec::new(),
+            frame: "".into(),
+            body: notice.body.clone(),
+        })
+    }
+
+    /// # Errors
+    /// [`Unreadable`] for an event of a version from further ahead, or what is no record at all.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let written: Written<'_> = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
+        let is_known = (VERSION..=VERSION + 1).contains(&written.v);
+        if written.kind != EVENT {
+            let notice = || Notice { kind: written.kind.into_owned(), body: written.body };
+            return Ok(if is_known { Self::Notice(notice()) } else { Self::Unknown });
+        }
+        if !is_known || written.topics.is_empty() {
+            return Err(Unreadable);
+        }
+        let topics = written.topics.iter().map(Topic::new).collect::<Result<Vec<_>, _>>();
+        let draft = Draft::of_text(&written.frame).ok_or(Unreadable)?;
+        Ok(Self::Event(Topics::of(topics.map_err(|_| Unreadable)?), draft))
+    }
+}
+
+fn write(written: &Written<'_>) -> Bytes {
+    // Text and values of JSON alone: it cannot fail.
+    serde_json::to_vec(written).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Event, id::EventId};
+
+    #[test]
+    fn an_event_comes_back_as_it_was() {
+        let topics = Topics::new(["news", "user/ä"]).unwrap();
+        let event = Event::new("one\n two\r\n\n\"three\"").name("näme").unwrap().comment("c\nd");
+        let draft = Draft::new(&event);
+        let written = Record::event(&topics, &draft);
+        let id = EventId { epoch: 1, seq: 2 };
+        let Ok(Record::Event(read, again)) = Record::read(&written) else { panic!() };
+        assert_eq!(read.iter().collect::<Vec<_>>(), topics.iter().collect::<Vec<_>>());
+        assert_eq!(again.seal(id), draft.seal(id));
+    }
+
+    #[test]
+    fn a_notice_comes_back_as_it_was() {
+        let notice = Notice { kind: "x".into(), body: serde_json::json!({"a": [1, "b"]}) };
+        let Ok(Record::Notice(read)) = Record::read(&Record::notice(&notice)) else { panic!() };
+        assert_eq!(read, notice);
+    }
+
+    #[test]
+    fn what_is_from_further_ahead_is_skipped_or_lost() {
+        let next = br#"{"v":2,"kind":"event","topics":["a"],"frame":"data: x\n","more":{}}"#;
+        assert!(matches!(Record::read(next), Ok(Record::Event(..))));
+        assert!(matches!(Record::read(br#"{"v":3,"kind":"new","topics":["a"]}"#), Ok(Record::Unknown)));
+        assert!(matches!(Record::read(br#"{"v":2,"kind":"new"}"#), Ok(Record::Notice(_))));
+        for bad in [
+            r#"{"v":3,"kind":"event","topics":["a"],"frame":"data: x\n"}"#,
+            r#"{"v":1,"kind":"event","topics":[],"frame":"data: x\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a\n"],"frame":"data: x\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"]}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\n\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\n\ndata: forged\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"\ndata: x\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\r\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"id: 1\ndata: x\n"}"#,
+            r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\nid: 1\n"}"#,
+            "",
+            "\u{0}",
+        ] {
+            assert!(matches!(Record::read(bad.as_bytes()), Err(Unreadable)), "{bad}");
+        }
+    }
+}

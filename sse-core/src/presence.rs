@@ -15,13 +15,17 @@ use tokio::{
 use crate::{
     end_reason::EndReason,
     event::Event,
-    hub::{Hub, WeakHub},
+    hub::{Hub, PublishError, WeakHub},
+    id::EventId,
     lifecycle::{OpenStream, StreamObserver},
     topic::{Topic, TopicPattern, Topics},
 };
 
 /// So many may be waited for who have left a topic and may be back in a moment. Of more, those who left first are gone.
 const MOST_AWAY: usize = 100_000;
+
+/// So many changes may wait for an engine. Of more, the oldest are not announced.
+const MOST_NEWS: usize = 10_000;
 
 /// Who is on a topic: whoever has a stream of it open, by the subject of the token or session that the stream was
 /// opened with. Cheap to clone; clones are one.
@@ -31,7 +35,8 @@ const MOST_AWAY: usize = 100_000;
 /// [`SubscriptionHandle`](crate::SubscriptionHandle) count. Streams that nobody is signed in for are
 /// [counted](Self::anonymous), and have no name.
 ///
-/// It knows the streams of this process alone, and those that open after it was built.
+/// It knows the streams of this process alone, and those that open after it was built. Where several processes have one
+/// hub, each announces who comes to it and who leaves it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -211,7 +216,7 @@ impl Inner {
     }
 
     /// Those who were away for too long have left.
-    fn give_up(&self, now: Instant) {
+    fn give_up(self: &Arc<Self>, now: Instant) {
         let mut state = self.lock();
         while let Some((until, ..)) = state.away.front()
             && (*until <= now || state.away.len() > MOST_AWAY)
@@ -225,26 +230,36 @@ impl Inner {
     }
 
     /// Publishes what is new, without the lock. Where another thread is just at it, it goes on with this.
-    fn publish(&self) {
+    fn publish(self: &Arc<Self>) {
         let mut state = self.lock();
         if std::mem::replace(&mut state.busy, true) {
             return;
         }
+        if state.news.is_empty() {
+            state.busy = false;
+            return;
+        }
+        drop(state);
+        let publishing = Publishing(Arc::clone(self));
+        let hub = self.hub.upgrade();
+        match hub.as_ref().and_then(Hub::waits_in) {
+            Some(runtime) => drop(runtime.spawn(publishing.run())),
+            None => publishing.run_now(),
+        }
+    }
+
+    /// What is to be published next. With none, nobody is at it any more.
+    fn next_news(&self) -> Option<(Topic, Event)> {
+        let mut state = self.lock();
         while let Some((topic, change)) = state.news.pop_front() {
-            drop(state);
-            if self.announce.iter().any(|pattern| pattern.matches(&topic))
-                && let Some(hub) = self.hub.upgrade()
-            {
+            if self.announce.iter().any(|pattern| pattern.matches(&topic)) {
                 let name = if change.joins { "join" } else { "leave" };
                 let data = serde_json::json!({ "who": &*change.who }).to_string();
-                let event = Event::new(data).name(name);
-                if let Err(error) = hub.publish_now(topic, event) {
-                    tracing::warn!(%error, "who comes and goes could not be published");
-                }
+                return Event::new(data).name(name).ok().map(|event| (topic, event));
             }
-            state = self.lock();
         }
         state.busy = false;
+        None
     }
 
     /// Sees to it that those who are away are given up in time. Without a runtime that is when somebody looks.
@@ -266,6 +281,39 @@ impl Inner {
         let next = state.away.front().map(|(until, ..)| *until);
         state.is_waited_for = next.is_some();
         next
+    }
+}
+
+/// Publishes what is new. Where that must be waited for, it may be dropped with its runtime.
+struct Publishing(Arc<Inner>);
+
+impl Publishing {
+    fn run_now(self) {
+        while let Some((topic, event)) = self.0.next_news()
+            && let Some(hub) = self.0.hub.upgrade()
+        {
+            warn_of(hub.publish_now(topic, event));
+        }
+    }
+
+    async fn run(self) {
+        while let Some((topic, event)) = self.0.next_news()
+            && let Some(hub) = self.0.hub.upgrade()
+        {
+            warn_of(hub.publish(topic, event).await);
+        }
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        self.0.lock().busy = false;
+    }
+}
+
+fn warn_of(published: Result<EventId, PublishError>) {
+    if let Err(error) = published {
+        tracing::warn!(%error, "who comes and goes could not be published");
     }
 }
 
@@ -306,7 +354,7 @@ impl State {
         let person = crowd.people.entry(Arc::clone(who)).or_default();
         person.streams += 1;
         if is_new {
-            self.news.push_back((topic.clone(), Change { who: Arc::clone(who), joins: true }));
+            self.tell(topic, Change { who: Arc::clone(who), joins: true });
         }
     }
 
@@ -338,7 +386,14 @@ impl State {
         if crowd.people.get(&who).is_some_and(|person| person.streams == 0 && person.away == number) {
             crowd.people.remove(&who);
             self.forget(topic);
-            self.news.push_back((topic.clone(), Change { who, joins: false }));
+            self.tell(topic, Change { who, joins: false });
+        }
+    }
+
+    fn tell(&mut self, topic: &Topic, change: Change) {
+        self.news.push_back((topic.clone(), change));
+        if self.news.len() > MOST_NEWS {
+            self.news.pop_front();
         }
     }
 

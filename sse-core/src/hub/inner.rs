@@ -1,7 +1,7 @@
 //! [`Inner`]: the hub's state under its one lock.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use super::{
     feed::Feed,
     keys::Keys,
+    parked::Parked,
     wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes},
 };
 use crate::{
@@ -29,9 +30,6 @@ use crate::{
     topic::{Topic, TopicPattern, Topics},
     wakers::wake_all,
 };
-
-/// How many of those that wait for the log to arrive are woken in one go.
-const AT_ONCE: usize = 512;
 
 /// One lock for all: ids are given and frames become visible in one order, and a subscriber takes frames and
 /// learns of losses in one look.
@@ -48,8 +46,8 @@ pub(super) struct HubState {
     pub(super) lives: HashMap<usize, Arc<Life>>,
     /// How often the topics of one of them were looked at.
     looks: u64,
-    /// Those whose clients are ahead of the log, or elsewhere: they look again when more is known.
-    pub(super) parked: HashSet<(u32, u32)>,
+    /// Those whose clients are ahead of the log, or elsewhere: they look again when it has come there, or more is known.
+    pub(super) parked: Parked,
     /// How often something was lost on its way here.
     pub(super) losses: u64,
     /// The keys of events that are to be published once.
@@ -146,7 +144,7 @@ impl Inner {
                 generation: 0,
                 lives: HashMap::new(),
                 looks: 0,
-                parked: HashSet::new(),
+                parked: Parked::default(),
                 losses: 0,
                 keys: Keys::default(),
             }),
@@ -218,18 +216,15 @@ impl Inner {
         changed
     }
 
-    /// Wakes those whose clients may have been waited for, a few at a time.
-    pub(super) fn wake_parked(&self) {
+    /// Wakes those for whose clients the log has come far enough, or `all` that wait for it; a few at a time.
+    pub(super) fn wake_parked(&self, all: bool) {
         loop {
             let mut guard = self.lock();
-            let HubState { parked, slots, .. } = &mut *guard;
-            let some: Vec<_> = parked.iter().copied().take(AT_ONCE).collect();
+            let HubState { log, parked, slots, .. } = &mut *guard;
+            let some = parked.take(if all { None } else { Some(log.head().id) });
             if some.is_empty() {
                 return;
             }
-            some.iter().for_each(|key| {
-                parked.remove(key);
-            });
             let wake = |(slot, generation)| live(slots, slot, generation)?.waker.take();
             let wakers: Vec<_> = some.into_iter().filter_map(wake).collect();
             drop(guard);

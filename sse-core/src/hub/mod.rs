@@ -7,6 +7,7 @@ mod handle;
 mod inner;
 mod keys;
 mod lag;
+mod parked;
 mod received;
 mod subscription;
 mod wake;
@@ -16,6 +17,8 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+
+use tokio::runtime;
 
 pub use self::{
     builder::HubBuilder,
@@ -225,6 +228,11 @@ impl Hub {
     /// [longer](EngineHubBuilder::unready_after). It is what the endpoint says by which a balancer goes.
     pub fn is_ready(&self) -> bool {
         self.lifecycle().is_ready() && self.0.feed.as_ref().is_none_or(Feed::is_ready)
+    }
+
+    /// In which runtime a publisher may be waited for, where it must be.
+    pub(crate) fn waits_in(&self) -> Option<runtime::Handle> {
+        self.0.feed.as_ref().map(Feed::runtime)
     }
 
     /// For how long its engine has not answered; `None` while it does, or where there is none.

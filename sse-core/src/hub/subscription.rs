@@ -230,9 +230,9 @@ impl Subscription {
         if (slot.cursor.is_at_rest(log) || !due) && !batch.is_ended() {
             arm(&mut slot.waker, &mut waker);
             start = self.shared.board(sleepers, slot, self.slot as usize);
-            self.asleep_at = match slot.cursor.wake_at() {
-                Some(_) => {
-                    parked.insert((self.slot, self.generation));
+            self.asleep_at = match slot.cursor.waits_for() {
+                Some(id) => {
+                    parked.insert(id, self.slot, self.generation);
                     WAITS
                 }
                 None => slot.cursor.pos(),

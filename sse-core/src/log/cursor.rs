@@ -20,7 +20,7 @@ use crate::{
     end_reason::EndReason,
     event::{self, Event},
     frame::Frame,
-    id::ClientId,
+    id::{ClientId, EventId},
 };
 
 /// Small: there is one for every subscriber, and all of them are looked at for one event. What only a few need
@@ -125,6 +125,14 @@ impl Cursor {
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         match self.backlog.as_ref()?.opening {
             Some(Opening::Ahead(_, since)) => Some(since + AHEAD_FOR),
+            _ => None,
+        }
+    }
+
+    /// Where the log must come first.
+    pub(crate) fn waits_for(&self) -> Option<EventId> {
+        match self.backlog.as_ref()?.opening {
+            Some(Opening::Ahead(client, _)) => Some(client.id),
             _ => None,
         }
     }

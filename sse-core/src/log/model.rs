@@ -303,6 +303,10 @@ impl World {
             node.held.insert(event.number);
             node.mirrored = event.number + 1;
         }
+        if self.setup.fed && n > 0 && node.mirrored == self.published.len() {
+            // And what comes behind it, which is no event.
+            node.log.pass(self.head);
+        }
     }
 
     fn restart(&mut self) {
@@ -498,6 +502,10 @@ impl World {
                     let topics = self.published[number].topics;
                     assert!(topics & client.topics != 0, "{number} is not on its topics");
                     let values = topics & client.topics & self.setup.latest;
+                    // One that was taken back makes way for the one before it.
+                    for value in &mut client.values {
+                        *value = value.filter(|value| !self.void.contains(value) || *value == number);
+                    }
                     // An event of several topics may come again as the value of one of them.
                     let news = bits(values).any(|bit| client.values[bit] <= Some(number));
                     assert!(news || values == 0, "{number} came after a newer value");

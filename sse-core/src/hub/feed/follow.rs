@@ -172,6 +172,7 @@ fn take(
             }
         }
     }
+    let is_known = steps.iter().any(|step| !matches!(step, Step::Append { .. } | Step::Pass(_)));
     let (is_away, losses) = inner.change(|state| {
         let before = state.losses;
         for step in steps {
@@ -191,7 +192,7 @@ fn take(
             }
         }
     }
-    inner.wake_parked();
+    inner.wake_parked(is_known);
     if is_ready && let Some(ready) = ready.take() {
         // Nobody waits any more where it cannot be sent.
         let _ = ready.send(());

@@ -61,6 +61,11 @@ impl Feed {
         self.away_for().is_none_or(|away| away < self.times.unready)
     }
 
+    /// Where the engine is followed.
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
     /// Whether streams are opened at this moment.
     pub(super) fn opens(&self) -> bool {
         self.times.opens_while_away || self.away_for().is_none()

@@ -64,6 +64,12 @@
 //!
 //! With the feature `limits` it also says how many there may be, and of whom: `Limits`.
 //!
+//! # More than one process
+//!
+//! [`HubBuilder::engine`] puts a durable log behind a hub that several processes share, an [`Engine`]: `sse-redis` or
+//! `sse-nats`. Each process follows it once, whatever the number of its clients, and clients are served from its own log.
+//! Ids, replay and gaps hold on every node: a client that comes back to another one goes on exactly where it was.
+//!
 //! # Seeing what happens
 //!
 //! Every stream has a span of `tracing`, and ends for an [`EndReason`]. A [`StreamObserver`] is told when streams open, have

@@ -275,6 +275,7 @@ mod on {
     const LOG_OLDEST: &str = "sse_log_oldest_age_seconds";
     const LAG_EVENTS: &str = "sse_lag_events";
     const LAG_SECONDS: &str = "sse_lag_seconds";
+    const ENGINE_AWAY: &str = "sse_engine_away_seconds";
 
     /// No label has more values.
     const VALUES: usize = 16;
@@ -357,6 +358,8 @@ mod on {
         pub(crate) oldest_age: Duration,
         /// At the 99th percentile, and of the slowest.
         pub(crate) lag: [(&'static str, usize, Duration); 2],
+        /// Where there is an engine, for how long it has not answered.
+        pub(crate) away: Option<Duration>,
     }
 
     pub(crate) fn record_hub(name: &str, gauges: &HubGauges) {
@@ -373,6 +376,10 @@ mod on {
         gauge!(LOG_EVENTS, "hub" => hub.clone()).set(gauges.events as f64);
         gauge!(LOG_BYTES, "hub" => hub.clone()).set(gauges.bytes as f64);
         gauge!(LOG_OLDEST, "hub" => hub.clone()).set(gauges.oldest_age);
+        if let Some(away) = gauges.away {
+            describe_gauge!(ENGINE_AWAY, Unit::Seconds, "For how long a hub's engine has not answered");
+            gauge!(ENGINE_AWAY, "hub" => hub.clone()).set(away);
+        }
         for (rank, events, waits) in gauges.lag {
             gauge!(LAG_EVENTS, "hub" => hub.clone(), "rank" => rank).set(events as f64);
             gauge!(LAG_SECONDS, "hub" => hub.clone(), "rank" => rank).set(waits);

@@ -142,6 +142,7 @@ impl Hub {
             bytes: stats.bytes,
             oldest_age: self.0.oldest_age(),
             lag: [("p99", lag.p99_events, lag.p99_wait), ("max", lag.max_events, lag.max_wait)],
+            away: self.0.feed.as_ref().map(|feed| feed.away_for().unwrap_or_default()),
         };
         record_hub(&self.0.settings.name, &gauges);
     }

@@ -1,0 +1,147 @@
+//! [`RedisBuilder`]: how much a log holds, and where.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    connect_error::ConnectError,
+    engine::Redis,
+    fitness,
+    keys::Keys,
+    script::{Held, Script},
+    server::Server,
+};
+
+/// An engine to be. Begin with [`Redis::builder`].
+///
+/// All nodes of an application are given the same settings: the last to publish decides what is trimmed.
+#[must_use]
+pub struct RedisBuilder {
+    url: String,
+    name: String,
+    held: Held,
+    timeout: Duration,
+}
+
+impl RedisBuilder {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            name: "sse".into(),
+            held: Held {
+                retention: Duration::from_secs(60 * 60),
+                max_records: 1_000_000,
+                max_kept: 100_000,
+                key_window: Duration::from_secs(120),
+            },
+            timeout: Duration::from_secs(2),
+        }
+    }
+
+    /// What the log is called, where several are in one Redis: its keys begin with `{name}:`. 1 to 64 bytes of
+    /// `[0-9A-Za-z._-]`; `sse` by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// For how long records are held, by Redis' clock: so long can a client, or a node, have been away and miss nothing.
+    /// An hour by default. They are removed when others are published, some a little later.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.held.retention = retention;
+        self
+    }
+
+    /// How many records are held, roughly; older ones leave earlier. A million by default, which are a quarter of a
+    /// gigabyte where a record is 200 bytes.
+    pub fn max_records(mut self, records: usize) -> Self {
+        self.held.max_records = records;
+        self
+    }
+
+    /// How many records are [kept](sse_core::Keep) for nodes that start later: revocations above all. One more is not
+    /// published. 100,000 by default.
+    pub fn max_kept(mut self, records: usize) -> Self {
+        self.held.max_kept = records;
+        self
+    }
+
+    /// For how long the key of a record is remembered, so that it is not appended twice: at least ten seconds. Two minutes
+    /// by default. Each costs 200 bytes.
+    pub fn key_window(mut self, window: Duration) -> Self {
+        self.held.key_window = window;
+        self
+    }
+
+    /// How long Redis may take for an answer, and for a connection. Two seconds by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Reaches Redis and sees whether it is fit to hold the log.
+    ///
+    /// # Errors
+    /// [`ConnectError`] where the address is none, nothing or something else answers there, the password is wrong, Redis is
+    /// older than 7, a replica, a sentinel or part of a cluster, may evict the log, or does not let the user do what is
+    /// needed.
+    pub async fn connect(self) -> Result<Redis, ConnectError> {
+        if !Keys::is_name(&self.name) {
+            return Err(ConnectError::new(
+                "The name of a log is 1 to 64 letters, digits, dots, hyphens and underscores; give it such a one",
+            ));
+        }
+        if self.held.key_window < Duration::from_secs(10)
+            || self.timeout.is_zero()
+            || self.held.retention.is_zero()
+        {
+            return Err(ConnectError::new(
+                "Keys are remembered for 10 seconds or more, and neither the timeout nor the retention can be zero; \
+                 give longer times",
+            ));
+        }
+        let server = Arc::new(self.server()?);
+        let script = Arc::new(Script::new(Keys::new(&self.name), self.held));
+        let snapshot = fitness::check(&server, &script).await?;
+        Ok(Redis::new(server, script, snapshot.clock))
+    }
+
+    fn server(&self) -> Result<Server, ConnectError> {
+        if matches!(self.url.split(':').next(), Some("rediss" | "valkeys")) {
+            ready_for_tls()?;
+        }
+        // What the parser says may repeat parts of the address.
+        Server::new(&self.url, self.timeout).map_err(|_| {
+            ConnectError::new(
+                "The address of Redis is none; write it as redis://user:password@host:6379/0, or rediss:// for TLS, with \
+                 letters that mean something in a URL as %40 and the like",
+            )
+        })
+    }
+}
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn ready_for_tls() -> Result<(), ConnectError> {
+    Err(ConnectError::new("TLS to Redis needs a feature of sse-redis: turn on `rustls` or `native-tls`"))
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn ready_for_tls() -> Result<(), ConnectError> {
+    #[cfg(feature = "rustls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Without one there is a panic where several are compiled in. If another was faster, that one is there.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+    Ok(())
+}
+
+/// Without the address, which has the password.
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, name, held, timeout } = self;
+        f.debug_struct("RedisBuilder")
+            .field("name", name)
+            .field("held", held)
+            .field("timeout", timeout)
+            .finish_non_exhaustive()
+    }
+}

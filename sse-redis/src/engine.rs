@@ -1,0 +1,63 @@
+//! [`Redis`]: the engine.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use sse_core::{Engine, EngineError, EngineFuture, Past, Publication, Published, Tail};
+
+use crate::{
+    builder::RedisBuilder, connect_error::ConnectError, publisher::Publisher, script::Script, server::Server,
+    tail,
+};
+
+/// A log in Redis, for a hub. It has two connections: one to publish over, and one that reads for all of the node's
+/// clients.
+pub struct Redis {
+    server: Arc<Server>,
+    script: Arc<Script>,
+    publisher: Publisher,
+}
+
+impl Redis {
+    /// Reaches Redis at `redis://user:password@host:6379/0`, with the defaults of [`builder`](Self::builder).
+    ///
+    /// # Errors
+    /// As [`RedisBuilder::connect`].
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Chooses what the log is called and how much it holds.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
+
+    pub(crate) fn new(server: Arc<Server>, script: Arc<Script>, clock: u64) -> Self {
+        let publisher = Publisher::new(Arc::clone(&server), Arc::clone(&script), clock);
+        Self { server, script, publisher }
+    }
+}
+
+impl Engine for Redis {
+    fn name(&self) -> &'static str {
+        "Redis"
+    }
+
+    fn remembers_keys_for(&self) -> Duration {
+        self.script.held().key_window
+    }
+
+    fn publish(&self, publication: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
+        Box::pin(async move { self.publisher.publish(&publication).await })
+    }
+
+    fn tail(&self, past: Past) -> Tail {
+        tail::tail(Arc::clone(&self.server), Arc::clone(&self.script), past)
+    }
+}
+
+/// Without credentials.
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("server", &self.server).finish_non_exhaustive()
+    }
+}

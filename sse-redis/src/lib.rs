@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+
+mod answer;
+mod builder;
+mod connect_error;
+mod engine;
+mod entry;
+mod epochs;
+mod fitness;
+mod keys;
+mod publisher;
+mod script;
+mod server;
+mod tail;
+mod trouble;
+
+pub use builder::RedisBuilder;
+pub use connect_error::ConnectError;
+pub use engine::Redis;

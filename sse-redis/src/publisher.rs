@@ -1,0 +1,131 @@
+//! [`Publisher`]: the connection that records are published over.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use sse_core::{EngineError, Publication, Published};
+use tokio::{sync::Mutex, time::timeout};
+
+use crate::{
+    script::{Outcome, Script, millis},
+    server::{Connection, Server},
+    trouble::Trouble,
+};
+
+/// Publishes over one connection for all, and makes another one when that breaks.
+pub(crate) struct Publisher {
+    server: Arc<Server>,
+    script: Arc<Script>,
+    connection: Mutex<Option<(u64, Connection)>>,
+    /// Counts connections, so that nobody drops one that another has just made.
+    made: AtomicU64,
+    clock: ServerClock,
+}
+
+impl Publisher {
+    /// Where the server's clock said this just now.
+    pub(crate) fn new(server: Arc<Server>, script: Arc<Script>, clock: u64) -> Self {
+        Self {
+            server,
+            script,
+            connection: Mutex::new(None),
+            made: AtomicU64::new(0),
+            clock: ServerClock::new(clock),
+        }
+    }
+
+    pub(crate) async fn publish(&self, publication: &Publication) -> Result<Published, EngineError> {
+        let patience = self.server.patience();
+        let started = Instant::now();
+        let (number, mut connection) = timeout(patience, self.connection())
+            .await
+            .map_err(|_| EngineError::not_published(Trouble::NoAnswer(patience)))?
+            .map_err(EngineError::not_published)?;
+        let left = patience.saturating_sub(started.elapsed());
+        let trouble = match timeout(left, self.send(&mut connection, publication)).await {
+            Ok(Ok(published)) => return Ok(published),
+            Ok(Err(trouble)) => trouble,
+            Err(_) => Trouble::NoAnswer(patience),
+        };
+        if trouble.ends_connection() {
+            self.forget(number).await;
+        }
+        Err(match trouble.is_refusal() {
+            true => EngineError::not_published(trouble),
+            false => EngineError::unknown(trouble),
+        })
+    }
+
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        publication: &Publication,
+    ) -> Result<Published, Trouble> {
+        // A record that is held up on its way for longer than its key may be remembered is not to be appended any more.
+        let held_up = millis(self.script.held().key_window) / 2;
+        for _ in 0..2 {
+            let deadline = self.clock.now().saturating_add(held_up);
+            match self.script.publish(connection, publication, deadline).await? {
+                Outcome::Published { published, clock } => {
+                    self.clock.set(clock);
+                    return Ok(published);
+                }
+                // It has come at once: the clock was changed, or is another server's.
+                Outcome::Late { clock } => self.clock.set(clock),
+            }
+        }
+        Err(Trouble::Unexpected("a clock that does not stand"))
+    }
+
+    async fn connection(&self) -> Result<(u64, Connection), Trouble> {
+        let mut place = self.connection.lock().await;
+        if let Some((number, connection)) = place.as_ref().filter(|(_, connection)| !connection.is_broken()) {
+            return Ok((*number, connection.clone()));
+        }
+        *place = None;
+        let connection = self.server.connect_telling().await?;
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        *place = Some((number, connection.clone()));
+        Ok((number, connection))
+    }
+
+    async fn forget(&self, number: u64) {
+        let mut place = self.connection.lock().await;
+        if place.as_ref().is_some_and(|(present, _)| *present == number) {
+            *place = None;
+        }
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// The server's clock, by our own since it was last heard.
+struct ServerClock {
+    since: Instant,
+    /// What it said at that moment, in milliseconds.
+    then: AtomicU64,
+}
+
+impl ServerClock {
+    fn new(clock: u64) -> Self {
+        Self { since: Instant::now(), then: AtomicU64::new(clock) }
+    }
+
+    fn now(&self) -> u64 {
+        self.then.load(Ordering::Relaxed).saturating_add(millis(self.since.elapsed()))
+    }
+
+    fn set(&self, clock: u64) {
+        self.then.store(clock.saturating_sub(millis(self.since.elapsed())), Ordering::Relaxed);
+    }
+}

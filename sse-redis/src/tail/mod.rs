@@ -1,0 +1,337 @@
+//! [`Follower`]: the one that reads the log, for all of a node's clients.
+
+mod backoff;
+mod clock;
+mod warm;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::stream;
+use redis::{Value, pipe};
+use sse_core::{Fed, Past, Tail};
+use tokio::time::sleep;
+
+use self::{backoff::Backoff, clock::Clock};
+use crate::{
+    answer,
+    entry::{At, Entry, Position, Said},
+    epochs::{Begun, Epochs, Standing},
+    fitness,
+    script::{Script, Snapshot},
+    server::{Connection, Server},
+    trouble::Trouble,
+};
+
+/// How long a read waits for a record. The log is looked at after each, so its head is known twice a second.
+const BLOCK: Duration = Duration::from_millis(500);
+
+/// How often the server is asked whether it is one that can be written to: one that is a replica now goes on answering.
+const ROLE: Duration = Duration::from_secs(1);
+
+/// A read brings about so many bytes at most, and at least one record.
+const READ_BYTES: usize = 1 << 20;
+const READ_RECORDS: usize = 512;
+
+/// How often a log that seems not to be in order may turn out to be, without a record between.
+const MAX_DOUBTS: u32 = 3;
+
+/// Follows the log, for as long as it is polled.
+pub(crate) fn tail(server: Arc<Server>, script: Arc<Script>, past: Past) -> Tail {
+    let follower = Follower::new(server, script, past);
+    Box::pin(stream::unfold(follower, |mut follower| async {
+        let fed = follower.next().await;
+        Some((fed, follower))
+    }))
+}
+
+struct Follower {
+    server: Arc<Server>,
+    script: Arc<Script>,
+    past: Past,
+    connection: Option<Connection>,
+    /// Read, or found out, and not given yet: of one step alone.
+    out: VecDeque<Fed>,
+    /// Behind the last that was read; none before the beginning.
+    position: Option<Position>,
+    /// The last entry of the stream that was read, of whomever.
+    read_to: At,
+    epochs: Epochs,
+    /// From where kept records are still to be asked for.
+    kept: Option<u64>,
+    /// The head that was asked for and is not reached yet.
+    ahead: Option<Ahead>,
+    clock: Clock,
+    role_asked: Instant,
+    /// Records for the next read.
+    count: usize,
+    doubts: u32,
+    is_away: bool,
+    backoff: Backoff,
+}
+
+/// The log's newest entry at a moment.
+struct Ahead {
+    head: Position,
+    asked: Instant,
+}
+
+impl Follower {
+    fn new(server: Arc<Server>, script: Arc<Script>, past: Past) -> Self {
+        Self {
+            server,
+            script,
+            past,
+            connection: None,
+            out: VecDeque::new(),
+            position: None,
+            read_to: At { ms: 0, n: 0 },
+            epochs: Epochs::default(),
+            kept: Some(0),
+            ahead: None,
+            clock: Clock::new(0),
+            role_asked: Instant::now(),
+            count: 64,
+            doubts: 0,
+            is_away: false,
+            backoff: Backoff::default(),
+        }
+    }
+
+    async fn next(&mut self) -> Fed {
+        loop {
+            if let Some(fed) = self.out.pop_front() {
+                return fed;
+            }
+            // What breaks on the way breaks the connection, so a step begins with it or without.
+            let step = match self.connection.take() {
+                Some(connection) => self.go_on(connection).await,
+                None => self.connect().await,
+            };
+            match step {
+                Ok(connection) => self.connection = Some(connection),
+                Err(trouble) => self.failed(&trouble),
+            }
+        }
+    }
+
+    fn failed(&mut self, trouble: &Trouble) {
+        let is_first = self.backoff.is_first();
+        self.backoff.grow();
+        self.ahead = None;
+        // A connection that breaks may be had again at once.
+        let may_be_nothing = is_first && matches!(trouble, Trouble::Redis(_)) && self.position.is_some();
+        if !may_be_nothing && !self.is_away {
+            self.is_away = true;
+            tracing::warn!(server = %self.server, reason = %trouble, "Redis is away");
+            self.out.push_back(Fed::Away { reason: trouble.to_string() });
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Connection, Trouble> {
+        sleep(self.backoff.pause()).await;
+        let mut connection = self.server.connect().await?;
+        self.check_role(&mut connection).await?;
+        match self.position {
+            None => {
+                let snapshot = self.open(&mut connection, None).await?;
+                self.begin(&mut connection, &snapshot).await?;
+            }
+            Some(position) => self.stand(&mut connection, position).await?,
+        }
+        self.reached();
+        Ok(connection)
+    }
+
+    async fn go_on(&mut self, mut connection: Connection) -> Result<Connection, Trouble> {
+        match (self.kept, self.position) {
+            (Some(cursor), _) => self.hand_out_kept(&mut connection, cursor).await?,
+            (None, Some(position)) => {
+                self.read(&mut connection, position).await?;
+                self.look(&mut connection).await?;
+            }
+            (None, None) => return Err(Trouble::Unexpected("no beginning")),
+        }
+        Ok(connection)
+    }
+
+    /// Reads what follows, and waits for it unless it is known to be there.
+    async fn read(&mut self, connection: &mut Connection, position: Position) -> Result<(), Trouble> {
+        let block = if self.ahead.is_some() { Duration::ZERO } else { BLOCK };
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(self.count);
+        if !block.is_zero() {
+            command.arg("BLOCK").arg(block.as_millis() as u64);
+        }
+        command.arg("STREAMS").arg(&self.script.keys().log).arg(self.read_to.to_string());
+        let entries = Entry::read(connection.ask_blocking(&command, block).await?)?;
+        self.fit_count(&entries);
+        let is_empty = entries.is_empty();
+        for entry in entries {
+            if !self.take(entry) {
+                return self.doubt(connection).await;
+            }
+        }
+        match &self.ahead {
+            // It was there, and is not.
+            Some(ahead) if is_empty => {
+                let (head, is_same) = (ahead.head, ahead.head.epoch == position.epoch);
+                if !is_same {
+                    return self.doubt(connection).await;
+                }
+                self.out.push_back(Fed::Hole { upto: head.id() });
+                self.move_to(head);
+                self.reached();
+            }
+            _ => self.reached(),
+        }
+        Ok(())
+    }
+
+    /// Takes an entry, if it is what can follow.
+    fn take(&mut self, entry: Entry) -> bool {
+        let Some(position) = self.position else { return false };
+        self.read_to = entry.at;
+        let place = |epoch, n| Position { epoch, at: At { n, ..entry.at } };
+        match entry.said {
+            Said::Record { epoch, record } if epoch == position.epoch && entry.at.n > position.at.n => {
+                if entry.at.n > position.at.n + 1 {
+                    self.out.push_back(Fed::Hole { upto: place(epoch, entry.at.n - 1).id() });
+                }
+                let to = place(epoch, entry.at.n);
+                self.out.push_back(Fed::Record { id: to.id(), age: self.clock.since(entry.at.ms), record });
+                self.position = Some(to);
+            }
+            Said::Begins { epoch, previous } if previous == Some(position.epoch) => {
+                let begun = Begun { start: place(epoch, entry.at.n), previous };
+                if begun.kept() > position.at.n {
+                    self.out.push_back(Fed::Hole { upto: place(position.epoch, begun.kept()).id() });
+                }
+                self.out.push_back(begun.seam(position.epoch));
+                self.epochs.push(begun);
+                self.position = Some(begun.start);
+            }
+            Said::Foreign => {
+                tracing::warn!(id = %entry.at, "an entry that is none of this crate's was skipped");
+            }
+            _ => return false,
+        }
+        self.doubts = 0;
+        true
+    }
+
+    /// Reads more at once where records are small, and fewer where they are large.
+    fn fit_count(&mut self, entries: &[Entry]) {
+        let bytes = |entry: &Entry| match &entry.said {
+            Said::Record { record, .. } => record.len(),
+            _ => 0,
+        };
+        let bytes: usize = entries.iter().map(bytes).sum();
+        if bytes > READ_BYTES {
+            self.count = (entries.len() * READ_BYTES / bytes).max(1);
+        } else if entries.len() == self.count && bytes < READ_BYTES / 2 {
+            self.count = (self.count * 2).min(READ_RECORDS);
+        }
+    }
+
+    /// Looks at the log after a read: whether it is still what was read, and how far it goes.
+    async fn look(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        if self.role_asked.elapsed() >= ROLE {
+            self.check_role(connection).await?;
+        }
+        let Some(position) = self.position else { return Ok(()) };
+        let keys = self.script.keys();
+        let mut commands = pipe();
+        commands.cmd("HMGET").arg(&keys.meta).arg(&["epoch", "n", "ms", "skew"]);
+        commands.cmd("EXISTS").arg(&keys.log);
+        commands.cmd("TIME");
+        let asked = Instant::now();
+        let [meta, exists, time] = answer::exactly(Value::Array(connection.ask_all(&commands).await?))?;
+        let [epoch, n, ms, skew] = answer::exactly(meta)?;
+        if epoch == Value::Nil || answer::number(exists)? == 0 {
+            return self.doubt(connection).await;
+        }
+        self.clock = Clock::new(answer::time(time)?.saturating_add(answer::number(skew)?));
+        let epoch = crate::entry::epoch_of(&answer::text(epoch)?).ok_or(Trouble::Unexpected("an epoch"))?;
+        let head = Position { epoch, at: At { ms: answer::number(ms)?, n: answer::number(n)? } };
+        if head.epoch == position.epoch && head.at.n < position.at.n {
+            return self.doubt(connection).await;
+        }
+        // An older one is reached earlier, however fast others publish.
+        self.ahead.get_or_insert(Ahead { head, asked });
+        self.reached();
+        Ok(())
+    }
+
+    /// Tells the head when it is reached.
+    fn reached(&mut self) {
+        let (Some(ahead), Some(position), None) = (&self.ahead, self.position, self.kept) else { return };
+        if ahead.head.epoch == position.epoch && ahead.head.at.n <= position.at.n {
+            self.out.push_back(Fed::Head { id: position.id(), asked: ahead.asked });
+            self.ahead = None;
+            self.doubts = 0;
+            self.is_away = false;
+            self.backoff = Backoff::default();
+        }
+    }
+
+    /// Finds out what has become of a log that is not as it should be.
+    async fn doubt(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        self.doubts += 1;
+        if self.doubts > MAX_DOUBTS {
+            self.doubts = 0;
+            return Err(Trouble::Unexpected("a log that is not in order"));
+        }
+        match self.position {
+            Some(position) => self.stand(connection, position).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on where the log goes on.
+    async fn stand(&mut self, connection: &mut Connection, position: Position) -> Result<(), Trouble> {
+        let mut snapshot = self.open(connection, None).await?;
+        let mut standing = self.epochs.standing(position, &snapshot);
+        if standing == Standing::Beyond {
+            snapshot = self.open(connection, Some(position)).await?;
+            standing = self.epochs.standing(position, &snapshot);
+        }
+        match standing {
+            Standing::InOrder => {}
+            Standing::Beyond => return Err(Trouble::Unexpected("less than there was")),
+            Standing::Moved { to, told } => {
+                self.out.extend(told);
+                self.move_to(to);
+                self.epochs = snapshot.epochs;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees how far the log goes, which is to be reached next.
+    async fn open(
+        &mut self,
+        connection: &mut Connection,
+        beyond: Option<Position>,
+    ) -> Result<Snapshot, Trouble> {
+        let asked = Instant::now();
+        let snapshot = self.script.open(connection, beyond).await?;
+        self.clock = Clock::new(snapshot.clock.saturating_add(snapshot.skew));
+        self.ahead = Some(Ahead { head: snapshot.head, asked });
+        Ok(snapshot)
+    }
+
+    fn move_to(&mut self, position: Position) {
+        self.position = Some(position);
+        self.read_to = position.at;
+    }
+
+    async fn check_role(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        self.role_asked = Instant::now();
+        let info = answer::text(connection.ask(redis::cmd("INFO").arg("replication")).await?)?;
+        if fitness::is_master(&info) { Ok(()) } else { Err(Trouble::IsReplica) }
+    }
+}

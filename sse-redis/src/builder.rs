@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use redis::IntoConnectionInfo as _;
+
 use crate::{
     connect_error::ConnectError,
     engine::Redis,
@@ -20,6 +22,8 @@ pub struct RedisBuilder {
     name: String,
     held: Held,
     timeout: Duration,
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    root_certificate: Option<Vec<u8>>,
 }
 
 impl RedisBuilder {
@@ -34,6 +38,8 @@ impl RedisBuilder {
                 key_window: Duration::from_secs(120),
             },
             timeout: Duration::from_secs(2),
+            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            root_certificate: None,
         }
     }
 
@@ -78,6 +84,14 @@ impl RedisBuilder {
         self
     }
 
+    /// The certificate, in PEM, that Redis' own is signed with, in place of those that the system trusts. With the feature
+    /// `rustls` or `native-tls`.
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
     /// Reaches Redis and sees whether it is fit to hold the log.
     ///
     /// # Errors
@@ -110,11 +124,27 @@ impl RedisBuilder {
             ready_for_tls()?;
         }
         // What the parser says may repeat parts of the address.
-        Server::new(&self.url, self.timeout).map_err(|_| {
+        let info = self.url.as_str().into_connection_info().map_err(|_| {
             ConnectError::new(
                 "The address of Redis is none; write it as redis://user:password@host:6379/0, or rediss:// for TLS, with \
                  letters that mean something in a URL as %40 and the like",
             )
+        })?;
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        if let Some(pem) = &self.root_certificate {
+            let wrong = || {
+                ConnectError::new(
+                    "The root certificate for Redis is none; give it in PEM, with its first and last line",
+                )
+            };
+            // What is no PEM at all would be no certificate, without a word.
+            if !pem.windows(11).any(|part| part == b"CERTIFICATE") {
+                return Err(wrong());
+            }
+            return Server::with_root_certificate(&info, pem, self.timeout).map_err(|_| wrong());
+        }
+        Server::new(&info, self.timeout).map_err(|error| {
+            ConnectError::of("The address of Redis is of no use here; give another one", error.into())
         })
     }
 }
@@ -137,7 +167,7 @@ fn ready_for_tls() -> Result<(), ConnectError> {
 /// Without the address, which has the password.
 impl fmt::Debug for RedisBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, name, held, timeout } = self;
+        let Self { url: _, name, held, timeout, .. } = self;
         f.debug_struct("RedisBuilder")
             .field("name", name)
             .field("held", held)

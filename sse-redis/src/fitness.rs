@@ -13,11 +13,6 @@ use crate::{
 /// Older ones have scripts that may fail half done.
 const OLDEST: u32 = 7;
 
-/// Whether what `INFO replication` says is said by a server that can be written to.
-pub(crate) fn is_master(info: &str) -> bool {
-    answer::field(info, "role") == Some("master")
-}
-
 /// Reaches the server, sees whether it is fit, and begins its epoch.
 pub(crate) async fn check(server: &Server, script: &Script) -> Result<Snapshot, ConnectError> {
     let mut connection = server.connect().await.map_err(|trouble| unreachable(server, trouble))?;
@@ -79,7 +74,7 @@ fn fits(server: &Server, info: &str) -> Result<(), ConnectError> {
         }
         _ => {}
     }
-    if !is_master(info) {
+    if field("role") != "master" {
         return Err(ConnectError::new(format!(
             "Redis at {server} is a replica, which cannot be written to; give the address of its master, or one that leads \
              there"
@@ -106,6 +101,7 @@ async fn missing_commands(connection: &mut Connection, script: &Script) -> Resul
     for (name, script) in evals {
         tried.push((name, cmd(name).arg(script).arg(1).arg(&keys.probe).take()));
     }
+    tried.push(("role", cmd("role")));
     tried.push(("time", cmd("time")));
     tried.push(("exists", cmd("exists").arg(&keys.probe).take()));
     tried.push(("hmget", cmd("hmget").arg(&keys.probe).arg("a").take()));
@@ -143,6 +139,10 @@ fn unreachable(server: &Server, trouble: Trouble) -> ConnectError {
         }
         Some("LOADING") => format!("Redis at {server} is still loading its data; start again when it has"),
         _ if is_refused => wrong_password(server),
+        _ if trouble.to_string().contains("certificate") => format!(
+            "Redis at {server} shows a certificate that is not trusted ({trouble}); give the one that it is signed with, by \
+             root_certificate, or correct the host in the address"
+        ),
         _ => format!(
             "No Redis answers at {server} ({trouble}); start it, or correct the address, and whether it is to be TLS"
         ),

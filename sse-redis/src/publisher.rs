@@ -56,9 +56,10 @@ impl Publisher {
         if trouble.ends_connection() {
             self.forget(number).await;
         }
-        Err(match trouble.is_refusal() {
-            true => EngineError::not_published(trouble),
-            false => EngineError::unknown(trouble),
+        Err(match trouble.code() {
+            Some("NOPERM" | "SSEKEPT" | "SSEADD") => EngineError::refused(trouble),
+            _ if trouble.is_refusal() => EngineError::not_published(trouble),
+            _ => EngineError::unknown(trouble),
         })
     }
 

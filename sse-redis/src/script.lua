@@ -121,8 +121,12 @@ if name ~= '' then
 end
 
 n = n + 1
-redis.call('XADD', log, 'MINID', '~', whole(math.max(now - max_age, 0)), whole(now) .. '-' .. whole(n),
+local added = redis.pcall('XADD', log, 'MINID', '~', whole(math.max(now - max_age, 0)), whole(now) .. '-' .. whole(n),
   'e', epoch, 'r', record)
+if type(added) == 'table' and added.err then
+  -- Nothing was written: whoever published may know it.
+  return redis.error_reply('SSEADD ' .. added.err)
+end
 if n % 64 == 0 then
   redis.call('XTRIM', log, 'MAXLEN', '~', max_len)
 end

@@ -10,8 +10,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, Value, aio::MultiplexedConnection,
 };
 use tokio::time::timeout;
 
@@ -28,19 +28,30 @@ pub(crate) struct Server {
 
 impl Server {
     /// One at this address, that is to answer within so long.
-    pub(crate) fn new(url: &str, patience: Duration) -> RedisResult<Self> {
-        let info = url.into_connection_info()?;
+    pub(crate) fn new(info: &ConnectionInfo, patience: Duration) -> RedisResult<Self> {
         Ok(Self {
-            plain: Self::client(&info, ProtocolVersion::RESP2)?,
-            telling: Self::client(&info, ProtocolVersion::RESP3)?,
+            plain: Client::open(speaking(info, ProtocolVersion::RESP2))?,
+            telling: Client::open(speaking(info, ProtocolVersion::RESP3))?,
             patience,
         })
     }
 
-    fn client(info: &ConnectionInfo, protocol: ProtocolVersion) -> RedisResult<Client> {
-        let settings = info.redis_settings().clone().set_protocol(protocol);
-        let settings = settings.set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        Client::open(info.clone().set_redis_settings(settings))
+    /// One whose certificate is signed with this one.
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    pub(crate) fn with_root_certificate(
+        info: &ConnectionInfo,
+        pem: &[u8],
+        patience: Duration,
+    ) -> RedisResult<Self> {
+        let client = |protocol| {
+            let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem.into()) };
+            Client::build_with_tls(speaking(info, protocol), certificates)
+        };
+        Ok(Self {
+            plain: client(ProtocolVersion::RESP2)?,
+            telling: client(ProtocolVersion::RESP3)?,
+            patience,
+        })
     }
 
     /// How long an answer may take.
@@ -74,6 +85,12 @@ impl Server {
         let opened = timeout(self.patience, opened).await.map_err(|_| Trouble::NoAnswer(self.patience))??;
         Ok(Connection { inner: opened, broken: Arc::default(), patience: self.patience })
     }
+}
+
+fn speaking(info: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_protocol(protocol);
+    let settings = settings.set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    info.clone().set_redis_settings(settings)
 }
 
 /// Without its credentials.

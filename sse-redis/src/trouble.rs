@@ -18,10 +18,13 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the server has answered that it has not done it.
+    /// Whether the server has answered that it has not done it. What a script says in its midst is no such answer.
     pub(crate) fn is_refusal(&self) -> bool {
+        let is_midway = |error: &RedisError| error.detail().is_some_and(|text| text.contains("@user_script"));
         match self {
-            Self::Redis(error) => matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
+            Self::Redis(error) => {
+                matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && !is_midway(error)
+            }
             Self::NoAnswer(_) | Self::Unexpected(_) | Self::IsReplica => false,
         }
     }
@@ -53,7 +56,12 @@ impl fmt::Display for Trouble {
             Self::NoAnswer(time) => write!(f, "Redis has not answered for {time:?}"),
             Self::Redis(error) => match (error.code(), error.detail()) {
                 (Some(code), detail) => write!(f, "Redis answers: {code} {}", detail.unwrap_or_default()),
-                _ => write!(f, "the connection to Redis failed: {error}"),
+                // In one line.
+                _ => write!(
+                    f,
+                    "the connection to Redis failed: {}",
+                    error.to_string().trim().replace('\n', ", ")
+                ),
             },
             Self::Unexpected(what) => write!(f, "Redis holds something unexpected: {what}"),
             Self::IsReplica => f.write_str("the Redis server at this address is a replica now"),

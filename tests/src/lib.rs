@@ -14,6 +14,7 @@ mod left_out;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
+pub mod redis;
 pub mod reverse_proxy;
 pub mod sdks;
 pub mod servers;

@@ -20,7 +20,6 @@ use crate::{
     answer,
     entry::{At, Entry, Position, Said},
     epochs::{Begun, Epochs, Standing},
-    fitness,
     script::{Script, Snapshot},
     server::{Connection, Server},
     trouble::Trouble,
@@ -28,9 +27,6 @@ use crate::{
 
 /// How long a read waits for a record. The log is looked at after each, so its head is known twice a second.
 const BLOCK: Duration = Duration::from_millis(500);
-
-/// How often the server is asked whether it is one that can be written to: one that is a replica now goes on answering.
-const ROLE: Duration = Duration::from_secs(1);
 
 /// A read brings about so many bytes at most, and at least one record.
 const READ_BYTES: usize = 1 << 20;
@@ -65,7 +61,6 @@ struct Follower {
     /// The head that was asked for and is not reached yet.
     ahead: Option<Ahead>,
     clock: Clock,
-    role_asked: Instant,
     /// Records for the next read.
     count: usize,
     doubts: u32,
@@ -93,7 +88,6 @@ impl Follower {
             kept: Some(0),
             ahead: None,
             clock: Clock::new(0),
-            role_asked: Instant::now(),
             count: 64,
             doubts: 0,
             is_away: false,
@@ -122,6 +116,8 @@ impl Follower {
         let is_first = self.backoff.is_first();
         self.backoff.grow();
         self.ahead = None;
+        // Less at a time may come through.
+        self.count = (self.count / 4).max(1);
         // A connection that breaks may be had again at once.
         let may_be_nothing = is_first && matches!(trouble, Trouble::Redis(_)) && self.position.is_some();
         if !may_be_nothing && !self.is_away {
@@ -134,7 +130,7 @@ impl Follower {
     async fn connect(&mut self) -> Result<Connection, Trouble> {
         sleep(self.backoff.pause()).await;
         let mut connection = self.server.connect().await?;
-        self.check_role(&mut connection).await?;
+        is_master(connection.ask(&redis::cmd("ROLE")).await?)?;
         match self.position {
             None => {
                 let snapshot = self.open(&mut connection, None).await?;
@@ -220,6 +216,7 @@ impl Follower {
             _ => return false,
         }
         self.doubts = 0;
+        self.backoff = Backoff::default();
         true
     }
 
@@ -239,17 +236,17 @@ impl Follower {
 
     /// Looks at the log after a read: whether it is still what was read, and how far it goes.
     async fn look(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
-        if self.role_asked.elapsed() >= ROLE {
-            self.check_role(connection).await?;
-        }
         let Some(position) = self.position else { return Ok(()) };
         let keys = self.script.keys();
         let mut commands = pipe();
+        // One that has become a replica goes on answering, and may lack what is newest.
+        commands.cmd("ROLE");
         commands.cmd("HMGET").arg(&keys.meta).arg(&["epoch", "n", "ms", "skew"]);
         commands.cmd("EXISTS").arg(&keys.log);
         commands.cmd("TIME");
         let asked = Instant::now();
-        let [meta, exists, time] = answer::exactly(Value::Array(connection.ask_all(&commands).await?))?;
+        let [role, meta, exists, time] = answer::exactly(Value::Array(connection.ask_all(&commands).await?))?;
+        is_master(role)?;
         let [epoch, n, ms, skew] = answer::exactly(meta)?;
         if epoch == Value::Nil || answer::number(exists)? == 0 {
             return self.doubt(connection).await;
@@ -328,10 +325,9 @@ impl Follower {
         self.position = Some(position);
         self.read_to = position.at;
     }
+}
 
-    async fn check_role(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
-        self.role_asked = Instant::now();
-        let info = answer::text(connection.ask(redis::cmd("INFO").arg("replication")).await?)?;
-        if fitness::is_master(&info) { Ok(()) } else { Err(Trouble::IsReplica) }
-    }
+fn is_master(role: Value) -> Result<(), Trouble> {
+    let role = answer::list(role)?.into_iter().next().map(answer::text).transpose()?;
+    if role.as_deref() == Some("master") { Ok(()) } else { Err(Trouble::IsReplica) }
 }

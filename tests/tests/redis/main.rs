@@ -5,6 +5,7 @@
 mod beginning;
 mod connecting;
 mod faults;
+mod figures;
 mod hub;
 mod publishing;
 mod reader;

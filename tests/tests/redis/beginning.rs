@@ -143,7 +143,10 @@ async fn kept_records_outlive_the_log_and_leave_with_their_time() {
     publish("ada out", keep("ada", 60_000)).await;
     publish("ada out again", keep("ada", 60_000)).await;
     publish("bob out", keep("bob", 60_000)).await;
-    publish("soon over", keep("eve", 700)).await;
+    // More than are cleared away at once.
+    for n in 0..300 {
+        publish(&format!("soon over {n}"), keep(&format!("eve{n}"), 1500)).await;
+    }
     let large = "x".repeat(10_000);
     for n in 0..200 {
         log.publish(
@@ -162,7 +165,7 @@ async fn kept_records_outlive_the_log_and_leave_with_their_time() {
         of_people(&feds)
     );
     assert!(kept(&feds).len() >= 202);
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(Duration::from_millis(1600)).await;
     let feds = Reader::new(&log, all()).until_head().await;
     assert_eq!(of_people(&feds), ["ada out again", "bob out"]);
     assert_eq!(records(&feds), Vec::<String>::new());

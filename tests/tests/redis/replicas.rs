@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use sse_core::Fed;
@@ -15,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    needs_redis, publish, publish_sometime,
+    PATIENCE, needs_redis, publish, publish_sometime,
     reader::{Reader, all, records},
     try_publish,
 };
@@ -135,13 +136,15 @@ async fn a_server_that_follows_another_and_leads_again_tells_all_that_happened()
     assert!(!error.may_be_published(), "{error:?}");
     master.until("INFO replication", |info| info.contains("master_link_status:up")).await;
     // As long as it is one, it cannot say what is newest.
-    let mut feds = Vec::new();
+    let (mut feds, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     while !matches!(feds.last(), Some(Fed::Away { .. })) {
+        assert!(Instant::now() < deadline, "it is taken for a master: {feds:?}");
         feds.push(reader.next().await);
     }
     master.ask("REPLICAOF NO ONE").await;
     publish_sometime(&log, "and on").await;
     while records(&feds).last().is_none_or(|last| last != "and on") {
+        assert!(Instant::now() < deadline + PATIENCE, "{feds:?}");
         feds.push(reader.next().await);
     }
     feds.retain(|fed| !matches!(fed, Fed::Head { .. }));

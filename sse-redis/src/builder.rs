@@ -19,6 +19,7 @@ use crate::{
 #[must_use]
 pub struct RedisBuilder {
     url: String,
+    sentinels: Vec<String>,
     name: String,
     held: Held,
     timeout: Duration,
@@ -30,6 +31,7 @@ impl RedisBuilder {
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            sentinels: Vec::new(),
             name: "sse".into(),
             held: Held {
                 retention: Duration::from_secs(60 * 60),
@@ -41,6 +43,13 @@ impl RedisBuilder {
             #[cfg(any(feature = "rustls", feature = "native-tls"))]
             root_certificate: None,
         }
+    }
+
+    /// The addresses of sentinels, as `redis://host:26379`, which are asked for the master at every connection. The host in
+    /// the address of Redis is then the name that they know it by: `redis://user:password@mymaster/0`.
+    pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.sentinels = urls.into_iter().map(Into::into).collect();
+        self
     }
 
     /// What the log is called, where several are in one Redis: its keys begin with `{name}:`. 1 to 64 bytes of
@@ -130,6 +139,11 @@ impl RedisBuilder {
                  letters that mean something in a URL as %40 and the like",
             )
         })?;
+        let server = Server::new(info, self.timeout).found_by(&self.sentinels).map_err(|_| {
+            ConnectError::new(
+                "The address of a sentinel is none; write it as redis://user:password@host:26379",
+            )
+        })?;
         #[cfg(any(feature = "rustls", feature = "native-tls"))]
         if let Some(pem) = &self.root_certificate {
             let wrong = || {
@@ -141,11 +155,9 @@ impl RedisBuilder {
             if !pem.windows(11).any(|part| part == b"CERTIFICATE") {
                 return Err(wrong());
             }
-            return Server::with_root_certificate(&info, pem, self.timeout).map_err(|_| wrong());
+            return server.with_root_certificate(pem.clone()).map_err(|_| wrong());
         }
-        Server::new(&info, self.timeout).map_err(|error| {
-            ConnectError::of("The address of Redis is of no use here; give another one", error.into())
-        })
+        Ok(server)
     }
 }
 

@@ -68,8 +68,7 @@ fn fits(server: &Server, info: &str) -> Result<(), ConnectError> {
         }
         "sentinel" => {
             return Err(ConnectError::new(format!(
-                "What answers at {server} is a sentinel; give the address of the master that it watches, or one that leads \
-                 there"
+                "What answers at {server} is a sentinel; give its address by `sentinels`, and its master's name as the host"
             )));
         }
         _ => {}
@@ -125,6 +124,10 @@ async fn missing_commands(connection: &mut Connection, script: &Script) -> Resul
 }
 
 fn unreachable(server: &Server, trouble: Trouble) -> ConnectError {
+    if let Trouble::NoMaster = trouble {
+        let text = format!("No sentinel knows the master {server}; correct the name in the address of Redis");
+        return ConnectError::of(text, trouble);
+    }
     let is_refused =
         matches!(&trouble, Trouble::Redis(error) if error.kind() == ErrorKind::AuthenticationFailed);
     let text = match trouble.code() {

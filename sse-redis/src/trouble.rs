@@ -15,6 +15,8 @@ pub(crate) enum Trouble {
     Unexpected(&'static str),
     /// The server follows another one now.
     IsReplica,
+    /// Of the sentinels that answer, none knows it.
+    NoMaster,
 }
 
 impl Trouble {
@@ -25,7 +27,7 @@ impl Trouble {
             Self::Redis(error) => {
                 matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && !is_midway(error)
             }
-            Self::NoAnswer(_) | Self::Unexpected(_) | Self::IsReplica => false,
+            Self::NoAnswer(_) | Self::Unexpected(_) | Self::IsReplica | Self::NoMaster => false,
         }
     }
 
@@ -65,6 +67,7 @@ impl fmt::Display for Trouble {
             },
             Self::Unexpected(what) => write!(f, "Redis holds something unexpected: {what}"),
             Self::IsReplica => f.write_str("the Redis server at this address is a replica now"),
+            Self::NoMaster => f.write_str("no sentinel knows a master of this name"),
         }
     }
 }

@@ -84,11 +84,15 @@ impl Redis {
         replica
     }
 
-    /// Starts a sentinel, which watches nobody.
-    pub async fn sentinel() -> Self {
+    /// Starts a sentinel, which watches this one under this name and soon gives it up.
+    pub async fn sentinel(master: &Self, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sse-tests-redis-").tempdir().expect("a folder");
-        let file = folder.path().join("sentinel.conf");
-        std::fs::write(&file, "").expect("a file");
+        let (ip, port) = (master.addr.ip(), master.addr.port());
+        let rules = format!(
+            "sentinel monitor {name} {ip} {port} 1\nsentinel down-after-milliseconds {name} 500\n\
+             sentinel failover-timeout {name} 5000\n"
+        );
+        std::fs::write(folder.path().join("sentinel.conf"), rules).expect("a file");
         let options = vec!["--sentinel".into()];
         let mut sentinel = Self { options, addr: free_addr(), running: None, folder };
         sentinel.run().await;

@@ -115,9 +115,18 @@ async fn a_server_that_is_no_master_by_itself() {
     let cluster = Redis::start_with(&["--cluster-enabled", "yes"]).await;
     let text = error(cluster.url()).await;
     assert!(text.contains("cluster"), "{text}");
-    let sentinel = Redis::sentinel().await;
+    let sentinel = Redis::sentinel(&master, "shop").await;
     let text = error(sentinel.url()).await;
-    assert!(text.contains("sentinel"), "{text}");
+    assert!(text.contains("by `sentinels`"), "{text}");
+    let by = |url: &str, sentinel: String| Log::builder(url).sentinels([sentinel]).connect();
+    let text = said(&by("redis://other/0", sentinel.url()).await.unwrap_err());
+    assert!(text.contains("No sentinel knows the master other"), "{text}");
+    let text = said(&by("redis://shop/0", "nonsense".into()).await.unwrap_err());
+    assert!(text.contains("address of a sentinel"), "{text}");
+    let text = said(&by("redis://shop/0", "redis://127.0.0.1:1".into()).await.unwrap_err());
+    assert!(text.contains("No Redis answers at shop"), "{text}");
+    let log = by("redis://shop/0", sentinel.url()).await.unwrap();
+    publish(&log, "a").await;
 }
 
 #[tokio::test]

@@ -122,13 +122,20 @@ async fn a_server_that_follows_another_and_leads_again_tells_all_that_happened()
     let kept = publish(&log, "a").await;
     copied(&master, &replica).await;
     link.silence_all();
-    publish(&log, "lost").await;
     assert_eq!(reader.record().await, "a");
-    assert_eq!(reader.record().await, "lost");
-    // Both are written to now.
+    // Both are written to now, by turns: from where the reader is, some of the other's entries are not seen.
     replica.ask("REPLICAOF NO ONE").await;
     let other = Log::connect(replica.url()).await.unwrap();
-    let there = publish(&other, "there").await;
+    let mut there = kept;
+    for n in 0..8 {
+        there = publish(&other, &format!("there {n}")).await;
+        if n == 3 {
+            publish(&log, "lost 1").await;
+            publish(&log, "lost 2").await;
+        }
+    }
+    assert_eq!(reader.record().await, "lost 1");
+    assert_eq!(reader.record().await, "lost 2");
     // The reader's own server is made a copy of the other one, under its open connection.
     let addr = replica.addr();
     master.ask(&format!("REPLICAOF {} {}", addr.ip(), addr.port())).await;
@@ -151,7 +158,8 @@ async fn a_server_that_follows_another_and_leads_again_tells_all_that_happened()
     let away =
         feds.iter().filter(|fed| matches!(fed, Fed::Away { reason } if reason.contains("replica"))).count();
     assert!(away > 0, "{feds:?}");
-    assert_eq!(records(&feds), ["there", "and on"]);
+    let expected = (0..8).map(|n| format!("there {n}")).chain(["and on".to_owned()]);
+    assert_eq!(records(&feds), expected.collect::<Vec<_>>());
     let kept_each = |fed: &Fed| match fed {
         Fed::Seam { kept, .. } => Some(*kept),
         _ => None,
@@ -206,4 +214,27 @@ async fn a_handover_loses_nothing() {
     publish(&log, "b").await;
     assert!(matches!(reader.news().await, Fed::Seam { kept, .. } if kept == Some(last.sequence())));
     assert_eq!(reader.record().await, "b");
+}
+
+#[tokio::test]
+async fn sentinels_are_asked_who_has_taken_over() {
+    needs_redis!();
+    let mut master = Redis::start_with(&[]).await;
+    let replica = Redis::replica_of(&master).await;
+    let sentinel = Redis::sentinel(&master, "shop").await;
+    sentinel
+        .until("SENTINEL REPLICAS shop", |answer| answer.contains(&replica.addr().port().to_string()))
+        .await;
+    let nobody = "redis://127.0.0.1:1".to_owned();
+    let log = Log::builder("redis://shop/0").sentinels([nobody, sentinel.url()]).connect().await.unwrap();
+    let mut reader = Reader::caught_up(&log).await;
+    let last = publish(&log, "a").await;
+    assert_eq!(reader.record().await, "a");
+    copied(&master, &replica).await;
+    master.kill().await;
+    reader.until_away().await;
+    publish_sometime(&log, "b").await;
+    assert!(matches!(reader.news().await, Fed::Seam { kept, .. } if kept == Some(last.sequence())));
+    assert_eq!(reader.record().await, "b");
+    assert!(replica.ask("INFO replication").await.contains("role:master"));
 }

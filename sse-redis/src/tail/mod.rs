@@ -65,6 +65,7 @@ struct Follower {
     count: usize,
     doubts: u32,
     is_away: bool,
+    is_foreign_told: bool,
     backoff: Backoff,
 }
 
@@ -91,6 +92,7 @@ impl Follower {
             count: 64,
             doubts: 0,
             is_away: false,
+            is_foreign_told: false,
             backoff: Backoff::default(),
         }
     }
@@ -122,7 +124,6 @@ impl Follower {
         let may_be_nothing = is_first && matches!(trouble, Trouble::Redis(_)) && self.position.is_some();
         if !may_be_nothing && !self.is_away {
             self.is_away = true;
-            tracing::warn!(server = %self.server, reason = %trouble, "Redis is away");
             self.out.push_back(Fed::Away { reason: trouble.to_string() });
         }
     }
@@ -211,7 +212,14 @@ impl Follower {
                 self.position = Some(begun.start);
             }
             Said::Foreign => {
-                tracing::warn!(id = %entry.at, "an entry that is none of this crate's was skipped");
+                if !self.is_foreign_told {
+                    self.is_foreign_told = true;
+                    tracing::warn!(
+                        log = self.script.keys().log,
+                        id = %entry.at,
+                        "somebody else writes into the log; such entries are skipped"
+                    );
+                }
             }
             _ => return false,
         }

@@ -106,6 +106,25 @@ async fn what_was_trimmed_is_no_beginning() {
 }
 
 #[tokio::test]
+async fn what_is_trimmed_while_a_node_begins_is_a_hole() {
+    needs_redis!();
+    for left in ["1", "0"] {
+        let redis = Redis::start_with(&[]).await;
+        let log = log(&redis).await;
+        let mut last = publish(&log, "0").await;
+        for n in 1..50 {
+            last = publish(&log, &n.to_string()).await;
+        }
+        let mut reader = Reader::new(&log, all());
+        assert!(matches!(reader.next().await, Fed::Begin { is_first: true, .. }));
+        redis.ask(&format!("XTRIM {{sse}}:log MAXLEN {left}")).await;
+        let feds = reader.until_head().await;
+        assert!(matches!(feds[0], Fed::Hole { .. }), "{feds:?}");
+        assert_eq!((records(&feds).len().to_string(), reader.head()), (left.to_owned(), last), "{feds:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_restart_before_it_is_known_to_a_node_that_starts_later() {
     needs_redis!();
     let mut redis = Redis::start().await;

@@ -18,11 +18,12 @@ pub(crate) fn all() -> Past {
 pub(crate) struct Reader {
     tail: Tail,
     head: Option<EventId>,
+    is_away: bool,
 }
 
 impl Reader {
     pub(crate) fn new(log: &Log, past: Past) -> Self {
-        Self { tail: log.tail(past), head: None }
+        Self { tail: log.tail(past), head: None, is_away: false }
     }
 
     /// Which has read all that there is.
@@ -69,8 +70,13 @@ impl Reader {
             Fed::Head { id, asked } => {
                 assert_eq!(*id, self.head(), "there was more");
                 assert!(*asked <= Instant::now());
+                self.is_away = false;
             }
-            Fed::Kept { .. } | Fed::Away { .. } => {}
+            Fed::Away { .. } => {
+                assert!(!self.is_away, "it is away twice");
+                self.is_away = true;
+            }
+            Fed::Kept { .. } => {}
             other => panic!("{other:?}"),
         }
         fed

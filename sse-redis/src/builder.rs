@@ -187,3 +187,23 @@ impl fmt::Debug for RedisBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    #[test]
+    fn tls_that_is_not_built_in_is_named() {
+        let error = RedisBuilder::new("rediss://user:s3cret@localhost").server().unwrap_err();
+        assert!(error.to_string().contains("feature of sse-redis"), "{error}");
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let builder = RedisBuilder::new("redis://user:s3cret@localhost");
+        let server = builder.server().unwrap();
+        let shown = format!("{builder:?} {server:?} {server}");
+        assert!(shown.contains("localhost:6379") && !shown.contains("s3cret"), "{shown}");
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
 mod beginning;
+mod chaos;
 mod connecting;
 mod faults;
 mod figures;

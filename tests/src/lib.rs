@@ -11,6 +11,7 @@ pub mod clients;
 pub mod examples;
 pub mod http;
 mod left_out;
+pub mod nats;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;

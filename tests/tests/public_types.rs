@@ -25,7 +25,7 @@ fn the_public_api_shows_the_crates_that_it_lists_and_no_others() {
     let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("what `cargo metadata` prints");
     let docs = PathBuf::from(metadata["target_directory"].as_str().unwrap()).join("doc");
     let mut wrong = String::new();
-    for name in ["sse-core", "sse-actix", "sse-redis", "sse-rocket", "sse-warp"] {
+    for name in ["sse-core", "sse-actix", "sse-nats", "sse-redis", "sse-rocket", "sse-warp"] {
         let mut packages = metadata["packages"].as_array().unwrap().iter();
         let package = packages.find(|package| package["name"] == name).expect(name);
         let listed = package["metadata"]["public-types"].as_array().expect("a list of crates");

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+
+mod api;
+mod connect_error;
+mod connection;
+mod engine;
+mod epoch;
+mod keeper;
+mod link;
+mod reader;
+mod seen;
+mod settings;
+mod stream_config;
+mod tail;
+mod tls;
+
+pub use connect_error::ConnectError;
+pub use engine::{JetStream, JetStreamBuilder};

@@ -1,0 +1,58 @@
+//! When the last records were stored, by which one is told from another at its position.
+
+use std::collections::VecDeque;
+
+use crate::{api::ApiError, link::Link};
+
+/// Records that are remembered.
+const MAX: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    times: VecDeque<(u64, i64)>,
+}
+
+impl Seen {
+    pub(crate) fn push(&mut self, seq: u64, time: i64) {
+        if self.times.len() == MAX {
+            self.times.pop_front();
+        }
+        self.times.push_back((seq, time));
+    }
+
+    /// What lies behind a position is no longer there.
+    pub(crate) fn forget_from(&mut self, seq: u64) {
+        self.times.truncate(self.times.partition_point(|(seen, _)| *seen < seq));
+    }
+
+    /// Whether the record at a position may be the one that was read there.
+    pub(crate) fn may_be(&self, seq: u64, time: Option<i64>) -> bool {
+        match (self.time_of(seq), time) {
+            (Some(seen), Some(time)) => seen == time,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn time_of(&self, seq: u64) -> Option<i64> {
+        let index = self.times.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        self.times.get(index).map(|(_, time)| *time)
+    }
+
+    /// The last position up to a limit at which the log has what was read there. Up to it the past is the same, since
+    /// what is replaced is replaced to the end.
+    pub(crate) async fn last_common(
+        &self,
+        link: &Link,
+        limit: u64,
+        first: u64,
+    ) -> Result<Option<u64>, ApiError> {
+        let known: Vec<_> = self.times.iter().filter(|(seq, _)| (first..=limit).contains(seq)).collect();
+        let (mut same, mut other) = (0, known.len());
+        while same < other {
+            let middle = same + (other - same) / 2;
+            let (seq, time) = *known[middle];
+            if link.time_of(seq).await? == Some(time) { same = middle + 1 } else { other = middle }
+        }
+        Ok(same.checked_sub(1).map(|last| known[last].0))
+    }
+}

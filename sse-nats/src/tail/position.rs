@@ -1,0 +1,117 @@
+//! [`Position`]: what was given so far, and whether the log still has it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use sse_core::{EventId, Fed};
+use tokio::time::sleep;
+
+use crate::{
+    api::ApiError,
+    epoch::Epoch,
+    link::{Link, StreamInfo},
+    seen::Seen,
+    stream_config::Identity,
+};
+
+/// How often a cluster is asked whether it really has less than it had, and with what pauses.
+const LOOKS: usize = 6;
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Epochs that are remembered: in an older copy of the log the present one has not begun.
+const MAX_PAST: usize = 16;
+
+/// Where in which log.
+pub(super) struct Position {
+    pub(super) base: u64,
+    pub(super) epoch: Epoch,
+    pub(super) seq: u64,
+    pub(super) seen: Seen,
+    /// The epochs before, as far as they were followed, the last one last.
+    pub(super) past: VecDeque<u64>,
+    /// Whether kept records are still to be given.
+    pub(super) owes_kept: bool,
+}
+
+impl Position {
+    pub(super) fn id(&self) -> EventId {
+        EventId::new(self.epoch.id, self.seq)
+    }
+
+    /// Goes on in another epoch of the same log, behind its beginning or further.
+    pub(super) fn enter(&mut self, epoch: Epoch, seq: u64) {
+        if self.past.len() == MAX_PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(self.epoch.id);
+        self.epoch = epoch;
+        if seq < self.seq {
+            self.seen.forget_from(seq);
+        }
+        self.seq = seq;
+    }
+}
+
+/// Up to where an epoch is intact: not even from its beginning on, where nothing of it is.
+pub(super) fn certain(next: Epoch, kept: u64) -> Option<u64> {
+    (kept > 0 || next.since <= 1).then_some(kept)
+}
+
+pub(super) fn is_log(link: &Link, info: &StreamInfo) -> bool {
+    Identity::of(&info.config, &link.names).is_ok_and(|identity| identity.base == link.base)
+}
+
+/// Whether the log still has what was read last, or has had it.
+pub(super) async fn is_intact(link: &Link, position: &Position, info: &StreamInfo) -> Result<bool, ApiError> {
+    let mut last = info.state.last_seq;
+    let looks = if link.is_alone() { 1 } else { LOOKS };
+    for _ in 1..looks {
+        if last >= position.seq {
+            break;
+        }
+        // A new leader may not have come to the end of its log yet.
+        sleep(LOOK_AGAIN).await;
+        last = link.info().await?.state.last_seq;
+    }
+    if last < position.seq {
+        return Ok(false);
+    }
+    match position.seen.time_of(position.seq) {
+        Some(seen) => Ok(link.time_of(position.seq).await?.is_none_or(|time| time == seen)),
+        None => Ok(true),
+    }
+}
+
+/// Where the log goes on that does not have the present epoch: behind the last one of those before that it has, or where it
+/// begins now.
+pub(super) async fn end_of_past(
+    link: &Link,
+    position: &Position,
+    before_first: u64,
+) -> Result<Epoch, ApiError> {
+    for epoch in position.past.iter().rev() {
+        if let Some((next, _)) = link.end_of(*epoch).await? {
+            return Ok(next);
+        }
+    }
+    let epoch = link.epoch_at(before_first).await?;
+    Ok(Epoch { id: epoch.id, since: before_first })
+}
+
+/// Goes over what can no longer be read.
+pub(super) async fn pass(
+    link: &Link,
+    position: &mut Position,
+    upto: u64,
+    out: &mut VecDeque<Fed>,
+) -> Result<(), ApiError> {
+    // An epoch may have ended there.
+    link.look_again().await?;
+    let epoch = link.epoch_at(upto).await?;
+    if epoch.id == position.epoch.id {
+        position.seq = upto;
+        out.push_back(Fed::Hole { upto: position.id() });
+    } else {
+        position.enter(epoch, upto);
+        out.push_back(Fed::Seam { start: position.id(), kept: None });
+    }
+    Ok(())
+}

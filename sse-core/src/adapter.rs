@@ -202,11 +202,11 @@ macro_rules! extracted {
             /// # Errors
             /// As there.
             #[cfg(feature = "jwt")]
-            pub fn issue_ticket<T>(&self, auth: &$crate::Auth, topics: T) -> Result<$crate::Ticket, $error>
+            pub async fn issue_ticket<T>(&self, auth: &$crate::Auth, topics: T) -> Result<$crate::Ticket, $error>
             where
                 T: TryInto<$crate::Topics, Error: Into<$crate::TopicError>>,
             {
-                Ok(auth.issue_ticket(&self.0, topics)?)
+                Ok(auth.issue_ticket(&self.0, topics).await?)
             }
         }
 

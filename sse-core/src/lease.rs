@@ -42,6 +42,9 @@ pub(crate) trait Access: fmt::Debug + Send + Sync {
     /// Who asks; nothing where nobody knows.
     fn subject(&self) -> Option<&str>;
 
+    /// Whether what is revoked is known to all nodes of a hub.
+    fn is_shared(&self) -> bool;
+
     /// Header fields for every answer.
     fn headers(&self) -> &[Field];
 }

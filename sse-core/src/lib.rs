@@ -136,6 +136,7 @@ mod limits;
 mod listener;
 mod log;
 mod metrics;
+mod nodes;
 mod options;
 mod presence;
 mod query;
@@ -175,6 +176,7 @@ pub use limits::{Limits, LimitsBuilder, NetworkError, TrustedProxies};
 #[cfg(feature = "listener")]
 pub use listener::{ListenOptions, listener};
 pub use log::{OnGap, OnLag, Start};
+pub use nodes::ShareError;
 pub use options::StreamOptions;
 pub use presence::{Presence, PresenceBuilder};
 pub use refusal::{Refusal, RefusalError, STREAM_HEADERS};

@@ -63,7 +63,10 @@ impl Record {
         })
     }
 
-    #[allow(dead_code, reason = "nobody has something to tell yet")]
+    #[cfg_attr(
+        not(feature = "auth"),
+        allow(dead_code, reason = "without authorisation there is nothing to tell")
+    )]
     pub(crate) fn notice(notice: &Notice) -> Bytes {
         write(&Written {
             v: VERSION,

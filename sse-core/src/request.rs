@@ -215,6 +215,11 @@ impl Request {
         }
     }
 
+    /// Whether all nodes know what is revoked of whatever let it in; also where nothing did.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.access.as_ref().is_none_or(|access| access.is_shared())
+    }
+
     /// Who asks, where somebody knows.
     fn subject(&self) -> Option<&str> {
         self.access.as_ref().and_then(|access| access.subject())

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sse_core::{
     Auth, EndReason, Event, EventStream, Hub, Identity, Lifecycle, Limits, OnGap, OnLag, OpenStream, Request,
@@ -212,7 +212,7 @@ async fn every_end(prometheus: &PrometheusHandle, ends: &Ends) {
             EndReason::Revoked,
             Box::pin(hub.open(&ada(hour), "news").unwrap()),
             Box::new(|| {
-                auth.revocations().revoke_session("1");
+                auth.revocations().revoke_session("1").now_or_never().unwrap().unwrap();
             }),
         ),
         (

@@ -117,7 +117,7 @@ async fn what_is_freed_unread_ends_for_its_reason() {
     notes.take();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(notes.take(), ["nobody [a] max_age"]);
-    auth.revocations().revoke_session("session-secret");
+    auth.revocations().revoke_session("session-secret").await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(notes.take(), ["ada [b] revoked"]);
     lifecycle.stop();

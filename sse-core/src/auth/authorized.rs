@@ -1,9 +1,9 @@
 //! [`Authorized`]: a request that was let in.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwt")]
-use super::{claims::Claims, ticket_store::SessionKey};
+use super::{claims::Claims, session_key::SessionKey};
 use super::{
     denial::{Asker, Denial},
     granted::Granted,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     lease::{Access, Lease, Signal},
+    nodes::ShareError,
     refusal::{Field, Refusal},
     request::Request,
     topic::{Topic, TopicError, Topics},
@@ -127,6 +128,13 @@ impl<U> Authorized<U> {
     pub(super) fn admission(&self) -> &Admission {
         &self.admission
     }
+
+    fn is_by_token(&self) -> bool {
+        #[cfg(feature = "jwt")]
+        return self.admission.token.is_some();
+        #[cfg(not(feature = "jwt"))]
+        false
+    }
 }
 
 impl Revocations {
@@ -134,11 +142,25 @@ impl Revocations {
     /// again. A session that the application gave no id has no other request by which it could be known: of it the open
     /// streams of this request end alone.
     ///
-    /// Returns how many open streams this ends.
-    pub fn revoke<U>(&self, client: &Authorized<U>) -> usize {
-        let stamp = client.stamp();
-        let longest = self.until(self.now());
-        self.revoke_key(stamp.key, stamp.until().min(longest))
+    /// Returns how many open streams this ends on this node.
+    ///
+    /// # Errors
+    /// [`ShareError`], as [`revoke_subject`](Self::revoke_subject).
+    pub fn revoke<U>(
+        &self,
+        client: &Authorized<U>,
+    ) -> impl Future<Output = Result<usize, ShareError>> + Send + use<U> {
+        let revocations = self.clone();
+        let stamp = Arc::clone(client.stamp());
+        let is_known_elsewhere = stamp.session.is_some() || client.is_by_token();
+        // It holds nothing of the client: what an application knows of whoever asks may not be fit to be sent about.
+        async move {
+            let until = stamp.until().min(revocations.until(revocations.now()));
+            match is_known_elsewhere {
+                true => revocations.revoke_key(stamp.key, until).await,
+                false => Ok(revocations.revoke_key_here(stamp.key, until).1),
+            }
+        }
     }
 }
 
@@ -219,6 +241,10 @@ impl Access for Admission {
 
     fn subject(&self) -> Option<&str> {
         Some(&*self.stamp.subject).filter(|subject| !subject.is_empty())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.revocations.others().joined().is_some()
     }
 
     fn headers(&self) -> &[Field] {

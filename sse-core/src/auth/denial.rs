@@ -43,6 +43,9 @@ pub(super) enum Denial {
     /// No room at the moment.
     #[cfg(feature = "jwt")]
     Full,
+    /// The other nodes cannot be reached at the moment.
+    #[cfg(feature = "jwt")]
+    Away,
 }
 
 impl Denial {
@@ -61,6 +64,8 @@ impl Denial {
             Self::Keys(_) => Refused::NoKeys,
             #[cfg(feature = "jwt")]
             Self::Full => Refused::Full,
+            #[cfg(feature = "jwt")]
+            Self::Away => Refused::EngineAway,
         }
     }
 
@@ -71,6 +76,8 @@ impl Denial {
             Self::Keys(after) => Some(*after),
             #[cfg(feature = "jwt")]
             Self::Full => Some(Duration::from_secs(5)),
+            #[cfg(feature = "jwt")]
+            Self::Away => Some(Duration::from_secs(2)),
             _ => None,
         }
     }
@@ -164,6 +171,12 @@ impl Denial {
                 refused(503, "there are too many tickets or streams of tickets");
                 let after = Duration::from_secs(5);
                 Refusal::unavailable(after, "There is no room at the moment, please come back.")
+            }
+            #[cfg(feature = "jwt")]
+            Self::Away => {
+                refused(503, "tickets wait for the engine, which does not answer");
+                let after = Duration::from_secs(2);
+                Refusal::unavailable(after, "The server cannot reach the others, please come back.")
             }
         }
     }

@@ -1,8 +1,14 @@
 //! [`Digest`]: by what tokens, subjects and tickets are remembered.
 
-/// 128 bits: of SHA-256 where tokens and tickets are among what is remembered, so that a memory that somebody else
-/// reads holds none of them. Else of a hash under keys that this process has drawn, so that nobody can look for two
-/// that are alike.
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+#[cfg(not(feature = "jwt"))]
+use super::sha256::sha256;
+
+/// 128 bits of SHA-256: a memory or a log that somebody else reads holds no token, and nobody finds two that are alike.
+/// All nodes have the same, whatever they were built with.
 ///
 /// What is remembered takes the same room however long it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,14 +23,12 @@ impl Digest {
     /// Of several parts, each at its place; the first says what the others are.
     #[cfg(not(feature = "jwt"))]
     pub(super) fn of(parts: &[&str]) -> Self {
-        use std::{
-            hash::{BuildHasher, RandomState},
-            sync::LazyLock,
-        };
-
-        static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-        let [low, high] = [0, 1].map(|half| KEYS[half].hash_one(parts));
-        Self((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+        let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+        for part in parts {
+            message.extend_from_slice(part.as_bytes());
+            message.push(0);
+        }
+        Self::cut(sha256(&message))
     }
 
     /// Of several parts, each at its place; the first says what the others are.
@@ -33,7 +37,10 @@ impl Digest {
         use sha2::{Digest as _, Sha256};
 
         let separated = |hash: Sha256, part: &&str| hash.chain_update(part).chain_update([0]);
-        let hash: [u8; 32] = parts.iter().fold(Sha256::new(), separated).finalize().into();
+        Self::cut(parts.iter().fold(Sha256::new(), separated).finalize().into())
+    }
+
+    fn cut(hash: [u8; 32]) -> Self {
         let mut digest = [0; 16];
         digest.copy_from_slice(&hash[..16]);
         Self(digest)
@@ -52,7 +59,7 @@ impl Digest {
         Self::of(&["jti", id])
     }
 
-    /// Of a session without an id: of this one request.
+    /// Of nothing that there is a second time: of one request, of one node.
     pub(super) fn random() -> Self {
         Self(rand::random())
     }
@@ -76,5 +83,27 @@ impl Digest {
 
     pub(super) fn bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// 32 hexadecimal digits.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        let is_digest = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(&digits, 16).ok().filter(|_| is_digest);
+        Ok(Self(number.ok_or_else(|| D::Error::custom("no digest"))?.to_be_bytes()))
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "jwt")]
 mod algorithm;
+#[cfg(feature = "jwt")]
+mod among;
 mod authorized;
 mod auths;
 mod builder;
@@ -14,6 +16,7 @@ mod cookie;
 mod credential;
 mod denial;
 mod digest;
+mod effects;
 #[cfg(feature = "jwt")]
 mod grant;
 mod granted;
@@ -31,16 +34,30 @@ mod keys;
 #[cfg(feature = "jwt")]
 mod material;
 mod open;
+#[cfg(feature = "jwt")]
+mod opens;
 mod origin;
+mod others;
+mod outbox;
 #[cfg(feature = "jwt")]
 mod pem;
 #[cfg(feature = "jwt")]
 mod per_subject;
+mod realm;
 mod reauthorize;
 mod recent;
 mod registry;
 mod revocation;
 mod revoked;
+mod said;
+#[cfg(feature = "jwt")]
+mod session_key;
+#[cfg(any(test, not(feature = "jwt")))]
+mod sha256;
+#[cfg(feature = "jwt")]
+mod shelves;
+#[cfg(feature = "jwt")]
+mod spent;
 mod stamp;
 #[cfg(feature = "jwt")]
 mod template;
@@ -52,6 +69,8 @@ mod ticket_store;
 mod token_header;
 #[cfg(feature = "jwt")]
 mod verifier;
+#[cfg(feature = "jwt")]
+mod waiters;
 
 #[cfg(feature = "jwt")]
 mod tokens;

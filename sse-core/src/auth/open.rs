@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use tokio::time::Instant;
+
 use super::stamp::Stamp;
 use crate::{
     lease::Signal,
@@ -26,6 +28,8 @@ pub(super) struct OpenStream {
     pub(super) stamp: Arc<Stamp>,
     pub(super) topics: Option<Topics>,
     pub(super) signal: Arc<Signal>,
+    /// When it was opened.
+    pub(super) since: Instant,
 }
 
 impl OpenStream {

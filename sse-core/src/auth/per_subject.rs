@@ -69,6 +69,23 @@ impl<T> PerSubject<T> {
         if lowest < rank { self.remove(&key) } else { None }
     }
 
+    /// The lowest rank.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        self.by_rank.first().map(|(rank, _)| *rank)
+    }
+
+    /// Takes out all of which this is so.
+    pub(super) fn take_if(&mut self, is_so: impl Fn(&T) -> bool) -> Vec<T> {
+        let found = self.things.iter().filter(|(_, thing)| is_so(&thing.value));
+        let keys: Vec<Digest> = found.map(|(key, _)| *key).collect();
+        keys.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// Takes out everything.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
     /// Takes out the lowest of an owner who has so many or more.
     pub(super) fn pop_of(&mut self, owner: Digest, many: usize) -> Option<T> {
         let own = || self.by_owner.range((owner, 0, Digest::LOWEST)..=(owner, u64::MAX, Digest::HIGHEST));

@@ -21,6 +21,8 @@ pub(super) struct Recent {
 pub(super) struct Used {
     iat: f64,
     pub(super) until: u32,
+    /// When it was first let in.
+    at: f64,
 }
 
 impl Recent {
@@ -42,16 +44,23 @@ impl Recent {
         }
         if self.len < MAX_RECENT {
             let tokens = self.subjects.entry(stamp.subject_key).or_default();
-            tokens.insert(stamp.key, Used { iat, until: stamp.until() });
+            tokens.insert(stamp.key, Used { iat, until: stamp.until(), at: now });
             self.len += 1;
         } else {
             self.crowded = self.crowded.max(iat);
         }
     }
 
-    pub(super) fn take(&mut self, subject: &Digest) -> HashMap<Digest, Used> {
-        let tokens = self.subjects.remove(subject).unwrap_or_default();
-        self.len -= tokens.len();
-        tokens
+    /// Takes out those of a subject that were first let in by then.
+    pub(super) fn take(&mut self, subject: &Digest, by: f64) -> HashMap<Digest, Used> {
+        let Some(tokens) = self.subjects.get_mut(subject) else {
+            return HashMap::new();
+        };
+        let taken: HashMap<_, _> = tokens.extract_if(|_, used| used.at <= by).collect();
+        self.len -= taken.len();
+        if tokens.is_empty() {
+            self.subjects.remove(subject);
+        }
+        taken
     }
 }

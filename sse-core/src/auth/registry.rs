@@ -25,9 +25,39 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn revoke_token(&mut self, token: Digest, until: u32, now: f64) {
-        let forgotten = self.tokens.insert(token, Until(until), whole(now));
+    /// Returns until when it counts, which may have been said before.
+    pub(super) fn revoke_token(&mut self, token: Digest, until: u32, now: f64) -> u32 {
+        let (until, forgotten) = self.tokens.insert(token, Until(until), whole(now));
         self.expiry_floor = self.expiry_floor.max(forgotten);
+        until.0
+    }
+
+    /// What a subject was issued before that moment, and of the second of that moment what was used by then, here.
+    pub(super) fn revoke_subject(&mut self, subject: Digest, since: Since, now: f64) -> Since {
+        for (token, used) in self.recent.take(&subject, since.moment) {
+            self.revoke_token(token, used.until, now);
+        }
+        // Where some were not remembered, all of that time are refused; not for what was revoked elsewhere long ago.
+        let crowded = self.recent.crowded >= since.moment.floor() && now < since.moment + 2.0;
+        let moment = if crowded { self.recent.crowded.floor() + 1.0 } else { since.moment };
+        let (since, forgotten) = self.subjects.insert(subject, Since { moment, ..since }, whole(now));
+        self.floor = self.floor.max(forgotten);
+        since
+    }
+
+    pub(super) fn revoke_topic(&mut self, topic: &Topic, since: Since, now: f64) -> Since {
+        self.has_topics = true;
+        let (since, forgotten) = self.topics.insert(Digest::of_topic(topic.as_str()), since, whole(now));
+        self.floor = self.floor.max(forgotten);
+        since
+    }
+
+    /// Forgets some of what has run out: everything by and by, however little happens.
+    pub(super) fn tidy(&mut self, now: f64) {
+        let now = whole(now);
+        self.tokens.tidy(now);
+        self.subjects.tidy(now);
+        self.topics.tidy(now);
     }
 
     pub(super) fn check(&self, stamp: &Stamp) -> Result<(), Denial> {

@@ -40,7 +40,12 @@ impl Entry for Until {
     }
 }
 
-pub(super) struct Revoked<E>(Vec<Shard<E>>);
+pub(super) struct Revoked<E> {
+    shards: Vec<Shard<E>>,
+    /// Which part is looked through next for what has run out, and when one was.
+    next: usize,
+    tidied: u32,
+}
 
 struct Shard<E> {
     entries: HashMap<Digest, E>,
@@ -51,14 +56,15 @@ struct Shard<E> {
 impl<E> Default for Revoked<E> {
     fn default() -> Self {
         let shard = || Shard { entries: HashMap::new(), sweep_at: 32 };
-        Self(std::iter::repeat_with(shard).take(SHARDS).collect())
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect(), next: 0, tidied: 0 }
     }
 }
 
 impl<E: Entry> Revoked<E> {
-    /// Returns the highest rank of those that had to be forgotten before their time, or zero.
-    pub(super) fn insert(&mut self, key: Digest, entry: E, now: u32) -> f64 {
-        let shard = &mut self.0[usize::from(key.bytes()[0]) % SHARDS];
+    /// Returns what is known of it now, and the highest rank of those that had to be forgotten before their time, or
+    /// zero.
+    pub(super) fn insert(&mut self, key: Digest, entry: E, now: u32) -> (E, f64) {
+        let shard = &mut self.shards[usize::from(key.bytes()[0]) % SHARDS];
         let mut forgotten: f64 = 0.0;
         if shard.entries.len() >= shard.sweep_at {
             shard.entries.retain(|_, old| old.until() > now);
@@ -72,11 +78,26 @@ impl<E: Entry> Revoked<E> {
         }
         let entry = shard.entries.get(&key).map_or(entry, |old| entry.with(*old));
         shard.entries.insert(key, entry);
-        forgotten
+        (entry, forgotten)
+    }
+
+    /// Looks through one part for what has run out, once a second.
+    pub(super) fn tidy(&mut self, now: u32) {
+        if now <= self.tidied {
+            return;
+        }
+        self.tidied = now;
+        let shard = &mut self.shards[self.next];
+        self.next = (self.next + 1) % SHARDS;
+        if shard.entries.capacity() > 0 {
+            shard.entries.retain(|_, entry| entry.until() > now);
+            shard.entries.shrink_to(shard.entries.len() * 2);
+            shard.sweep_at = (shard.entries.len() * 2).clamp(32, MAX_PER_SHARD);
+        }
     }
 
     pub(super) fn find(&self, key: &Digest) -> Option<&E> {
-        self.0[usize::from(key.bytes()[0]) % SHARDS].entries.get(key)
+        self.shards[usize::from(key.bytes()[0]) % SHARDS].entries.get(key)
     }
 }
 
@@ -97,14 +118,14 @@ mod tests {
     }
 
     fn len(revoked: &Revoked<Until>) -> usize {
-        revoked.0.iter().map(|shard| shard.entries.len()).sum()
+        revoked.shards.iter().map(|shard| shard.entries.len()).sum()
     }
 
     #[test]
     fn hundreds_of_thousands_fit_and_none_is_forgotten() {
         let mut revoked = Revoked::default();
         for n in 0..300_000 {
-            assert_eq!(revoked.insert(key(n), Until(10_000_000 + n), 0), 0.0);
+            assert_eq!(revoked.insert(key(n), Until(10_000_000 + n), 0).1, 0.0);
         }
         for n in (0..300_000).step_by(97) {
             assert!(revoked.find(&key(n)).is_some(), "{n}");
@@ -119,7 +140,7 @@ mod tests {
         let mut forgotten: f64 = 0.0;
         let all = MAX_PER_SHARD as u32 * 5 / 4;
         for n in 0..all {
-            forgotten = forgotten.max(revoked.insert(key(n), Until(n + 1), 0));
+            forgotten = forgotten.max(revoked.insert(key(n), Until(n + 1), 0).1);
         }
         assert!(len(&revoked) <= MAX_PER_SHARD);
         assert!(forgotten > 0.0 && forgotten < f64::from(all) * 0.75, "{forgotten}");
@@ -127,6 +148,18 @@ mod tests {
         for n in 0..all {
             assert!(revoked.find(&key(n)).is_some() || f64::from(n + 1) <= forgotten, "{n}");
         }
+    }
+
+    #[test]
+    fn what_has_run_out_leaves_by_itself() {
+        let mut revoked = Revoked::default();
+        for n in 0..20_000_u32 {
+            revoked.insert(key(n), Until(1000 + n % 2), 0);
+        }
+        (1001..1001 + SHARDS as u32).for_each(|now| revoked.tidy(now));
+        assert_eq!(len(&revoked), 0);
+        let room: usize = revoked.shards.iter().map(|shard| shard.entries.capacity()).sum();
+        assert_eq!(room, 0);
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub(super) fn tag(ticket: &str) -> String {
 /// How many letters and digits a ticket has.
 pub(super) const LEN: usize = 32;
 
+/// Whether it has the form of one.
+pub(super) fn is_ticket(text: &str) -> bool {
+    text.len() == LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// 128 random bits, as [`LEN`] hexadecimal digits.
 pub(super) fn random() -> String {
     format!("{:032x}", rand::random::<u128>())

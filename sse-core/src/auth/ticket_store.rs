@@ -1,7 +1,7 @@
-//! [`Store`]: the tickets that are out, and the sessions that came of others.
+//! [`Store`]: how tickets are issued and used.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -11,67 +11,35 @@ use super::{
     credential::Shown,
     denial::Denial,
     digest::Digest,
-    per_subject::PerSubject,
+    opens::Opens,
+    others::Others,
     revocation::Revocations,
+    said::Said,
+    session_key::SessionKey,
+    shelves::{Issued, LIMITS, Limits, Session, Shelves},
     ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
+    waiters::Waiters,
 };
 use crate::{clock::Clock, topic::Topics};
-
-/// How many there may be at a time, in all and of one subject.
-#[derive(Clone, Copy)]
-struct Limits {
-    tickets: (usize, usize),
-    sessions: (usize, usize),
-}
-
-const LIMITS: Limits = Limits { tickets: (100_000, 32), sessions: (100_000, 64) };
-
-/// How long a session is kept while no stream of it is open, and how long even where there is no room.
-const IDLE: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(30));
 
 /// How many cookies one answer takes back: proxies keep 4 KiB for the header fields of an answer.
 const CLEARED: usize = 8;
 
-/// How much is cleared away in one go.
-const AT_A_TIME: usize = 32;
+/// How many requests may wait for word of another node at a time: of tickets that this one does not know, and of what
+/// became of those that it does.
+const WAITERS: (usize, usize) = (1_000, 100_000);
 
-/// The tickets that are out, and the sessions that came of others.
+/// The tickets that are out, the sessions that came of others, and what all of them are made by.
 pub(super) struct Store {
-    tickets: Tickets,
-    cookies: CookieKind,
-    limits: Limits,
-    clock: Clock,
-    revocations: Revocations,
+    pub(super) tickets: Tickets,
+    pub(super) cookies: CookieKind,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) revocations: Revocations,
+    pub(super) unknown: Waiters,
+    pub(super) undecided: Waiters,
     state: Mutex<Shelves>,
 }
-
-#[derive(Default)]
-struct Shelves {
-    /// By the hash of the ticket; the rank is when it was made.
-    pending: PerSubject<Issued>,
-    /// By the hash of ticket and cookie; the rank is since when no stream is open, and higher while one is.
-    sessions: PerSubject<Session>,
-    opened: u64,
-}
-
-/// What a ticket, or the session that came of it, opens.
-#[derive(Clone)]
-struct Issued {
-    claims: Claims,
-    topics: Topics,
-    path: Arc<str>,
-    until: SystemTime,
-}
-
-struct Session {
-    issued: Issued,
-    /// Of which ticket it came: the cookie is nothing without it.
-    ticket: Digest,
-    streams: usize,
-}
-
-/// The rank of a session with an open stream is beyond this.
-const OPEN: u64 = 1 << 63;
 
 /// A ticket, or the session that came of it, that was good.
 pub(super) struct Redeemed {
@@ -89,11 +57,13 @@ impl Store {
         clock: Clock,
         revocations: Revocations,
     ) -> Arc<Self> {
-        Arc::new(Self { tickets, cookies, limits: LIMITS, clock, revocations, state: Mutex::default() })
+        let (unknown, undecided) = (Waiters::new(WAITERS.0), Waiters::new(WAITERS.1));
+        let state = Mutex::default();
+        Arc::new(Self { tickets, cookies, limits: LIMITS, clock, revocations, unknown, undecided, state })
     }
 
-    /// A ticket for a path, or for that of the settings.
-    pub(super) fn issue(
+    /// A ticket for a path, or for that of the settings. Where there are other nodes, they know it when this is ready.
+    pub(super) async fn issue(
         &self,
         claims: &Claims,
         path: Option<&str>,
@@ -104,76 +74,88 @@ impl Store {
         let until = (now + LIFETIME).min(claims.stamp().ends_at);
         let path = path.unwrap_or(&self.tickets.path).into();
         let issued = Issued { claims: claims.clone(), topics: topics.clone(), path, until };
-        let owner = claims.stamp().subject_key;
-        let mut state = self.lock();
-        for _ in 0..AT_A_TIME {
-            if state.pending.pop_below(micros(now - LIFETIME)).is_none() {
-                break;
-            }
-        }
-        let (all, each) = self.limits.tickets;
-        state.pending.pop_of(owner, each);
-        if state.pending.len() >= all {
+        let key = ticket_key(&ticket);
+        let Some(others) = self.others().joined() else {
+            self.lock().put_ticket(key, issued, self.limits, now)?;
+            return Ok(Ticket(ticket));
+        };
+        if !self.lock().has_room_for_ticket(claims.stamp().subject_key, self.limits, now) {
             return Err(Denial::Full);
         }
-        state.pending.insert(ticket_key(&ticket), owner, micros(now), issued);
+        let lifetime_ms = until.duration_since(now).unwrap_or_default().as_millis();
+        let lifetime_ms = u64::try_from(lifetime_ms).unwrap_or(u64::MAX);
+        let opens = Opens::new(claims, topics, &issued.path);
+        let told = others.tell(Said::Issued { ticket: key, lifetime_ms, opens }).await;
+        told.map_err(|_| Denial::Away)?;
+        self.lock().put_told_ticket(key, issued, self.limits, now);
         Ok(Ticket(ticket))
     }
 
     /// Uses a ticket, or comes back with the cookie that its use has set. Whose token was revoked is told so, as long
     /// as the session is remembered.
-    pub(super) fn redeem(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
-        let now = self.clock.now();
-        let fits = |issued: &Issued| issued.until > now && *issued.path == *shown.path && shown.is_read;
-        let mut state = self.lock();
-        if !shown.sessions.is_empty() {
-            // Both together: a cookie opens nothing but the URL of its own ticket.
-            let mut keys = shown.sessions.iter().map(|session| session_key(&shown.tag, session));
-            let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
-            let is_good =
-                |session: &Session| session.ticket == ticket_key(&shown.ticket) && fits(&session.issued);
-            let (key, session) = found.filter(|(_, session)| is_good(session)).ok_or(USED)?;
-            let Issued { claims, topics, .. } = session.issued.clone();
-            self.revocations.check(claims.stamp())?;
-            let session = Some(SessionKey { store: Arc::downgrade(self), key });
-            return Ok(Redeemed { claims, topics, cookies: Vec::new(), session });
+    pub(super) async fn redeem(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
+        match self.others().joined() {
+            Some(others) => self.redeem_among(&others, shown).await,
+            None if shown.sessions.is_empty() => self.redeem_here(shown),
+            None => self.come_back(shown),
         }
+    }
+
+    /// By the cookie of a session.
+    pub(super) fn come_back(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
+        let now = self.clock.now();
+        let state = self.lock();
+        // Both together: a cookie opens nothing but the URL of its own ticket.
+        let mut keys = session_keys(shown);
+        let found = keys.find_map(|key| Some((key, state.sessions.find(&key)?)));
+        let is_good = |session: &Session| {
+            session.ticket == ticket_key(&shown.ticket) && fits(&session.issued, shown, now)
+        };
+        let (key, session) = found.filter(|(_, session)| is_good(session)).ok_or(USED)?;
+        let Issued { claims, topics, .. } = session.issued.clone();
+        self.revocations.check(claims.stamp())?;
+        let session = Some(SessionKey { store: Arc::downgrade(self), key });
+        Ok(Redeemed { claims, topics, cookies: Vec::new(), session })
+    }
+
+    /// Uses a ticket of this process, which is alone.
+    fn redeem_here(self: &Arc<Self>, shown: &Shown) -> Result<Redeemed, Denial> {
+        let now = self.clock.now();
         let key = ticket_key(&shown.ticket);
-        let issued = state.pending.find(&key).filter(|issued| fits(issued)).ok_or(USED)?;
+        let mut state = self.lock();
+        let issued = state.pending.find(&key).filter(|issued| fits(issued, shown, now)).ok_or(USED)?;
         let Issued { claims, topics, .. } = issued.clone();
         self.revocations.check(claims.stamp())?;
         if shown.is_head {
             return Ok(Redeemed { claims, topics, cookies: Vec::new(), session: None });
         }
         // Room first: a ticket is not used up by being told to come back.
-        let dropped = state.make_room(claims.stamp().subject_key, self.limits.sessions, now)?;
-        let (cookie, session) = self.start(&mut state, &key, shown, now)?;
+        let dropped = state.make_room(claims.stamp().subject_key, self.limits, now)?;
+        let issued = state.pending.remove(&key).ok_or(USED)?;
+        let secret = random();
+        let session = session_key(&shown.tag, &secret);
+        state.put_session(session, Session::new(issued, key), now);
         drop(state);
         drop(dropped);
-        let mut cookies = self.cleared(shown);
-        cookies.push(cookie);
-        Ok(Redeemed { claims, topics, cookies, session: Some(session) })
+        Ok(self.redeemed(claims, topics, shown, &secret, now))
     }
 
-    /// Makes a session of a ticket; its cookie.
-    fn start(
+    /// What a good ticket opens, and the cookie of the session that came of it.
+    pub(super) fn redeemed(
         self: &Arc<Self>,
-        state: &mut Shelves,
-        key: &Digest,
+        claims: Claims,
+        topics: Topics,
         shown: &Shown,
+        secret: &str,
         now: SystemTime,
-    ) -> Result<(String, SessionKey), Denial> {
-        let mut issued = state.pending.remove(key).ok_or(USED)?;
-        let stamp = Arc::clone(issued.claims.stamp());
-        issued.until = stamp.ends_at;
-        let secret = random();
-        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.tag, &secret) };
-        let path = format!("{}{}", self.tickets.prefix, issued.path);
-        let age = issued.until.duration_since(now).unwrap_or_default();
-        let session_data = Session { issued, ticket: *key, streams: 0 };
-        state.sessions.insert(session.key, stamp.subject_key, micros(now), session_data);
+    ) -> Redeemed {
+        let path = format!("{}{}", self.tickets.prefix, shown.path);
+        let age = claims.stamp().ends_at.duration_since(now).unwrap_or_default();
         let name = cookie_name(self.tickets.cookie_prefix(self.cookies), &shown.tag);
-        Ok((self.cookies.set(&name, &secret, &path, age), session))
+        let mut cookies = self.cleared(shown);
+        cookies.push(self.cookies.set(&name, secret, &path, age));
+        let session = SessionKey { store: Arc::downgrade(self), key: session_key(&shown.tag, secret) };
+        Redeemed { claims, topics, cookies, session: Some(session) }
     }
 
     /// Takes back the cookies of sessions that have gone. A browser keeps them, a page load after another, until its
@@ -191,100 +173,53 @@ impl Store {
         others.into_iter().take(CLEARED).map(|(tag, _)| clear(tag)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shelves> {
+    pub(super) fn opened(&self, session: &Digest) {
+        self.lock().opened(session);
+    }
+
+    pub(super) fn closed(&self, session: &Digest) {
+        let now = self.clock.now();
+        self.lock().closed(session, now);
+    }
+
+    pub(super) fn others(&self) -> &Others {
+        self.revocations.others()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shelves> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelves {
-    /// Makes room for one more session of this subject: what nobody has used for long goes, else the oldest of the
-    /// same subject. What goes is dropped by the caller.
-    fn make_room(
-        &mut self,
-        owner: Digest,
-        (all, each): (usize, usize),
-        now: SystemTime,
-    ) -> Result<Vec<Session>, Denial> {
-        let idle = |least: Duration| micros(now - least).min(OPEN);
-        let mut gone: Vec<Session> =
-            (0..AT_A_TIME).map_while(|_| self.sessions.pop_below(idle(IDLE.0))).collect();
-        gone.extend(self.sessions.pop_of(owner, each));
-        if self.sessions.len() >= all {
-            gone.extend(self.sessions.pop_below(idle(IDLE.1)));
-        }
-        if self.sessions.len() < all { Ok(gone) } else { Err(Denial::Full) }
-    }
+/// Whether it opens what is asked for.
+pub(super) fn fits(issued: &Issued, shown: &Shown, now: SystemTime) -> bool {
+    issued.until > now && *issued.path == *shown.path && shown.is_read
 }
 
-/// Which session it is.
-#[derive(Clone)]
-pub(super) struct SessionKey {
-    store: Weak<Store>,
-    key: Digest,
-}
+pub(super) const USED: Denial = Denial::Invalid("the ticket is used, expired, for another stream or none");
 
-impl SessionKey {
-    /// Takes note of an open stream, until that is dropped.
-    pub(super) fn open(&self) -> OpenSession {
-        if let Some(store) = self.store.upgrade() {
-            let mut state = store.lock();
-            state.opened += 1;
-            let rank = OPEN | state.opened;
-            if let Some(session) = state.sessions.find_mut(&self.key) {
-                session.streams += 1;
-                state.sessions.rank(&self.key, rank);
-            }
-        }
-        OpenSession(self.clone())
-    }
-
-    fn close(&self) {
-        let Some(store) = self.store.upgrade() else {
-            return;
-        };
-        let now = micros(store.clock.now());
-        let mut state = store.lock();
-        if let Some(session) = state.sessions.find_mut(&self.key) {
-            session.streams -= 1;
-            if session.streams == 0 {
-                state.sessions.rank(&self.key, now);
-            }
-        }
-    }
-}
-
-/// A session in use.
-pub(super) struct OpenSession(SessionKey);
-
-impl Drop for OpenSession {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-const USED: Denial = Denial::Invalid("the ticket is used, expired, for another stream or none");
-
-fn ticket_key(ticket: &str) -> Digest {
+pub(super) fn ticket_key(ticket: &str) -> Digest {
     Digest::of(&["ticket", ticket])
 }
 
 /// By the tag in the name of the cookie, and its value.
-fn session_key(tag: &str, secret: &str) -> Digest {
+pub(super) fn session_key(tag: &str, secret: &str) -> Digest {
     Digest::of(&["session", tag, secret])
+}
+
+/// Those that a request may come back with.
+pub(super) fn session_keys(shown: &Shown) -> impl Iterator<Item = Digest> {
+    shown.sessions.iter().map(|session| session_key(&shown.tag, session))
 }
 
 fn is_tag(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Microseconds since 1970.
-fn micros(time: SystemTime) -> u64 {
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::{super::stamp::Stamp, *};
 
     fn claims(subject: &str) -> Claims {
@@ -313,22 +248,16 @@ mod tests {
     }
 
     fn issue(store: &Store, subject: &str) -> Result<Ticket, Denial> {
-        store.issue(&claims(subject), None, &Topics::new(["news"]).unwrap())
+        store.issue(&claims(subject), None, &Topics::new(["news"]).unwrap()).now_or_never().unwrap()
     }
 
     fn redeem(store: &Arc<Store>, ticket: &Ticket) -> Result<Redeemed, Denial> {
         let ticket = ticket.as_str().to_owned();
         let tag = crate::auth::ticket::tag(&ticket);
         let path = "/events".to_owned();
-        store.redeem(&Shown {
-            ticket,
-            tag,
-            sessions: Vec::new(),
-            others: Vec::new(),
-            path,
-            is_read: true,
-            is_head: false,
-        })
+        let (sessions, others) = (Vec::new(), Vec::new());
+        let shown = Shown { ticket, tag, sessions, others, path, is_read: true, is_head: false };
+        store.redeem(&shown).now_or_never().unwrap()
     }
 
     #[test]
@@ -370,8 +299,8 @@ mod tests {
         let (unused, ticket) = (issue(&store, "ada").unwrap(), issue(&store, "ada").unwrap());
         let open = redeem(&store, &ticket).unwrap().session.unwrap().open();
         redeem(&store, &issue(&store, "eve").unwrap()).unwrap();
-        store.revocations.revoke_token(&claims("ada"));
-        store.revocations.revoke_subject("eve");
+        store.revocations.revoke_token(&claims("ada")).now_or_never().unwrap().unwrap();
+        store.revocations.revoke_subject("eve").now_or_never().unwrap().unwrap();
         assert_eq!(redeem(&store, &unused).map(|_| ()), Err(Denial::Revoked));
         drop(open);
         *seconds.lock().unwrap() += 31;

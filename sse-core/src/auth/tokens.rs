@@ -39,7 +39,8 @@ impl Auth {
     /// Lets a request in, or refuses it. What adapters call; the request is read before this returns, and the
     /// future owns what it needs.
     ///
-    /// It waits only for keys that are being fetched.
+    /// It waits only for keys that are being fetched, and where the `Auth` is
+    /// [shared](crate::EngineHubBuilder::share), for the engine when a ticket is used.
     ///
     /// # Errors
     /// A [`Refusal`], with the header fields of CORS where the origin is allowed:
@@ -53,7 +54,7 @@ impl Auth {
     /// | a cookie that another site's page has sent | 403 | |
     /// | another host | 421 | |
     /// | settings [without tokens](Auth::sessions) | 401 | `Session` |
-    /// | no keys, or a new one that is not known yet; no room for another ticket's stream | 503, with `Retry-After` | |
+    /// | no keys, or a new one that is not known yet; no room for another ticket's stream; a ticket while the engine is away, which does not use it up | 503, with `Retry-After` | |
     ///
     /// A browser's `EventSource`, which a 503 would end for good, gets a stream that ends at once and has it come
     /// back instead.
@@ -87,19 +88,20 @@ impl Auth {
     ///
     /// # Errors
     /// A [`Refusal`]: 403 when a topic is not granted, 401 when the request was let in by anything but that
-    /// header, 503 when too many tickets are out, 500 where tickets are [not turned on](crate::AuthBuilder::tickets).
-    pub fn issue_ticket<U, T>(&self, client: &Authorized<U>, topics: T) -> Result<Ticket, Refusal>
+    /// header, 503 when too many tickets are out, or where the `Auth` is [shared](crate::EngineHubBuilder::share) and the
+    /// engine does not answer, 500 where tickets are [not turned on](crate::AuthBuilder::tickets).
+    pub async fn issue_ticket<U, T>(&self, client: &Authorized<U>, topics: T) -> Result<Ticket, Refusal>
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        self.issue(client, None, client.granted(topics)?)
+        self.issue(client, None, client.granted(topics)?).await
     }
 
     /// [`issue_ticket`](Self::issue_ticket) for the stream at another path, as this server sees it: `/jobs/7`.
     ///
     /// # Errors
     /// As there; 500 too for what is no path.
-    pub fn issue_ticket_for<U, T>(
+    pub async fn issue_ticket_for<U, T>(
         &self,
         client: &Authorized<U>,
         path: &str,
@@ -108,10 +110,10 @@ impl Auth {
     where
         T: TryInto<Topics, Error: Into<TopicError>>,
     {
-        self.issue(client, Some(path), client.granted(topics)?)
+        self.issue(client, Some(path), client.granted(topics)?).await
     }
 
-    fn issue<U>(
+    async fn issue<U>(
         &self,
         client: &Authorized<U>,
         path: Option<&str>,
@@ -128,7 +130,7 @@ impl Auth {
         let Some(token) = client.admission().token.as_ref().filter(|token| token.by_header) else {
             return Err(client.refuse(Denial::Missing));
         };
-        tickets.issue(&token.claims, path, &topics).map_err(|denial| client.refuse(denial))
+        tickets.issue(&token.claims, path, &topics).await.map_err(|denial| client.refuse(denial))
     }
 
     /// The value of `Set-Cookie` that signs a browser in: for all paths, out of reach of scripts, over TLS alone and
@@ -180,7 +182,7 @@ impl Auth {
             Credential::Cookies(tokens) => self.check_all(&tokens).await?,
             Credential::Ticket(shown) => {
                 let tickets = self.tokens()?.tickets.as_ref().ok_or(Denial::Missing)?;
-                let redeemed = tickets.redeem(&shown)?;
+                let redeemed = tickets.redeem(&shown).await?;
                 fields.extend(redeemed.cookies.into_iter().map(|cookie| ("set-cookie", cookie.into())));
                 session = redeemed.session;
                 (redeemed.claims, Granted::only(&redeemed.topics))

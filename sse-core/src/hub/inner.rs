@@ -49,7 +49,10 @@ pub(super) struct HubState {
     /// Those whose clients are ahead of the log, or elsewhere: they look again when it has come there, or more is known.
     pub(super) parked: Parked,
     /// How often something was lost on its way here.
-    pub(super) losses: u64,
+    pub(super) holes: u64,
+    /// How often an epoch of the engine has ended, and how often one that has come here was not whole.
+    pub(super) seams: u64,
+    pub(super) lossy_seams: u64,
     /// The keys of events that are to be published once.
     pub(super) keys: Keys,
 }
@@ -145,7 +148,9 @@ impl Inner {
                 lives: HashMap::new(),
                 looks: 0,
                 parked: Parked::default(),
-                losses: 0,
+                holes: 0,
+                seams: 0,
+                lossy_seams: 0,
                 keys: Keys::default(),
             }),
             settings,

@@ -33,12 +33,10 @@ pub use self::{
 };
 use self::{feed::Feed, inner::Inner};
 use crate::{
-    engine::{Keep, Publication, Published},
     id::EventId,
     lifecycle::Lifecycle,
     log::{Position, Start},
     options::StreamOptions,
-    record::{Notice, Record},
     refusal::Refusal,
     request::Request,
     stream::EventStream,
@@ -77,20 +75,6 @@ impl Hub {
     /// A hub with limits and policies of your own.
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
-    }
-
-    /// Tells the other nodes something that is no event.
-    #[allow(dead_code, reason = "nobody has something to tell yet")]
-    async fn tell(
-        &self,
-        key: String,
-        notice: &Notice,
-        keep: Option<Keep>,
-    ) -> Result<Published, PublishError> {
-        let feed = self.0.feed.as_ref().ok_or(PublishError::NotPublished)?;
-        let mut publication = Publication::new(format!("n:{key}"), Record::notice(notice));
-        publication.keep = keep;
-        feed.publish(publication).await
     }
 
     /// Whether the server is to be sent requests: not after [`Lifecycle::stop`], and not when its engine has been away for
@@ -158,8 +142,13 @@ impl Hub {
     {
         let topics = topics.try_into().map_err(|error| request.refuse(error.into()))?;
         request.admit(&topics)?;
-        if !self.0.feed.as_ref().is_none_or(Feed::opens) {
-            return Err(request.refuse_while_away(options.rhythm));
+        if let Some(feed) = &self.0.feed {
+            if !feed.opens() {
+                return Err(request.refuse_while_away(options.rhythm));
+            }
+            if !request.is_shared() {
+                feed.warn_of_unshared();
+            }
         }
         let start = match request.last_event_id() {
             None => Position::Server(options.start),

@@ -59,7 +59,7 @@ async fn a_ticket_opens_nothing_where_there_is_no_path() {
     let auth = auth();
     let shown = bearer(&token("ada")).header("host", "localhost");
     let client = authorize(&auth, &shown).await.unwrap();
-    let ticket = auth.issue_ticket(&client, "news").unwrap();
+    let ticket = auth.issue_ticket(&client, "news").await.unwrap();
     let query = format!("ticket={}", ticket.as_str());
     let without = Raw { query: query.clone(), ..Raw::default() }.header("host", "localhost");
     assert_eq!(answer(&auth.authorize(&without, &Lifecycle::new()).await).0, 401);

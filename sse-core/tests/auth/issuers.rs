@@ -150,10 +150,10 @@ async fn the_longest_lifetime_counts_for_revocations() {
     let auth = Auth::builder(Verifier::by_issuer([first, lenient(now)]).unwrap()).build().unwrap();
     let head = bearer(DATA["by_issuer"][3]["token"].as_str().unwrap());
     let client = authorize(&auth, &head).await.unwrap();
-    auth.revocations().revoke(&client);
+    auth.revocations().revoke(&client).await.unwrap();
     ahead.store(1000 * 86_400, Ordering::SeqCst);
     for n in 0..12_000 {
-        auth.revocations().revoke_token_id(&n.to_string());
+        auth.revocations().revoke_token_id(&n.to_string()).await.unwrap();
     }
     assert_eq!(answer(&authorize(&auth, &head).await).0, 401);
 }

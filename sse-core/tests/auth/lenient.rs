@@ -71,21 +71,21 @@ async fn nobodys_tokens_are_not_revoked_together() {
     let (hub, (auth, _)) = (Hub::new(), lenient());
     let (mut first, mut second) = (open(&hub, &auth, "nobody_1").await, open(&hub, &auth, "nobody_2").await);
     let revocations = auth.revocations();
-    assert_eq!(revocations.revoke_subject(""), 0);
-    assert_eq!(revocations.end_subject(""), 0);
+    assert_eq!(revocations.revoke_subject("").await.unwrap(), 0);
+    assert_eq!(revocations.end_subject("").await.unwrap(), 0);
     assert!(!ends(&mut first).await && !ends(&mut second).await);
 
     let client = authorize(&auth, &bearer(&token("nobody_1"))).await.unwrap();
     assert_eq!(client.subject(), "");
-    assert_eq!(revocations.revoke(&client), 1);
+    assert_eq!(revocations.revoke(&client).await.unwrap(), 1);
     assert!(ends(&mut first).await && !ends(&mut second).await);
     assert_eq!((status(&auth, "nobody_1").await, status(&auth, "nobody_2").await), (401, 200));
-    assert_eq!(revocations.revoke_token_id("nobody-2"), 1);
+    assert_eq!(revocations.revoke_token_id("nobody-2").await.unwrap(), 1);
     assert!(ends(&mut second).await);
 
     // Without an id either: by all that it says.
     let client = authorize(&auth, &bearer(&token("mercure_0"))).await.unwrap();
-    assert_eq!(revocations.revoke_token(client.claims().unwrap()), 0);
+    assert_eq!(revocations.revoke_token(client.claims().unwrap()).await.unwrap(), 0);
     assert_eq!((status(&auth, "mercure_0").await, status(&auth, "mercure_0_too").await), (401, 200));
 }
 
@@ -119,10 +119,10 @@ type Revoke<'a> = &'a dyn Fn(&Auth, &sse_core::Authorized) -> usize;
 async fn what_never_expires_stays_revoked() {
     let years = 5 * 365 * DAY;
     let revoke: [(&str, Revoke<'_>); 4] = [
-        ("client", &|auth, client| auth.revocations().revoke(client)),
-        ("token", &|auth, client| auth.revocations().revoke_token(client.claims().unwrap())),
-        ("id", &|auth, _| auth.revocations().revoke_token_id("ada-6")),
-        ("subject", &|auth, _| auth.revocations().revoke_subject("ada")),
+        ("client", &|auth, client| super::now(auth.revocations().revoke(client))),
+        ("token", &|auth, client| super::now(auth.revocations().revoke_token(client.claims().unwrap()))),
+        ("id", &|auth, _| super::now(auth.revocations().revoke_token_id("ada-6"))),
+        ("subject", &|auth, _| super::now(auth.revocations().revoke_subject("ada"))),
     ];
     for (what, revoke) in revoke {
         let (auth, ahead) = lenient();
@@ -133,8 +133,8 @@ async fn what_never_expires_stays_revoked() {
             // What is revoked meanwhile sweeps out what has run out.
             for n in 0..if ahead_by == years { 12_000 } else { 0 } {
                 let until = super::clock()() + Duration::from_secs(ahead_by + 600);
-                auth.revocations().revoke_token_id_until(&n.to_string(), until);
-                auth.revocations().revoke_subject(&n.to_string());
+                auth.revocations().revoke_token_id_until(&n.to_string(), until).await.unwrap();
+                auth.revocations().revoke_subject(&n.to_string()).await.unwrap();
             }
             assert_eq!(status(&auth, "ada_for_ever").await, 401, "{what} {ahead_by}");
             assert_eq!(status(&auth, "nobody_1").await, 200, "{what} {ahead_by}");
@@ -142,7 +142,7 @@ async fn what_never_expires_stays_revoked() {
     }
 
     let (auth, ahead) = lenient();
-    auth.revocations().revoke_topic(&Topic::new("news").unwrap());
+    auth.revocations().revoke_topic(&Topic::new("news").unwrap()).await.unwrap();
     ahead.store(years, Ordering::SeqCst);
     let client = authorize(&auth, &bearer(&token("ada_for_ever"))).await.unwrap();
     assert_eq!(Hub::new().open(&client, "news").unwrap_err().status(), 403);
@@ -153,10 +153,10 @@ async fn what_never_expires_stays_revoked() {
 async fn nobody_has_tickets_too() {
     let (auth, _) = lenient();
     let client = authorize(&auth, &bearer(&token("nobody_1"))).await.unwrap();
-    let ticket = auth.issue_ticket(&client, ["news"]).unwrap();
+    let ticket = auth.issue_ticket(&client, ["news"]).await.unwrap();
     let other = authorize(&auth, &bearer(&token("nobody_2"))).await.unwrap();
     for _ in 0..1000 {
-        auth.issue_ticket(&other, ["news"]).unwrap();
+        auth.issue_ticket(&other, ["news"]).await.unwrap();
     }
     let opened = authorize(&auth, &get().query(format!("ticket={}", ticket.as_str()))).await;
     assert_eq!(answer(&opened).0, 200);

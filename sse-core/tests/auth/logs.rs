@@ -17,7 +17,13 @@ use super::{Build, DATA, authorize, bearer, builder, get, text, token, with_cook
 
 /// Everything that is recorded, at every level.
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<String>>);
+pub(crate) struct Records(Arc<Mutex<String>>);
+
+impl Records {
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Visit for Records {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -91,7 +97,7 @@ async fn records_and_debug_show_no_secret() {
     }
 
     let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
-    let ticket = auth.issue_ticket(&client, "news").unwrap();
+    let ticket = auth.issue_ticket(&client, "news").await.unwrap();
     let head = get().query(format!("ticket={}", ticket.as_str()));
     let by_ticket = authorize(&auth, &head).await.unwrap();
     assert!(authorize(&auth, &head).await.is_err());
@@ -102,7 +108,7 @@ async fn records_and_debug_show_no_secret() {
     let cookie =
         by_ticket.request().response_headers().find(|(name, _)| *name == "set-cookie").unwrap().1.to_owned();
     hub.publish("news", Event::new("x")).await.unwrap();
-    auth.revocations().revoke(&client);
+    auth.revocations().revoke(&client).await.unwrap();
     let keys = Keys::jwks(DATA["sets"]["secret"].to_string()).unwrap();
     let _ = write!(
         shown,

@@ -9,6 +9,7 @@ mod issuers;
 mod lenient;
 mod logs;
 mod mutants;
+mod nodes;
 mod origins;
 mod reauthorize;
 mod remote_keys;
@@ -26,10 +27,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::FutureExt;
 use http::HeaderValue;
 use serde_json::Value;
 use sse_core::{
-    Algorithm, Auth, AuthBuilder, Authorized, Grants, Key, Lifecycle, Refusal, Verifier, VerifierBuilder,
+    Algorithm, Auth, AuthBuilder, Authorized, Grants, Key, Lifecycle, Refusal, ShareError, Verifier,
+    VerifierBuilder,
 };
 use tokio::time::Instant;
 
@@ -115,6 +118,11 @@ fn auth() -> Auth {
 
 async fn authorize(auth: &Auth, head: &Head) -> Result<Authorized, Refusal> {
     auth.authorize(head, &Lifecycle::new()).await
+}
+
+/// What one process does by itself is done at once.
+fn now(revoking: impl Future<Output = Result<usize, ShareError>>) -> usize {
+    revoking.now_or_never().unwrap().unwrap()
 }
 
 /// The status and the challenge.

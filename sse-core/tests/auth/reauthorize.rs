@@ -449,7 +449,7 @@ async fn who_is_revoked_or_over_waits_for_no_answer() {
     let start = Instant::now();
     let ended = tokio::spawn(async move { while revoked.next().await.is_some() {} });
     tokio::task::yield_now().await;
-    assert_eq!(auth.revocations().revoke_subject("ada"), 2);
+    assert_eq!(auth.revocations().revoke_subject("ada").await.unwrap(), 2);
     ended.await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     while over.next().await.is_some() {}

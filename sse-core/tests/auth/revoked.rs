@@ -35,9 +35,9 @@ async fn a_revoked_token_is_told_to_stay_away_where_a_stream_is_asked_for() {
         let claims = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
         let claims = claims.claims().unwrap();
         match how {
-            "token" => auth.revocations().revoke_token(claims),
-            "id" => auth.revocations().revoke_token_id(claims.token_id().unwrap()),
-            _ => auth.revocations().revoke_subject("ada"),
+            "token" => auth.revocations().revoke_token(claims).await.unwrap(),
+            "id" => auth.revocations().revoke_token_id(claims.token_id().unwrap()).await.unwrap(),
+            _ => auth.revocations().revoke_subject("ada").await.unwrap(),
         };
         for (accept, is_stream) in ACCEPTS {
             for head in [bearer(&token("ada")), with_cookie(&token("ada"))] {
@@ -60,7 +60,7 @@ async fn a_revoked_token_is_told_to_stay_away_where_a_stream_is_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_cookie_that_was_revoked_counts_for_more_than_one_that_is_none() {
     let auth = auth();
-    auth.revocations().revoke_subject("ada");
+    auth.revocations().revoke_subject("ada").await.unwrap();
     for cookies in [["tossed", &token("ada")], [&token("ada"), "tossed"]] {
         let head = get().header("cookie", format!("sse_token={}; sse_token={}", cookies[0], cookies[1]));
         let refusal = authorize(&auth, &accepting(head, "text/event-stream")).await.unwrap_err();
@@ -72,7 +72,7 @@ async fn a_cookie_that_was_revoked_counts_for_more_than_one_that_is_none() {
 async fn a_page_of_a_listed_origin_can_read_it() {
     let auth = builder().allowed_origins(["https://app.example"]).build().unwrap();
     let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
-    auth.revocations().revoke(&client);
+    auth.revocations().revoke(&client).await.unwrap();
     let head = accepting(bearer(&token("ada")), "text/event-stream").header("origin", "https://app.example");
     let refusal = authorize(&auth, &head).await.unwrap_err();
     assert!(is_204(&refusal));
@@ -101,9 +101,9 @@ async fn a_revoked_session_is_told_to_stay_away_where_a_stream_is_asked_for() {
         let before = ACCEPTS.map(|(accept, _)| admit(&auth, &hub, accept, ada()).unwrap());
         tokio::time::advance(std::time::Duration::from_secs(3)).await;
         match how {
-            "client" => auth.revocations().revoke(&before[0]),
-            "session" => auth.revocations().revoke_session("1"),
-            _ => auth.revocations().revoke_subject("ada"),
+            "client" => auth.revocations().revoke(&before[0]).await.unwrap(),
+            "session" => auth.revocations().revoke_session("1").await.unwrap(),
+            _ => auth.revocations().revoke_subject("ada").await.unwrap(),
         };
         let old = || ada().signed_in_at(clock()() - std::time::Duration::from_secs(60));
         for ((accept, is_stream), client) in ACCEPTS.into_iter().zip(before) {
@@ -126,8 +126,8 @@ async fn a_revoked_session_is_told_to_stay_away_where_a_stream_is_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn who_has_nothing_left_but_topics_that_were_revoked_is_told_to_stay_away() {
     let (auth, hub) = (sessions(), Hub::new());
-    auth.revocations().revoke_topic(&Topic::new("news").unwrap());
-    auth.revocations().revoke_topic(&Topic::new("team/1").unwrap());
+    auth.revocations().revoke_topic(&Topic::new("news").unwrap()).await.unwrap();
+    auth.revocations().revoke_topic(&Topic::new("team/1").unwrap()).await.unwrap();
     for (accept, is_stream) in ACCEPTS {
         let client = admit(&auth, &hub, accept, ada()).unwrap();
         // Those that it has by name, and what is asked for.

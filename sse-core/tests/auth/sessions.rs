@@ -70,18 +70,18 @@ async fn what_was_revoked_ends_and_stays_out() {
     let (auth, hub) = (auth(), Hub::new());
     let (mut first, mut second) = (open(&auth, &hub, ada("1")), open(&auth, &hub, ada("2")));
     let client = admit(&auth, &hub, ada("1")).unwrap();
-    assert_eq!(auth.revocations().revoke(&client), 1);
+    assert_eq!(auth.revocations().revoke(&client).await.unwrap(), 1);
     assert!(ends(&mut first).await && !ends(&mut second).await);
     assert_eq!(admit(&auth, &hub, ada("1")).unwrap_err().status(), 401);
     // Nor by what was let in before.
     assert_eq!(hub.open(&client, "news").unwrap_err().status(), 401);
-    assert_eq!(auth.revocations().revoke_session("2"), 1);
+    assert_eq!(auth.revocations().revoke_session("2").await.unwrap(), 1);
     assert!(ends(&mut second).await);
     assert_eq!(admit(&auth, &hub, ada("2")).unwrap_err().status(), 401);
     // All of hers; whoever signs in later is welcome.
     let mut third = open(&auth, &hub, ada("3"));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(auth.revocations().revoke_subject("ada"), 1);
+    assert_eq!(auth.revocations().revoke_subject("ada").await.unwrap(), 1);
     assert!(ends(&mut third).await);
     let before = ada("4").signed_in_at(clock()() - Duration::from_secs(3600));
     assert_eq!(admit(&auth, &hub, before).unwrap_err().status(), 401);
@@ -96,7 +96,7 @@ async fn a_session_without_an_id_is_revoked_alone() {
     let client = admit(&auth, &hub, unnamed()).unwrap();
     let (mut stream, mut other) =
         (Box::pin(hub.open(&client, "news").unwrap()), open(&auth, &hub, unnamed()));
-    assert_eq!(auth.revocations().revoke(&client), 1);
+    assert_eq!(auth.revocations().revoke(&client).await.unwrap(), 1);
     assert!(ends(&mut stream).await && !ends(&mut other).await);
     assert!(admit(&auth, &hub, unnamed()).is_ok());
 }
@@ -107,9 +107,9 @@ async fn what_is_ended_may_come_back() {
     let revocations = auth.revocations();
     let news = "news".to_owned();
     let ways: [(&str, &dyn Fn() -> usize); 3] = [
-        ("subject", &|| revocations.end_subject("ada")),
-        ("session", &|| revocations.end_session("1")),
-        ("topic", &|| revocations.end_topic(&sse_core::Topic::new(&news).unwrap())),
+        ("subject", &|| super::now(revocations.end_subject("ada"))),
+        ("session", &|| super::now(revocations.end_session("1"))),
+        ("topic", &|| super::now(revocations.end_topic(&sse_core::Topic::new(&news).unwrap()))),
     ];
     for (what, end) in ways {
         let mut stream = open(&auth, &hub, ada("1"));
@@ -177,7 +177,7 @@ async fn a_tokens_session_is_revoked_by_its_id() {
     let authorize = async |sid: &str| auth.authorize(&bearer(&token(sid)), hub.lifecycle()).await;
     let client = authorize("a").await.unwrap();
     let mut stream = Box::pin(hub.open(&client, "news").unwrap());
-    assert_eq!(auth.revocations().revoke_session("a"), 1);
+    assert_eq!(auth.revocations().revoke_session("a").await.unwrap(), 1);
     assert!(ends(&mut stream).await);
     assert_eq!(authorize("a").await.unwrap_err().status(), 401);
     assert!(authorize("b").await.is_ok());

@@ -17,7 +17,7 @@ fn auth() -> Auth {
 
 async fn ticket(auth: &Auth, topics: &str) -> String {
     let client = authorize(auth, &bearer(&token("ada"))).await.unwrap();
-    let ticket = auth.issue_ticket(&client, topics).unwrap();
+    let ticket = auth.issue_ticket(&client, topics).await.unwrap();
     assert_eq!((ticket.as_str().len(), ticket.expires_in().as_secs()), (32, 30));
     ticket.as_str().to_owned()
 }
@@ -106,7 +106,7 @@ async fn revoking_reaches_tickets_and_what_came_of_them() {
     let client = authorize(&auth, &with(&used)).await.unwrap();
     let cookie = cookie(&client).unwrap();
     // A session is no stream.
-    assert_eq!(auth.revocations().revoke(&client), 0);
+    assert_eq!(auth.revocations().revoke(&client).await.unwrap(), 0);
     assert_eq!(answer(&authorize(&auth, &with(&unused)).await), INVALID);
     let back = with(&used).header("cookie", cookie);
     assert_eq!(answer(&authorize(&auth, &back).await), INVALID);
@@ -127,8 +127,8 @@ async fn who_is_ended_may_come_back_with_the_cookie_of_a_ticket() {
         let mut stream = Box::pin(open(&hub, &auth, head.clone()).await.unwrap());
         let revocations = auth.revocations();
         let ended = match what {
-            "subject" => revocations.end_subject("ada"),
-            _ => revocations.end_topic(&sse_core::Topic::new("news").unwrap()),
+            "subject" => revocations.end_subject("ada").await.unwrap(),
+            _ => revocations.end_topic(&sse_core::Topic::new("news").unwrap()).await.unwrap(),
         };
         assert_eq!(ended, 1, "{what}");
         while stream.next().await.is_some() {}
@@ -141,16 +141,16 @@ async fn tickets_are_for_who_shows_a_token() {
     let auth = auth();
     let status = |result: Result<_, Refusal>| result.map(|_: sse_core::Ticket| ()).unwrap_err().status();
     let by_cookie = authorize(&auth, &with_cookie(&token("ada"))).await.unwrap();
-    assert_eq!(status(auth.issue_ticket(&by_cookie, "news")), 401);
+    assert_eq!(status(auth.issue_ticket(&by_cookie, "news").await), 401);
     let ticket = ticket(&auth, "news").await;
     let by_ticket = authorize(&auth, &with(&ticket)).await.unwrap();
-    assert_eq!(status(auth.issue_ticket(&by_ticket, "news")), 401);
+    assert_eq!(status(auth.issue_ticket(&by_ticket, "news").await), 401);
     let head = bearer(&token("ada")).header("origin", "https://app.example");
     let client = authorize(&auth, &head).await.unwrap();
-    let forbidden = auth.issue_ticket(&client, "user/eve").map(|_| ()).unwrap_err();
+    let forbidden = auth.issue_ticket(&client, "user/eve").await.map(|_| ()).unwrap_err();
     assert_eq!(forbidden.status(), 403);
     assert_eq!(field(&forbidden, "access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(status(super::auth().issue_ticket(&client, "news")), 500);
+    assert_eq!(status(super::auth().issue_ticket(&client, "news").await), 500);
 }
 
 /// Opens a stream with a ticket, or with what came of it.
@@ -204,7 +204,7 @@ async fn a_ticket_can_be_for_another_stream() {
     let tickets = Tickets::new("/events").public_prefix("/api");
     let auth = builder().tickets(tickets).build().unwrap();
     let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
-    let ticket = auth.issue_ticket_for(&client, "/jobs/7", "news").unwrap();
+    let ticket = auth.issue_ticket_for(&client, "/jobs/7", "news").await.unwrap();
     for path in ["/events", "/jobs/8"] {
         assert_eq!(
             answer(&authorize(&auth, &with(ticket.as_str()).at("GET", path)).await),
@@ -218,7 +218,7 @@ async fn a_ticket_can_be_for_another_stream() {
     assert!(set.starts_with("__Secure-sse_ticket_") && set.contains("; Path=/api/jobs/7;"), "{set}");
     for path in ["jobs", "", "/a;b", "/a b", "/a?b"] {
         assert_eq!(
-            auth.issue_ticket_for(&client, path, "news").map(|_| ()).unwrap_err().status(),
+            auth.issue_ticket_for(&client, path, "news").await.map(|_| ()).unwrap_err().status(),
             500,
             "{path}"
         );
@@ -243,11 +243,11 @@ async fn the_oldest_of_the_same_subject_makes_room() {
     let auth = auth();
     let client = authorize(&auth, &bearer(&token("ada"))).await.unwrap();
     let eve = authorize(&auth, &bearer(&token("eve"))).await.unwrap();
-    let of_eve = auth.issue_ticket(&eve, "news").unwrap();
+    let of_eve = auth.issue_ticket(&eve, "news").await.unwrap();
     let mut out = Vec::new();
     for _ in 0..33 {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        out.push(auth.issue_ticket(&client, "news").unwrap());
+        out.push(auth.issue_ticket(&client, "news").await.unwrap());
     }
     assert_eq!(answer(&authorize(&auth, &with(out[0].as_str())).await), INVALID);
     for ticket in [&out[1], &out[32], &of_eve] {
@@ -313,7 +313,7 @@ async fn sessions_of_many_leave_room_for_a_newcomer() {
     for subject in 0..320 {
         let client = authorize(&auth, &bearer(&token(subject))).await.unwrap();
         for _ in 0..64 {
-            let ticket = auth.issue_ticket(&client, "news").unwrap();
+            let ticket = auth.issue_ticket(&client, "news").await.unwrap();
             assert_eq!(answer(&authorize(&auth, &with(ticket.as_str())).await).0, 200);
         }
     }
@@ -321,7 +321,7 @@ async fn sessions_of_many_leave_room_for_a_newcomer() {
     for subject in 0..320 {
         let client = authorize(&auth, &bearer(&token(subject))).await.unwrap();
         for _ in 0..32 {
-            auth.issue_ticket(&client, "news").unwrap();
+            auth.issue_ticket(&client, "news").await.unwrap();
         }
     }
     let newcomer = used(&auth).await;

@@ -72,7 +72,7 @@ async fn however_a_stream_goes_its_place_is_free() {
     free("a HEAD holds none");
     let late = client().unwrap();
     let mut stream = open();
-    assert_eq!(auth.revocations().revoke(&late), 1);
+    assert_eq!(auth.revocations().revoke(&late).await.unwrap(), 1);
     to_the_end(&mut stream).await;
     free("it is revoked");
     assert_eq!(hub.open_with(&late, "news", options.clone()).unwrap_err().status(), 401);

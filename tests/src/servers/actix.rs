@@ -76,7 +76,7 @@ async fn private(client: Authorized, hub: web::Data<Hub>) -> Result<impl Respond
 }
 
 async fn ticket(client: Authorized, app: web::Data<App>) -> Result<impl Responder, Error> {
-    Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
+    Ok(app.auth.issue_ticket(&client, client.granted_topics()?).await?.as_str().to_owned())
 }
 
 async fn whoami(client: Authorized) -> String {
@@ -112,8 +112,8 @@ async fn session_user(client: Authorized<User>) -> String {
     format!("{} {}", client.user().name, client.user().id)
 }
 
-async fn session_out(client: Authorized<User>, app: web::Data<App>) -> String {
-    app.auth.revocations().revoke(&client).to_string()
+async fn session_out(client: Authorized<User>, app: web::Data<App>) -> Result<impl Responder, Error> {
+    Ok(app.auth.revocations().revoke(&client).await?.to_string())
 }
 
 async fn login(_: TrustedOrigin) -> &'static str {

@@ -74,8 +74,8 @@ fn private(client: Authorized, hub: &State<Hub>) -> Result<Sse, Error> {
 }
 
 #[post("/ticket")]
-fn ticket(client: Authorized, app: &State<App>) -> Result<String, Error> {
-    Ok(app.auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
+async fn ticket(client: Authorized, app: &State<App>) -> Result<String, Error> {
+    Ok(app.auth.issue_ticket(&client, client.granted_topics()?).await?.as_str().to_owned())
 }
 
 #[get("/whoami")]
@@ -120,8 +120,8 @@ fn session_user(client: Authorized<User>) -> String {
 }
 
 #[post("/session/out")]
-fn session_out(client: Authorized<User>, app: &State<App>) -> String {
-    app.auth.revocations().revoke(&client).to_string()
+async fn session_out(client: Authorized<User>, app: &State<App>) -> Result<String, Error> {
+    Ok(app.auth.revocations().revoke(&client).await?.to_string())
 }
 
 #[derive(Responder)]

@@ -54,8 +54,8 @@ fn private(client: Authorized, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&client, client.request().any_topics("news")?)?))
 }
 
-fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {
-    Ok(auth.issue_ticket(&client, client.granted_topics()?)?.as_str().to_owned())
+async fn ticket(client: Authorized, auth: Auth) -> Result<impl Reply, Error> {
+    Ok(auth.issue_ticket(&client, client.granted_topics()?).await?.as_str().to_owned())
 }
 
 /// A stream in each of warp's encodings.
@@ -107,8 +107,8 @@ fn session_user(client: Authorized<User>) -> String {
     format!("{} {}", client.user().name, client.user().id)
 }
 
-fn session_out(client: Authorized<User>, auth: Auth) -> String {
-    auth.revocations().revoke(&client).to_string()
+async fn session_out(client: Authorized<User>, auth: Auth) -> Result<impl Reply, Error> {
+    Ok(auth.revocations().revoke(&client).await?.to_string())
 }
 
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
@@ -157,13 +157,13 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             .and(warp::post())
             .and(known)
             .and(sse_warp::with_auth(&auth))
-            .map(session_out))
+            .then(session_out))
         .or(warp::path!("private").and(sse_warp::preflight(&auth)))
         .or(warp::path!("ticket")
             .and(warp::post())
             .and(client.clone())
             .and(sse_warp::with_auth(&auth))
-            .map(ticket))
+            .then(ticket))
         .or(warp::path!("whoami").and(client).map(whoami))
         .or(warp::path!("login")
             .and(warp::post())

@@ -239,14 +239,14 @@ pub(crate) async fn a_revoked_token_ends_its_stream_and_opens_no_other(framework
     let mut first = opened(server.addr, "/private", &[("Authorization", &one)]).await;
     let mut second = opened(server.addr, "/private", &[("Authorization", &two)]).await;
 
-    assert_eq!(auth.revocations().revoke_token_id("one"), 1);
+    assert_eq!(auth.revocations().revoke_token_id("one").await.unwrap(), 1);
     let before = Instant::now();
     first.rest().await;
     assert!(before.elapsed() < Duration::from_secs(1));
     stays_away(&one).await;
     assert!(second.is_silent_for(Duration::from_millis(200)).await);
 
-    auth.revocations().revoke_subject("ada");
+    auth.revocations().revoke_subject("ada").await.unwrap();
     let before = Instant::now();
     second.rest().await;
     assert!(before.elapsed() < Duration::from_secs(1));
@@ -295,7 +295,7 @@ pub(crate) async fn another_signature_is_signed_out_too(framework: Framework) {
     assert_eq!(get(server.addr, "/whoami", &[("Authorization", &other)]).await.status, 200);
     let head = ::http::Request::get("/").header("authorization", &token).body(()).unwrap();
     let client = auth.authorize(&head, server.hub.lifecycle()).await.unwrap();
-    auth.revocations().revoke(&client);
+    auth.revocations().revoke(&client).await.unwrap();
     for token in [&token, &other] {
         assert_eq!(get(server.addr, "/whoami", &[("Authorization", token)]).await.status, 401);
         assert_eq!(get(server.addr, "/private", &[("Authorization", token)]).await.status, 401);

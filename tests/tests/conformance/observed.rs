@@ -169,7 +169,7 @@ pub(crate) async fn each_end_has_its_reason(framework: Framework) {
     notes.have(None, EndReason::Lagged).await;
 
     let mut revoked = open(&server, "/private", &ada).await;
-    assert_eq!(auth.revocations().revoke_subject("ada"), 1);
+    assert_eq!(auth.revocations().revoke_subject("ada").await.unwrap(), 1);
     revoked.rest().await;
     notes.have(Some("ada"), EndReason::Revoked).await;
 

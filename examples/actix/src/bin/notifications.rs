@@ -56,14 +56,14 @@ async fn notify(
 }
 
 #[post("/logout")]
-async fn logout(client: Authorized, rules: web::Data<Rules>) -> impl Responder {
-    rules.auth.revocations().revoke(&client);
-    HttpResponse::NoContent().insert_header((SET_COOKIE, rules.auth.logout_cookie())).finish()
+async fn logout(client: Authorized, rules: web::Data<Rules>) -> Result<impl Responder, Error> {
+    rules.auth.revocations().revoke(&client).await?;
+    Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, rules.auth.logout_cookie())).finish())
 }
 
 #[post("/ticket")]
 async fn ticket(client: Authorized, rules: web::Data<Rules>) -> Result<impl Responder, Error> {
-    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?)?;
+    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?).await?;
     let expires_in = ticket.expires_in().as_secs();
     Ok(HttpResponse::Ok().json(json!({ "ticket": ticket.as_str(), "expires_in": expires_in })))
 }

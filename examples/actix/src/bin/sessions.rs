@@ -112,10 +112,14 @@ async fn notify(
 
 /// The cookie may be kept by others: what it says of the session does not count from here on.
 #[post("/logout")]
-async fn logout(client: Authorized<User>, session: Session, auth: web::Data<Auth>) -> impl Responder {
-    auth.revocations().revoke(&client);
+async fn logout(
+    client: Authorized<User>,
+    session: Session,
+    auth: web::Data<Auth>,
+) -> Result<impl Responder, Error> {
+    auth.revocations().revoke(&client).await?;
     session.purge();
-    HttpResponse::NoContent()
+    Ok(HttpResponse::NoContent())
 }
 
 #[get("/healthz")]

@@ -69,14 +69,14 @@ async fn notify(client: Authorized, hub: &State<Hub>, note: Json<Note>) -> Resul
 }
 
 #[post("/logout")]
-fn logout(client: Authorized, rules: &State<Rules>) -> WithCookie<Status> {
-    rules.auth.revocations().revoke(&client);
-    with_cookie(Status::NoContent, rules.auth.logout_cookie())
+async fn logout(client: Authorized, rules: &State<Rules>) -> Result<WithCookie<Status>, Error> {
+    rules.auth.revocations().revoke(&client).await?;
+    Ok(with_cookie(Status::NoContent, rules.auth.logout_cookie()))
 }
 
 #[post("/ticket")]
-fn ticket(client: Authorized, rules: &State<Rules>) -> Result<Value, Error> {
-    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?)?;
+async fn ticket(client: Authorized, rules: &State<Rules>) -> Result<Value, Error> {
+    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?).await?;
     Ok(json!({ "ticket": ticket.as_str(), "expires_in": ticket.expires_in().as_secs() }))
 }
 

@@ -121,10 +121,14 @@ async fn notify(
 
 /// The cookie may be kept by others: what it says of the session does not count from here on.
 #[post("/logout")]
-fn logout(client: Authorized<User>, cookies: &CookieJar<'_>, auth: &State<Auth>) -> Status {
-    auth.revocations().revoke(&client);
+async fn logout(
+    client: Authorized<User>,
+    cookies: &CookieJar<'_>,
+    auth: &State<Auth>,
+) -> Result<Status, Error> {
+    auth.revocations().revoke(&client).await?;
     cookies.remove_private("session");
-    Status::NoContent
+    Ok(Status::NoContent)
 }
 
 #[get("/healthz")]

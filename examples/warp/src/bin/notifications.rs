@@ -46,13 +46,13 @@ async fn notify(client: Authorized, hub: Hub, note: Note) -> Result<impl Reply, 
     Ok(with_status(to_json(&json!({ "id": id })), StatusCode::ACCEPTED))
 }
 
-fn logout(client: Authorized, rules: Rules) -> impl Reply {
-    rules.auth.revocations().revoke(&client);
-    with_header(StatusCode::NO_CONTENT, SET_COOKIE, rules.auth.logout_cookie())
+async fn logout(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
+    rules.auth.revocations().revoke(&client).await?;
+    Ok(with_header(StatusCode::NO_CONTENT, SET_COOKIE, rules.auth.logout_cookie()))
 }
 
-fn ticket(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
-    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?)?;
+async fn ticket(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
+    let ticket = rules.auth.issue_ticket(&client, client.granted_topics()?).await?;
     Ok(to_json(&json!({ "ticket": ticket.as_str(), "expires_in": ticket.expires_in().as_secs() })))
 }
 
@@ -99,8 +99,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .and(form)
             .map(login)
             .or(warp::path!("notify").and(hub_too).and(note).then(notify))
-            .or(warp::path!("logout").and(rules_too.clone()).map(logout))
-            .or(warp::path!("ticket").and(rules_too).map(ticket)),
+            .or(warp::path!("logout").and(rules_too.clone()).then(logout))
+            .or(warp::path!("ticket").and(rules_too).then(ticket)),
     );
     let routes = gets.or(posts).recover(sse_warp::recover);
 

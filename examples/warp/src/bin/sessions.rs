@@ -127,10 +127,10 @@ async fn notify(client: Authorized<User>, hub: Hub, note: Note) -> Result<impl R
     Ok(with_status(to_json(&json!({ "id": id })), StatusCode::ACCEPTED))
 }
 
-fn logout(client: Authorized<User>, store: Store, auth: Auth) -> impl Reply {
+async fn logout(client: Authorized<User>, store: Store, auth: Auth) -> Result<impl Reply, Error> {
+    auth.revocations().revoke(&client).await?;
     store.users().remove(&client.user().session);
-    auth.revocations().revoke(&client);
-    with_header(StatusCode::NO_CONTENT, SET_COOKIE, cookie("", Duration::ZERO))
+    Ok(with_header(StatusCode::NO_CONTENT, SET_COOKIE, cookie("", Duration::ZERO)))
 }
 
 fn readyz(hub: Hub) -> impl Reply {
@@ -179,7 +179,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .and(form)
             .map(login)
             .or(warp::path!("notify").and(hub_too).and(note).then(notify))
-            .or(warp::path!("logout").and(client).and(with_store).and(with_auth(&auth)).map(logout)),
+            .or(warp::path!("logout").and(client).and(with_store).and(with_auth(&auth)).then(logout)),
     );
     let routes = gets.or(posts).recover(sse_warp::recover).recover(please_sign_in);
 

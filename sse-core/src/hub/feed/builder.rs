@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -13,7 +13,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Feed, Nodes, Shared, State, Times, follow::Follow};
+use super::{Feed, State, Times, follow::Follow, nodes};
+#[cfg(feature = "auth")]
+use crate::auth::Auth;
 use crate::{
     engine::{Engine, Fed},
     hub::{
@@ -21,6 +23,7 @@ use crate::{
         inner::{Inner, Settings},
     },
     log::{Limits, Log},
+    nodes::Shared,
 };
 
 /// A hub of several processes: [`HubBuilder::engine`](crate::HubBuilder::engine) begins one.
@@ -75,10 +78,22 @@ impl EngineHubBuilder {
         self
     }
 
-    /// What else its nodes share.
-    #[allow(dead_code, reason = "nobody has something to share yet")]
-    pub(crate) fn with_shared(mut self, shared: Arc<dyn Shared>) -> Self {
-        self.shared.push(shared);
+    /// What is revoked by this `Auth`, and the tickets that it issues, hold on all nodes; each of them says so. A second
+    /// one is shared [by a name](Self::share_as).
+    ///
+    /// From then on revoking and issuing tickets wait for the engine, and fail where it does not answer.
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub fn share(self, auth: &Auth) -> Self {
+        self.share_as("", auth)
+    }
+
+    /// [`share`](Self::share) for one of several: all nodes have the same name for it. Two of one name on a node would be
+    /// taken for one.
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub fn share_as(mut self, name: &str, auth: &Auth) -> Self {
+        self.shared.push(auth.shared_as(name));
         self
     }
 
@@ -106,12 +121,13 @@ impl EngineHubBuilder {
         };
         let log = Log::new(limits, start, true, is_first);
         let state = Mutex::new(State::default());
-        let feed = Feed { engine, times, runtime: runtime.clone(), state, shared };
+        let has_warned = AtomicBool::new(false);
+        let feed = Feed { engine, times, runtime: runtime.clone(), state, shared, has_warned };
         let hub = Hub(Arc::new(Inner::new(log, settings, Some(feed))));
         let (ready, is_ready) = oneshot::channel();
         let follow = Follow::new(&hub, tail, ready);
         if let Some(feed) = &hub.0.feed {
-            feed.shared.iter().for_each(|shared| shared.join(Nodes::of(hub.downgrade())));
+            feed.shared.iter().for_each(|shared| shared.join(nodes::nodes(&hub)));
             feed.lock().task = Some(runtime.spawn(follow.run()).abort_handle());
         }
         match timeout_at(deadline, is_ready).await {

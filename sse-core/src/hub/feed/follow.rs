@@ -1,10 +1,6 @@
 //! [`Follow`]: the one task that takes what the engine has into the log.
 
-use std::{
-    future::poll_fn,
-    task::Poll,
-    time::{Duration, SystemTime},
-};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -12,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Feed, Told};
+use super::Feed;
 use crate::{
     engine::{Fed, Tail},
     frame::Frame,
@@ -22,6 +18,7 @@ use crate::{
     },
     id::EventId,
     metrics::{self, Count, Took},
+    nodes::{Loss, Told},
     record::{Notice, Record},
     topic::Topics,
 };
@@ -47,8 +44,10 @@ enum Step {
         frame: Frame,
         age: Duration,
     },
-    /// No event, but the engine's id.
-    Pass(EventId),
+    /// No event, but the engine's id; and perhaps something that is told, so long ago.
+    Pass(EventId, Option<(Notice, Duration)>),
+    /// Something that was kept.
+    Kept(Notice),
     Hole(EventId),
     Seam {
         start: EventId,
@@ -63,7 +62,7 @@ enum Step {
 /// What is told when the lock is free.
 enum Word {
     Notice(Notice, Told),
-    Lost,
+    Lost(Loss),
 }
 
 impl Follow {
@@ -124,13 +123,12 @@ fn take(
     ready: &mut Option<oneshot::Sender<()>>,
 ) {
     let mut steps = Vec::new();
-    let mut words = Vec::new();
     let mut is_ready = ready.is_none();
     for fed in feds {
         match fed {
             Fed::Begin { start, .. } => steps.push(Step::Begin(start)),
             Fed::Kept { record } => match Record::read(&record) {
-                Ok(Record::Notice(notice)) => words.push(Word::Notice(notice, Told::Kept)),
+                Ok(Record::Notice(notice)) => steps.push(Step::Kept(notice)),
                 Ok(_) | Err(_) => metrics::count(Count::EngineUnreadable),
             },
             Fed::Record { id, age, record } => {
@@ -145,13 +143,11 @@ fn take(
                         steps.push(Step::Append { id, topics, frame: draft.seal(id), age });
                     }
                     Ok(Record::Notice(notice)) => {
-                        let at = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-                        words.push(Word::Notice(notice, Told::At(id, at)));
-                        steps.push(Step::Pass(id));
+                        steps.push(Step::Pass(id, Some((notice, age))));
                     }
                     Ok(Record::Unknown) => {
                         metrics::count(Count::EngineUnreadable);
-                        steps.push(Step::Pass(id));
+                        steps.push(Step::Pass(id, None));
                     }
                     Err(_) => {
                         metrics::count(Count::EngineUnreadable);
@@ -172,23 +168,30 @@ fn take(
             }
         }
     }
-    let is_known = steps.iter().any(|step| !matches!(step, Step::Append { .. } | Step::Pass(_)));
-    let (is_away, losses) = inner.change(|state| {
-        let before = state.losses;
+    let is_known =
+        steps.iter().any(|step| !matches!(step, Step::Append { .. } | Step::Pass(..) | Step::Kept(_)));
+    let mut words = Vec::new();
+    let is_away = inner.change(|state| {
         for step in steps {
-            apply(inner, state, step);
+            let (holes, seams, lossy_seams) = (state.holes, state.seams, state.lossy_seams);
+            let word = apply(inner, state, step);
+            // What a notice was behind is lost before it.
+            if state.seams > seams {
+                words.push(Word::Lost(Loss::Seam { is_known: state.lossy_seams > lossy_seams }));
+            }
+            if state.holes > holes {
+                words.push(Word::Lost(Loss::Missed));
+            }
+            words.extend(word);
         }
-        (state.log.is_away(), state.losses - before)
+        state.log.is_away()
     });
     feed.note(is_away);
-    if losses > 0 {
-        words.push(Word::Lost);
-    }
     for word in words {
         for shared in &feed.shared {
             match &word {
                 Word::Notice(notice, told) => shared.told(notice, *told),
-                Word::Lost => shared.lost(),
+                Word::Lost(loss) => shared.lost(*loss),
             }
         }
     }
@@ -199,8 +202,8 @@ fn take(
     }
 }
 
-/// Brings the log to where this step leaves it. Ids are dense: a jump is a loss.
-fn apply(inner: &Inner, state: &mut HubState, step: Step) {
+/// Brings the log to where this step leaves it. Ids are dense: a jump is a loss. Returns what is to be told.
+fn apply(inner: &Inner, state: &mut HubState, step: Step) -> Option<Word> {
     match step {
         Step::Append { id, topics, frame, age } => {
             if state.comes_to(id) {
@@ -212,11 +215,13 @@ fn apply(inner: &Inner, state: &mut HubState, step: Step) {
                 state.append(inner, id, &topics, &frame, since);
             }
         }
-        Step::Pass(id) => {
+        Step::Pass(id, notice) => {
             if state.comes_to(id) {
                 state.log.pass(id);
+                return notice.map(|(notice, age)| Word::Notice(notice, Told::Ago(age)));
             }
         }
+        Step::Kept(notice) => return Some(Word::Notice(notice, Told::Kept)),
         Step::Hole(upto) if upto.epoch == state.log.head().id.epoch => {
             if upto.seq > state.log.head().id.seq {
                 state.hole(upto);
@@ -227,6 +232,7 @@ fn apply(inner: &Inner, state: &mut HubState, step: Step) {
         Step::Head(id, asked) => state.log.engine_stood(id, asked),
         Step::Away => state.log.engine_is_away(),
     }
+    None
 }
 
 impl HubState {
@@ -253,7 +259,7 @@ impl HubState {
 
     fn hole(&mut self, upto: EventId) {
         metrics::count(Count::EngineHoles);
-        self.losses += 1;
+        self.holes += 1;
         self.log.hole(upto);
         self.mark_all();
     }
@@ -264,11 +270,12 @@ impl HubState {
             return;
         }
         metrics::count(Count::EngineSeams);
+        self.seams += 1;
         if let Some(kept) = kept.filter(|kept| *kept > head.seq) {
             self.hole(EventId { seq: kept, ..head });
         }
         if kept != Some(self.log.head().id.seq) {
-            self.losses += 1;
+            self.lossy_seams += 1;
         }
         self.log.seam(start, kept);
         self.mark_all();

@@ -10,17 +10,20 @@ mod publish;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 pub use self::builder::{BuildError, EngineHubBuilder};
-pub(crate) use self::nodes::{Nodes, Shared, Told};
 use crate::{
     engine::Engine,
     metrics::{self, Count},
+    nodes::Shared,
 };
 
 /// The way between a hub and its engine.
@@ -32,6 +35,8 @@ pub(super) struct Feed {
     state: Mutex<State>,
     /// Who else has something in the log.
     shared: Vec<Arc<dyn Shared>>,
+    /// Whether it was said that somebody is let in by what the other nodes do not know of.
+    has_warned: AtomicBool,
 }
 
 /// How long is waited.
@@ -69,6 +74,16 @@ impl Feed {
     /// Whether streams are opened at this moment.
     pub(super) fn opens(&self) -> bool {
         self.times.opens_while_away || self.away_for().is_none()
+    }
+
+    /// Says once that somebody was let in by an `Auth` that no hub with an engine shares.
+    pub(super) fn warn_of_unshared(&self) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the hub has an engine, and a request was let in by an `Auth` that it does not share: what is revoked on \
+                 one node holds on that one alone. `EngineHubBuilder::share` is for this"
+            );
+        }
     }
 
     /// Whether the engine answers, as far as is known.

@@ -1,0 +1,76 @@
+//! [`Realm`]: the part of an [`Auth`] that all nodes of a hub have in common.
+
+use std::{fmt, sync::Arc};
+
+#[cfg(feature = "jwt")]
+use super::ticket_store::Store;
+use super::{Auth, revocation::Revocations, said::Words};
+use crate::{
+    nodes::{Loss, Nodes, Shared, Told},
+    record::Notice,
+};
+
+/// What was revoked, and the tickets, under the name that all nodes know it by.
+pub(super) struct Realm {
+    name: Box<str>,
+    revocations: Revocations,
+    #[cfg(feature = "jwt")]
+    tickets: Option<Arc<Store>>,
+}
+
+impl Auth {
+    /// What a hub with an engine tells of all nodes, and tells them.
+    pub(crate) fn shared_as(&self, name: &str) -> Arc<dyn Shared> {
+        Arc::new(Realm {
+            name: name.into(),
+            revocations: self.0.revocations.clone(),
+            #[cfg(feature = "jwt")]
+            tickets: self.0.tokens.as_ref().and_then(|tokens| tokens.tickets.clone()),
+        })
+    }
+}
+
+impl Shared for Realm {
+    fn join(&self, nodes: Nodes) {
+        self.revocations.others().join(nodes, &self.name);
+    }
+
+    fn told(&self, notice: &Notice, when: Told) {
+        let Some(words) = Words::read(notice).filter(|words| *words.realm == *self.name) else {
+            return;
+        };
+        let is_own = self.revocations.others().joined().is_some_and(|joined| joined.has_said(&words));
+        // What this node has taken back it has when it said so, and whoever came since is not meant.
+        if !is_own {
+            self.revocations.told(&words.said, when);
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(tickets) = &self.tickets {
+            tickets.told(words.said, when);
+        }
+    }
+
+    fn lost(&self, loss: Loss) {
+        #[cfg(feature = "jwt")]
+        if let Some(tickets) = &self.tickets {
+            tickets.void();
+        }
+        match loss {
+            Loss::Missed => tracing::error!(
+                "this node could not follow the engine: it may not know of all that was revoked on others until it is \
+                 started anew"
+            ),
+            Loss::Seam { is_known } => {
+                if let Some(joined) = self.revocations.others().joined() {
+                    joined.tell_again(is_known);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Realm").field("name", &self.name).finish_non_exhaustive()
+    }
+}

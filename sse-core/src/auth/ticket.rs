@@ -16,6 +16,10 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// expires or is revoked, or no stream was open for five minutes.
 ///
 /// A subject may have 32 tickets and 64 such sessions; with one more, its oldest is gone.
+///
+/// **On several nodes**, whose hub has an engine and [shares](crate::EngineHubBuilder::share) the `Auth`, a ticket is good
+/// on each, once among all of them, and so is its cookie: until the token expires, for whether a stream is open elsewhere
+/// is not known; on a node that starts later for a day. While the engine is away no ticket is issued or used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tickets {
     pub(super) path: String,

@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     super::{Build, Head, answer, field, get},
-    Cluster, Node, settle,
+    Cluster, LONG, Node, settle,
 };
 
 async fn ticket(node: &Node, token: &str) -> String {
@@ -35,6 +35,14 @@ fn cookie(client: &Authorized) -> String {
 
 fn status(result: Result<Authorized, Refusal>) -> u16 {
     answer(&result).0
+}
+
+/// Waits until it is let in.
+async fn comes(ask: impl AsyncFn() -> Result<Authorized, Refusal>) {
+    let start = Instant::now();
+    while ask().await.is_err() {
+        assert!(start.elapsed() < LONG, "not in time");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,29 +142,40 @@ async fn three_hundred_tickets_at_two_nodes_at_once_have_a_winner_each() {
     let cluster = Cluster::new();
     let nodes = std::sync::Arc::new([cluster.node().await, cluster.node().await, cluster.node().await]);
     let mut winners = [0; 2];
+    // A machine that stands still for seconds decides nothing, and lets nobody in.
+    let mut undecided = 0;
     for n in 0..300 {
         let ticket = ticket(&nodes[0], &cluster.hour(&format!("user-{}", n % 20), &n.to_string())).await;
+        for node in &nodes[..2] {
+            comes(async || node.authorize(&with(&ticket).at("HEAD", "/events")).await).await;
+        }
         let mut uses = JoinSet::new();
         // Twice on each.
         for which in [0, 1, 0, 1] {
             let (nodes, head) = (std::sync::Arc::clone(&nodes), with(&ticket));
             uses.spawn(async move { (which, nodes[which].authorize(&head).await) });
         }
-        let mut good = Vec::new();
+        let (mut good, mut in_doubt) = (Vec::new(), false);
         while let Some(used) = uses.join_next().await {
             let (which, client) = used.unwrap();
             match client {
                 Ok(client) => good.push((which, cookie(&client))),
+                Err(refusal) if refusal.status() == 503 => in_doubt = true,
                 Err(refusal) => assert_eq!(refusal.status(), 401, "{n}"),
             }
+        }
+        if good.is_empty() && in_doubt {
+            undecided += 1;
+            continue;
         }
         assert_eq!(good.len(), 1, "{n}");
         winners[good[0].0] += 1;
         // And its cookie is good on the third.
         let back = with(&ticket).header("cookie", good[0].1.clone());
-        assert_eq!(status(nodes[2].authorize(&back).await), 200, "{n}");
+        comes(async || nodes[2].authorize(&back).await).await;
     }
-    println!("winners: {winners:?}");
+    println!("winners: {winners:?}, undecided: {undecided}");
+    assert!(undecided < 300);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use super::{
     feed::Feed,
     keys::Keys,
-    parked::Parked,
+    parked::{Key, Parked},
     wake::{GroupId, News, Next, Sleepers, Slot, Spawn, TASKS, Wakes},
 };
 use crate::{
@@ -223,14 +223,16 @@ impl Inner {
 
     /// Wakes those for whose clients the log has come far enough, or `all` that wait for it; a few at a time.
     pub(super) fn wake_parked(&self, all: bool) {
+        let mut last = None;
         loop {
             let mut guard = self.lock();
             let HubState { log, parked, slots, .. } = &mut *guard;
-            let some = parked.take(if all { None } else { Some(log.head().id) });
+            let some = parked.take(if all { None } else { Some(log.head().id) }, last);
             if some.is_empty() {
                 return;
             }
-            let wake = |(slot, generation)| live(slots, slot, generation)?.waker.take();
+            last = some.last().copied();
+            let wake = |(.., slot, generation): Key| live(slots, slot, generation)?.waker.take();
             let wakers: Vec<_> = some.into_iter().filter_map(wake).collect();
             drop(guard);
             wake_all(wakers);
@@ -301,9 +303,12 @@ impl Inner {
     /// A subscriber has gone; nothing where it had before.
     pub(super) fn free(&self, slot: u32, generation: u32) {
         let mut guard = self.lock();
-        let HubState { log, sleepers, slots, lives, .. } = &mut *guard;
-        if live(slots, slot, generation).is_none() {
+        let HubState { log, sleepers, slots, lives, parked, .. } = &mut *guard;
+        let Some(Slot { cursor, .. }) = live(slots, slot, generation) else {
             return;
+        };
+        if let Some(id) = cursor.waits_for() {
+            parked.remove(id, slot, generation);
         }
         let life = lives.remove(&(slot as usize));
         let slot = slots.remove(slot as usize);

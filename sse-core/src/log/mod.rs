@@ -193,6 +193,16 @@ impl Log {
         self.topics.len()
     }
 
+    /// Whether this is an epoch that has ended here. It does not come back.
+    pub(crate) fn has_left(&self, epoch: u64) -> bool {
+        epoch != self.head.id.epoch && self.segments.iter().any(|segment| segment.start.id.epoch == epoch)
+    }
+
+    /// The position before all that is kept, of whatever epoch.
+    pub(crate) fn start(&self) -> Mark {
+        self.segments.front().map_or(self.head, |segment| segment.start)
+    }
+
     /// The position before the first event of the present epoch.
     pub(crate) fn epoch_start(&self) -> Mark {
         self.segments.back().map_or(self.head, |segment| segment.start)

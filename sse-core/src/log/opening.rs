@@ -22,7 +22,7 @@ impl Cursor {
             Position::Server(Start::Now) => (head, Opening::Fresh),
             Position::Server(Start::Oldest) => {
                 told = head.pos;
-                (log.epoch_start(), Opening::Resumed { owes_values: false })
+                (log.start(), Opening::Resumed { owes_values: false })
             }
             // The present values are of today, wherever they lie.
             Position::Server(Start::Last(events)) => {

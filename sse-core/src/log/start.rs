@@ -78,7 +78,7 @@ impl Log {
     pub(super) fn before_time(&self, time: SystemTime, now: Instant) -> Mark {
         let ago = SystemTime::now().duration_since(time).unwrap_or_default();
         let Some(then) = now.checked_sub(ago) else {
-            return self.epoch_start();
+            return self.start();
         };
         let first = self.order.partition_point(|slot| slot.since < then);
         self.before(self.order.get(first).map_or(self.head.pos + 1, |slot| slot.at.pos))
@@ -89,7 +89,7 @@ impl Log {
         if pos > self.head.pos {
             return self.head;
         }
-        let start = self.epoch_start();
+        let start = self.start();
         let index = self.order.partition_point(|slot| slot.at.pos < pos);
         match index.checked_sub(1).and_then(|index| self.order.get(index)) {
             Some(slot) if slot.at.pos > start.pos => slot.at,

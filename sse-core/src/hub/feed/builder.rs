@@ -7,13 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout_at};
 
-use super::{Feed, State, Times, follow::Follow, nodes};
+use super::{Feed, State, Times, after, follow::Follow, nodes};
 #[cfg(feature = "auth")]
 use crate::auth::Auth;
 use crate::{
@@ -107,7 +103,7 @@ impl EngineHubBuilder {
         let name = engine.name();
         let runtime = Handle::try_current()
             .map_err(|_| BuildError::new(name, "there is no runtime of tokio".into()))?;
-        let deadline = Instant::now() + times.ready;
+        let deadline = after(times.ready);
         let mut tail = engine.tail(limits.past());
         let mut reason = format!("it did not answer within {:?}", times.ready);
         let (start, is_first) = loop {

@@ -34,6 +34,8 @@ pub(super) struct Follow {
     hub: WeakHub,
     tail: Tail,
     ready: Option<oneshot::Sender<()>>,
+    /// Whether the tail is another one than before, and has not come to where the log stands.
+    is_anew: bool,
 }
 
 /// What is done with one [`Fed`].
@@ -67,7 +69,7 @@ enum Word {
 
 impl Follow {
     pub(super) fn new(hub: &Hub, tail: Tail, ready: oneshot::Sender<()>) -> Self {
-        Self { hub: hub.downgrade(), tail, ready: Some(ready) }
+        Self { hub: hub.downgrade(), tail, ready: Some(ready), is_anew: false }
     }
 
     /// Until the hub is dropped.
@@ -82,13 +84,16 @@ impl Follow {
             let Some(feed) = &hub.0.feed else {
                 return;
             };
+            feed.note_thread();
             let is_full = feds.len() == AT_ONCE;
-            take(&hub.0, feed, feds.drain(..), &mut self.ready);
+            take(&hub.0, feed, feds.drain(..), &mut self.ready, &mut self.is_anew);
             if !is_open {
                 tracing::error!(engine = feed.engine.name(), "the engine has stopped telling what happens");
                 hub.0.lock().log.engine_is_away();
                 feed.note(true);
-                self.tail = feed.engine.tail(hub.0.lock().log.limits().past());
+                let past = hub.0.lock().log.limits().past();
+                self.tail = feed.engine.tail(past);
+                self.is_anew = true;
                 drop(hub);
                 sleep(AGAIN).await;
             } else if is_full {
@@ -121,6 +126,7 @@ fn take(
     feed: &Feed,
     feds: impl Iterator<Item = Fed>,
     ready: &mut Option<oneshot::Sender<()>>,
+    is_anew: &mut bool,
 ) {
     let mut steps = Vec::new();
     let mut is_ready = ready.is_none();
@@ -174,7 +180,8 @@ fn take(
     let is_away = inner.change(|state| {
         for step in steps {
             let (holes, seams, lossy_seams) = (state.holes, state.seams, state.lossy_seams);
-            let word = apply(inner, state, step);
+            let counts = !*is_anew || state.finds_its_place(&step, is_anew);
+            let word = if counts { apply(inner, state, step) } else { None };
             // What a notice was behind is lost before it.
             if state.seams > seams {
                 words.push(Word::Lost(Loss::Seam { is_known: state.lossy_seams > lossy_seams }));
@@ -236,10 +243,29 @@ fn apply(inner: &Inner, state: &mut HubState, step: Step) -> Option<Word> {
 }
 
 impl HubState {
+    /// Whether this step of a tail that began anew is one behind the log, or may be.
+    ///
+    /// It begins somewhere in the past, and may come through epochs that the log was in before it.
+    fn finds_its_place(&mut self, step: &Step, is_anew: &mut bool) -> bool {
+        let (id, is_last) = match step {
+            Step::Append { id, .. } | Step::Pass(id, _) | Step::Hole(id) | Step::Begin(id) => (*id, false),
+            Step::Seam { start, .. } => (*start, false),
+            Step::Head(id, _) => (*id, true),
+            Step::Away | Step::Kept(_) => return true,
+        };
+        let is_here = id.epoch == self.log.head().id.epoch;
+        if is_last && !is_here {
+            // It never came there: what lies between is lost.
+            self.seam(id, None);
+        }
+        *is_anew = !(is_here || is_last);
+        is_here || is_last
+    }
+
     /// Whether the record with this id is the next one, once what lies in front of it is taken for lost.
     fn comes_to(&mut self, id: EventId) -> bool {
         let head = self.log.head().id;
-        if id.epoch == head.epoch && id.seq <= head.seq {
+        if (id.epoch == head.epoch && id.seq <= head.seq) || self.log.has_left(id.epoch) {
             return false;
         }
         let before = EventId { seq: id.seq.saturating_sub(1), ..id };
@@ -251,7 +277,10 @@ impl HubState {
     fn goes_on_behind(&mut self, before: EventId) {
         let head = self.log.head().id;
         if before.epoch != head.epoch {
-            self.seam(before, None);
+            // What comes again from before a seam is nothing new.
+            if !self.log.has_left(before.epoch) {
+                self.seam(before, None);
+            }
         } else if before.seq > head.seq {
             self.hole(before);
         }
@@ -266,7 +295,7 @@ impl HubState {
 
     fn seam(&mut self, start: EventId, kept: Option<u64>) {
         let head = self.log.head().id;
-        if start.epoch == head.epoch {
+        if start.epoch == head.epoch || self.log.has_left(start.epoch) {
             return;
         }
         metrics::count(Count::EngineSeams);

@@ -14,10 +14,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, ThreadId},
     time::Duration,
 };
 
-use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::AbortHandle,
+    time::Instant,
+};
 
 pub use self::builder::{BuildError, EngineHubBuilder};
 use crate::{
@@ -53,6 +58,16 @@ struct State {
     /// Since when the engine has not answered.
     away_since: Option<Instant>,
     task: Option<AbortHandle>,
+    /// What drives the runtime, where that is a single thread.
+    only_thread: Option<ThreadId>,
+}
+
+/// A time that nobody waits for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// When so much time has passed, which may be more than there is.
+fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(FAR)
 }
 
 impl Feed {
@@ -84,6 +99,19 @@ impl Feed {
                  one node holds on that one alone. `EngineHubBuilder::share` is for this"
             );
         }
+    }
+
+    /// The engine is followed on this thread.
+    fn note_thread(&self) {
+        if self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            self.lock().only_thread = Some(thread::current().id());
+        }
+    }
+
+    /// Whether nothing that is waited for on this thread can happen. The threads of a runtime's pool are others.
+    fn is_only_thread(&self) -> bool {
+        Handle::try_current().is_ok_and(|current| current.id() == self.runtime.id())
+            && self.lock().only_thread == Some(thread::current().id())
     }
 
     /// Whether the engine answers, as far as is known.

@@ -2,12 +2,9 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Feed;
+use super::{FAR, Feed, after};
 use crate::{
     engine::{Publication, Published},
     hub::{Hub, PublishError},
@@ -24,7 +21,7 @@ impl Feed {
     /// be on its way.
     pub(in crate::hub) async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
         // Behind that, the engine may have forgotten the key.
-        let deadline = Instant::now() + self.times.publish.min(self.engine.remembers_keys_for() / 2);
+        let deadline = after(self.times.publish.min(self.engine.remembers_keys_for() / 2));
         let (mut pause, longest) = PAUSES;
         let mut is_in_doubt = false;
         loop {
@@ -62,14 +59,11 @@ impl Feed {
         publication: Publication,
     ) -> Result<Published, PublishError> {
         // The thread that waits may be the only one that could do it.
-        let is_own = Handle::try_current().is_ok_and(|current| {
-            current.id() == feed.runtime.id() && current.runtime_flavor() == RuntimeFlavor::CurrentThread
-        });
-        if is_own {
+        if feed.is_only_thread() {
             return Err(PublishError::MustWait);
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        let longest = feed.times.publish + Duration::from_secs(1);
+        let longest = feed.times.publish.min(FAR) + Duration::from_secs(1);
         let hub = hub.clone();
         feed.runtime.spawn(async move {
             if let Some(feed) = &hub.0.feed {

@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod clients;
+pub mod engines;
 pub mod examples;
 pub mod http;
 mod left_out;

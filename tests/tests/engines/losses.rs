@@ -1,0 +1,149 @@
+//! What an engine loses is told, and what it does not lose is not.
+
+use std::{sync::Arc, thread};
+
+use sse_core::Hub;
+use sse_tests::engines::{Kind, Running};
+use tokio::runtime;
+
+use super::{
+    client::{Client, numbered},
+    node::{builder, has, node, publish_at_last, until, with},
+};
+
+pub(crate) async fn a_restart_with_its_data_is_no_gap(kind: Kind) {
+    let Some(mut log) = Running::start(kind).await else { return };
+    let nodes = [node(&log).await, node(&log).await];
+    let mut clients = [Client::new(&nodes[0], &["news"]).await, Client::new(&nodes[1], &["news", "b"]).await];
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(nodes[n % 2].publish("news", format!("news-{n}")).await.expect("it is there"));
+    }
+    log.stop().await;
+    until("the nodes notice", || nodes.iter().all(|hub| hub.away_for().is_some())).await;
+    log.start_again().await;
+    for n in 10..20 {
+        publish_at_last(&nodes[n % 2], "news", &format!("news-{n}")).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.upto("news-19").await, numbered("news", 0..20));
+    }
+    // Neither for those who come back, at whatever node.
+    for hub in &nodes {
+        let mut client = Client::after(hub, &["news"], ids[4]);
+        assert_eq!(client.upto("news-19").await, numbered("news", 5..20));
+    }
+    let later = node(&log).await;
+    for last in [0, 4, 9] {
+        let mut client = Client::after(&later, &["news"], ids[last]);
+        assert_eq!(client.upto("news-19").await, numbered("news", last + 1..20));
+    }
+}
+
+pub(crate) async fn a_restart_without_data_is_told(kind: Kind) {
+    let Some(mut log) = Running::start(kind).await else { return };
+    let nodes = [node(&log).await, node(&log).await];
+    let mut clients = [Client::new(&nodes[0], &["news"]).await, Client::new(&nodes[1], &["news"]).await];
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(nodes[n % 2].publish("news", format!("news-{n}")).await.expect("it is there"));
+    }
+    for client in &mut clients {
+        client.upto("news-9").await;
+    }
+    log.stop().await;
+    until("the nodes notice", || nodes.iter().all(|hub| hub.away_for().is_some())).await;
+    log.start_empty().await;
+    for n in 0..5 {
+        publish_at_last(&nodes[n % 2], "news", &format!("new-{n}")).await;
+    }
+    let mut expected = numbered("new", 0..5);
+    expected.insert(0, "gap:restarted".into());
+    for client in &mut clients {
+        assert_eq!(client.upto("new-4").await, expected);
+    }
+    // An old id is not taken for a new one, though its place was given again.
+    for id in [ids[0], ids[2], ids[9]] {
+        for hub in &nodes {
+            let mut client = Client::after(hub, &["news"], id);
+            let came = client.upto("new-4").await;
+            assert!(came.contains(&"gap:restarted".into()), "{came:?}");
+            assert!(came.ends_with(&expected[1..]), "{came:?}");
+        }
+    }
+    let later = node(&log).await;
+    let mut client = Client::after(&later, &["news"], ids[2]);
+    assert_eq!(client.upto("new-4").await, expected);
+}
+
+/// A node whose runtime stands still, so that it reads nothing, until it is let go.
+struct Stalled {
+    hub: Hub,
+    go: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Stalled {
+    async fn new(log: Arc<Running>) -> Self {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let hub = runtime.block_on(async { with(builder(), log.connect().await).await });
+            drop(log);
+            sender.send(hub).expect("the test waits");
+            // Nobody drives the runtime.
+            gone.recv().expect("the test lets it go");
+            runtime.block_on(async {
+                while gone.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            });
+        });
+        let hub = receiver.await.expect("a hub");
+        Self { hub, go: Some(go), thread: Some(thread) }
+    }
+
+    fn go(&self) {
+        self.go.as_ref().expect("it is not ended").send(()).expect("it waits");
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.go = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(crate) async fn trimmed_under_a_reader(kind: Kind) {
+    let Some(log) = Running::start(kind).await else { return };
+    let log = Arc::new(log);
+    let stalled = Stalled::new(Arc::clone(&log)).await;
+    let mut client = Client::new(&stalled.hub, &["news", "other"]).await;
+    let publisher = node(&log).await;
+    // More than anyone reads ahead.
+    let count = 3000;
+    for tens in 0..count / 10 {
+        let some = (0..10).map(|n| publisher.publish("news", format!("news-{}", tens * 10 + n)));
+        for published in futures_util::future::join_all(some).await {
+            published.expect("it is there");
+        }
+    }
+    log.trim(20).await;
+    stalled.go();
+    publisher.publish("news", "end").await.expect("it is there");
+    let came = client.upto("end").await;
+    let gaps = came.iter().filter(|came| came.starts_with("gap")).count();
+    assert!(came.contains(&"gap:trimmed".into()) && gaps == 1, "{gaps} gaps, {} came", came.len());
+    // Nothing twice, and nothing missing but at the gap: before it all, behind it all that was kept.
+    let gap = came.iter().position(|came| came.starts_with("gap")).expect("a gap");
+    let distinct: std::collections::BTreeSet<_> = came.iter().collect();
+    assert_eq!(distinct.len(), came.len());
+    assert!(came.len() - gap >= 20, "{} came, the gap at {gap}", came.len());
+    let end = has(&stalled.hub, publisher.publish("other", "last").await.expect("it is there"));
+    end.await;
+    assert_eq!(client.short().await, "last");
+}

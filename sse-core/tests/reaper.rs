@@ -118,6 +118,32 @@ async fn what_is_not_read_is_freed_after_the_drain() {
     }
 }
 
+/// However a server comes to stop at once: by the first word that it hears, too, and from outside of any runtime.
+#[test]
+fn what_is_not_read_is_freed_after_a_stop_at_once() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let stops: [fn(&Lifecycle); 3] = [Lifecycle::stop_at_once, Lifecycle::stop, |lifecycle| {
+        lifecycle.stop();
+        lifecycle.stop_at_once();
+    }];
+    for (n, stop) in stops.into_iter().enumerate() {
+        for is_inside in [true, false] {
+            let hub = Hub::new();
+            let open = || hub.open(&Request::new(&get(), hub.lifecycle()), "a").unwrap();
+            let stream = runtime.block_on(async { open() });
+            let entered = is_inside.then(|| runtime.enter());
+            stop(hub.lifecycle());
+            drop(entered);
+            let start = std::time::Instant::now();
+            while held(&hub, hub.lifecycle()) != (0, 0, 0, 0) {
+                assert!(start.elapsed() < Duration::from_secs(20), "{n} {is_inside}: it is still held");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            drop(stream);
+        }
+    }
+}
+
 /// The task that frees sleeps in the runtime of the first stream; it moves to another with it gone.
 #[test]
 fn streams_are_freed_even_if_the_first_runtime_ends() {

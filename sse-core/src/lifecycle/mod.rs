@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime, time::sleep};
+use tokio::time::sleep;
 
 pub use self::builder::LifecycleBuilder;
 pub use self::observer::{OpenStream, StreamObserver};
@@ -105,7 +105,8 @@ impl Lifecycle {
     /// back later: when and for how long, the [builder](Self::builder) says. Returns at once;
     /// [`stopped`](Self::stopped) waits.
     ///
-    /// A time that must be waited for is waited for in the runtime that this is called in.
+    /// A time that must be waited for is waited for in the runtime that this is called in, or where there is none, in a
+    /// thread of its own.
     pub fn stop(&self) {
         let inner = &self.0;
         if inner.phase.compare_exchange(SERVING, NOTICED, Ordering::SeqCst, Ordering::SeqCst).is_err() {
@@ -120,19 +121,30 @@ impl Lifecycle {
         }
         if notice.is_zero() && window.is_zero() {
             inner.wake_everyone();
-            // Those are left that are not read, and without a timer nobody is waited for.
-            if self.streams() > 0 && runtime::Handle::try_current().is_ok() {
-                Leaving::new(inner).start();
-            }
+            self.free_unread();
         } else {
             Leaving::new(inner).start();
+        }
+    }
+
+    /// Those are left that nobody reads.
+    fn free_unread(&self) {
+        if self.streams() > 0 {
+            Leaving::new(&self.0).start();
         }
     }
 
     /// Ends the open streams in this moment, each after what it owes: nothing is waited for any more. That is what a
     /// second signal does.
     pub fn stop_at_once(&self) {
-        self.0.stop_at_once();
+        let inner = &self.0;
+        let is_first =
+            inner.phase.compare_exchange(SERVING, NOTICED, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        inner.stop_at_once();
+        // Otherwise `stop` sees to it.
+        if is_first {
+            self.free_unread();
+        }
     }
 
     /// Whether the server is to be sent requests: until [`stop`](Self::stop). It is what the endpoint says by which a

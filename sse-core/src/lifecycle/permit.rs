@@ -47,8 +47,9 @@ impl Permit {
     /// The same, and this is told of its stream, which begins.
     pub(crate) fn with_life(mut self, life: Option<Arc<Life>>) -> Self {
         if let Some(life) = &life {
-            self.lifecycle.0.lock().set_life(self.key, life);
+            // Before others may tell of its end.
             life.begin();
+            self.lifecycle.0.lock().set_life(self.key, life);
         }
         self.life = life;
         self

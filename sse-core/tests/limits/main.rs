@@ -4,6 +4,7 @@
 mod caps;
 mod guards;
 mod rates;
+mod stops;
 
 use std::{net::SocketAddr, pin::Pin};
 

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
@@ -26,6 +27,9 @@ const MOST_AWAY: usize = 100_000;
 
 /// So many changes may wait for an engine. Of more, the oldest are not announced.
 const MOST_NEWS: usize = 10_000;
+
+/// So many are given up at a time, under one lock and in one turn of a task: a crowd that leaves holds nobody up.
+const AT_ONCE: usize = 64;
 
 /// Who is on a topic: whoever has a stream of it open, by the subject of the token or session that the stream was
 /// opened with. Cheap to clone; clones are one.
@@ -169,7 +173,8 @@ impl Presence {
         let Ok(topic) = Topic::new(topic) else {
             return T::default();
         };
-        self.0.give_up(Instant::now());
+        let now = Instant::now();
+        while self.0.give_up(now, AT_ONCE) {}
         self.0.lock().topics.get(&topic).map(look).unwrap_or_default()
     }
 }
@@ -200,7 +205,7 @@ impl Inner {
     /// A stream has these topics, and had those before.
     fn change(self: &Arc<Self>, stream: &OpenStream, now: &Topics, before: Option<&Topics>) {
         let at = Instant::now();
-        self.give_up(at);
+        self.give_up(at, AT_ONCE);
         let had = |topic: &Topic| before.into_iter().flatten().any(|had| had == topic);
         let has = |topic: &Topic| now.iter().any(|has| has == topic);
         let mut state = self.lock();
@@ -211,22 +216,27 @@ impl Inner {
             state.goes(topic, stream.shared_subject(), at + self.grace);
         }
         drop(state);
-        self.give_up(at);
+        // As many at least as have just gone.
+        self.give_up(at, AT_ONCE + before.map_or(0, |before| before.iter().len()));
         self.wait();
     }
 
-    /// Those who were away for too long have left.
-    fn give_up(self: &Arc<Self>, now: Instant) {
+    /// Those who were away for too long have left: the first of them, at most so many. Whether there may be more.
+    fn give_up(self: &Arc<Self>, now: Instant, most: usize) -> bool {
         let mut state = self.lock();
-        while let Some((until, ..)) = state.away.front()
+        let mut given_up = 0;
+        while given_up < most
+            && let Some((until, ..)) = state.away.front()
             && (*until <= now || state.away.len() > MOST_AWAY)
         {
             if let Some((_, topic, who, number)) = state.away.pop_front() {
                 state.leaves(&topic, who, number);
             }
+            given_up += 1;
         }
         drop(state);
         self.publish();
+        given_up == most
     }
 
     /// Publishes what is new, without the lock. Where another thread is just at it, it goes on with this.
@@ -328,8 +338,10 @@ impl Wait {
         while let Some(next) = self.inner.upgrade().and_then(|inner| inner.next()) {
             sleep_until(next).await;
             if let Some(inner) = self.inner.upgrade() {
-                inner.give_up(Instant::now());
+                inner.give_up(Instant::now(), AT_ONCE);
             }
+            // Others have their turn, however many are to go.
+            yield_now().await;
         }
         self.is_over = true;
     }

@@ -34,6 +34,9 @@ use warp::{http::Request, reply::Response};
 
 use crate::PeerAddr;
 
+/// Within which the time for a head may be: with a longer one hyper's clock overflows.
+const HEAD_TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(365 * 86_400));
+
 /// How long no connection is accepted after one could not be, for want of descriptors most often.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -91,13 +94,13 @@ where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    /// After how long a connection is closed whose client has not sent the whole head of a request (default 10 s;
-    /// `None`: never). It counts from the end of the last answer too, so it is also how long an idle connection is kept,
+    /// After how long a connection is closed whose client has not sent the whole head of a request (default 10 s, within
+    /// 100 ms and a year; `None`: never). It counts from the end of the last answer too, so it is also how long an idle connection is kept,
     /// and it bounds the handshake of [`run_with`](Self::run_with). An open stream is not idle.
     ///
     /// Behind a proxy that keeps its connections open, longer than the proxy does (nginx: `keepalive_timeout`, 60 s).
     pub fn head_timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.head_timeout = after.into();
+        self.head_timeout = after.into().map(|after| after.clamp(HEAD_TIMES.0, HEAD_TIMES.1));
         self
     }
 
@@ -143,7 +146,8 @@ where
     {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        let accept = |cx: &mut Context<'_>| {
+        // Dropped when no more are accepted, so that who comes then is refused and goes elsewhere.
+        let accept = move |cx: &mut Context<'_>| {
             listener.poll_accept(cx).map_ok(|(socket, peer)| (socket, Some(peer))).map(Some)
         };
         self.serve_all(accept, handshake).await;

@@ -119,6 +119,51 @@ async fn an_answer_under_way_is_finished() {
     drop(idle);
 }
 
+/// While the last answers are under way, whoever comes is refused, and does not wait for somebody who no longer accepts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_let_wait_who_comes_while_the_server_ends() {
+    let hub = Hub::new();
+    let never = warp::path!("never").then(|| async {
+        std::future::pending::<()>().await;
+        ""
+    });
+    let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(sse_warp::serve(warp::service(never), &hub).run(listener));
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    hub.lifecycle().stop();
+    let refused = async {
+        while TcpStream::connect(addr).await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("it still listens");
+    assert!(!server.is_finished(), "an answer is under way");
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    drop(client);
+}
+
+/// The shortest and the longest that can be written, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_have_any_time() {
+    for time in [Some(Duration::ZERO), Some(Duration::MAX), None] {
+        for http2 in [false, true] {
+            let lifecycle = Lifecycle::new();
+            let listener = sse_warp::listener("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let server = sse_warp::serve(warp::service(routes(&lifecycle)), &lifecycle).head_timeout(time);
+            let server = if http2 { server.http2() } else { server };
+            let server = tokio::spawn(server.run(listener));
+            let mut answer = http::get(addr, "/").await;
+            assert!(answer.rest().await.contains("127.0.0.1"), "{time:?} {http2}");
+            lifecycle.stop();
+            timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+        }
+    }
+}
+
 /// What takes longer than the server waits for is cut, not left to a runtime that may go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_end_is_cut() {

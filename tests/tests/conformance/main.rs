@@ -7,6 +7,7 @@ mod auth;
 mod drain;
 mod encoders;
 mod ends;
+mod faults;
 mod limits;
 mod observed;
 mod only;
@@ -153,4 +154,8 @@ conformance! {
         a_204_says_nothing_but_stop
         a_204_stops_chromium
         a_204_stops_firefox;
+    faults:
+        own_streams_that_panic_leave_nothing
+        a_stream_may_stop_its_own_server
+        a_crowd_that_comes_at_once_has_the_places_and_no_more;
 }

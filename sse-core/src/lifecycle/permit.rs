@@ -49,7 +49,10 @@ impl Permit {
         if let Some(life) = &life {
             // Before others may tell of its end.
             life.begin();
-            self.lifecycle.0.lock().set_life(self.key, life);
+            let is_told = self.lifecycle.0.lock().set_life(self.key, life);
+            if !is_told {
+                life.end_unread(Some(EndReason::Stopping));
+            }
         }
         self.life = life;
         self
@@ -89,9 +92,13 @@ impl Permit {
 }
 
 impl Permit {
-    /// What the stream holds, to be freed with its place where that must be without it.
+    /// What the stream holds, to be freed with its place where that must be without it: at once, where that is gone
+    /// already, as at the end of a drain that began while the stream was being opened.
     pub(crate) fn hold(&self, held: Box<dyn Release>) {
-        self.lifecycle.0.lock().hold(self.key, held);
+        let refused = self.lifecycle.0.lock().hold(self.key, held);
+        if let Some(held) = refused {
+            held.release(Some(EndReason::Stopping));
+        }
     }
 
     /// Until when the stream may hold it.
@@ -181,5 +188,42 @@ impl Inner {
         } else if is_first {
             self.sooner.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{lifecycle::LifecycleBuilder, metrics::Asked};
+
+    struct Noted(Arc<Mutex<Option<EndReason>>>);
+
+    impl Release for Noted {
+        fn release(&self, reason: Option<EndReason>) {
+            *self.0.lock().unwrap() = reason;
+        }
+    }
+
+    impl crate::lifecycle::StreamObserver for Noted {
+        fn ended(&self, _: &crate::lifecycle::OpenStream, reason: EndReason) {
+            *self.0.lock().unwrap() = Some(reason);
+        }
+    }
+
+    /// Opening takes as long as the machine lets it.
+    #[test]
+    fn what_a_stream_holds_whose_place_was_freed_meanwhile_is_free() {
+        let lifecycle = LifecycleBuilder::default().build();
+        let (held, told) = <(Arc<_>, Arc<_>)>::default();
+        lifecycle.observe(Noted(Arc::clone(&told)));
+        let permit = lifecycle.enter(true).unwrap();
+        lifecycle.0.free(permit.key, Some(EndReason::Stopping));
+        let permit = permit.with_life(lifecycle.life(Asked::now(), None, None, false));
+        permit.hold(Box::new(Noted(Arc::clone(&held))));
+        assert_eq!(*held.lock().unwrap(), Some(EndReason::Stopping));
+        assert_eq!(*told.lock().unwrap(), Some(EndReason::Stopping));
+        assert!(permit.is_gone());
     }
 }

@@ -116,12 +116,15 @@ impl Streams {
         self.slots.get_mut(key.slot as usize).filter(|place| place.stamp == key.stamp)
     }
 
-    /// What this one holds, for whoever frees it.
-    pub(super) fn hold(&mut self, key: Key, held: Box<dyn Release>) {
-        if let Some(place) = self.place(key) {
-            place.holds.reserve_exact(1);
-            place.holds.push(held);
-        }
+    /// What this one holds, for whoever frees it; given back where that has been.
+    #[must_use]
+    pub(super) fn hold(&mut self, key: Key, held: Box<dyn Release>) -> Option<Box<dyn Release>> {
+        let Some(place) = self.place(key) else {
+            return Some(held);
+        };
+        place.holds.reserve_exact(1);
+        place.holds.push(held);
+        None
     }
 
     /// Until when this one may hold what it does. Whether that comes before all others.
@@ -155,11 +158,15 @@ impl Streams {
         }
     }
 
-    /// What is told of it.
-    pub(super) fn set_life(&mut self, key: Key, life: &Arc<Life>) {
-        if let Some(place) = self.place(key) {
+    /// What is told of it. Whether it is still there.
+    #[must_use]
+    pub(super) fn set_life(&mut self, key: Key, life: &Arc<Life>) -> bool {
+        let place = self.place(key);
+        let is_there = place.is_some();
+        if let Some(place) = place {
             place.life = Some(Arc::clone(life));
         }
+        is_there
     }
 
     /// What is told of some of them.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -47,11 +48,21 @@ impl Example {
         feature: &str,
         env: &[(&str, &str)],
     ) -> Self {
-        let program = build(framework, bin, feature).await;
+        Self::spawn(&build(framework, bin, feature).await, &[], env).await
+    }
+
+    /// [`start`](Self::start) by another program, which is given its path as the last argument and becomes it.
+    pub async fn start_by(framework: Framework, bin: &str, launcher: &[&str]) -> Self {
+        Self::spawn(&build(framework, bin, "").await, launcher, &[]).await
+    }
+
+    async fn spawn(program: &Path, launcher: &[&str], env: &[(&str, &str)]) -> Self {
         let addr = free_addr();
         let log = program.with_extension(format!("{}.log", addr.port()));
         let out = File::create(&log).expect("a file");
-        let mut child = Command::new(program)
+        let mut words = launcher.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut child = Command::new(words.next().expect("a program"))
+            .args(words)
             .env("PORT", addr.port().to_string())
             .envs(env.iter().copied())
             .stdout(out.try_clone().expect("a file"))

@@ -38,9 +38,18 @@ impl Served {
         limits: LimitsBuilder,
         endpoints: HashMap<&'static str, StreamOptions>,
     ) -> Self {
+        Self::kept_alive(framework, limits, endpoints, Duration::from_millis(100)).await
+    }
+
+    /// Rocket learns by writing that a client has gone.
+    async fn kept_alive(
+        framework: Framework,
+        limits: LimitsBuilder,
+        endpoints: HashMap<&'static str, StreamOptions>,
+        after: Duration,
+    ) -> Self {
         let limits = limits.build();
-        // Rocket learns by writing that a client has gone.
-        let options = StreamOptions::new().keep_alive(Duration::from_millis(100));
+        let options = StreamOptions::new().keep_alive(after);
         let hub =
             Hub::builder().lifecycle(&Lifecycle::builder().limits(&limits).build()).stream_options(options);
         let server = framework.serve(App { endpoints, ..App::new(hub.build()) }).await;
@@ -282,7 +291,9 @@ pub(crate) async fn a_trusted_proxy_says_where_a_client_is(framework: Framework)
 pub(crate) async fn over_http_2_streams_are_counted(framework: Framework) {
     // One less than what servers allow on one connection.
     const MOST: usize = 199;
-    let served = Served::start(framework, Limits::builder().max_streams_per_address(MOST)).await;
+    let limits = Limits::builder().max_streams_per_address(MOST);
+    // Of small frames that are not read this client takes no more than some ten thousand on one connection.
+    let served = Served::kept_alive(framework, limits, HashMap::new(), Duration::from_secs(2)).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let ask = || client.get(format!("http://{}/events", served.server.addr)).send();
     let mut streams = Vec::new();

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod accepted;
+mod forbidden;
 mod heads;
 mod stalled;
 mod vanished;

@@ -250,7 +250,7 @@ impl Inner {
             return;
         }
         drop(state);
-        let publishing = Publishing(Arc::clone(self));
+        let publishing = Publishing { inner: Arc::clone(self), is_over: false };
         let hub = self.hub.upgrade();
         match hub.as_ref().and_then(Hub::waits_in) {
             Some(runtime) => drop(runtime.spawn(publishing.run())),
@@ -265,7 +265,9 @@ impl Inner {
             if self.announce.iter().any(|pattern| pattern.matches(&topic)) {
                 let name = if change.joins { "join" } else { "leave" };
                 let data = serde_json::json!({ "who": &*change.who }).to_string();
-                return Event::new(data).name(name).ok().map(|event| (topic, event));
+                if let Ok(event) = Event::new(data).name(name) {
+                    return Some((topic, event));
+                }
             }
         }
         state.busy = false;
@@ -295,29 +297,41 @@ impl Inner {
 }
 
 /// Publishes what is new. Where that must be waited for, it may be dropped with its runtime.
-struct Publishing(Arc<Inner>);
+struct Publishing {
+    inner: Arc<Inner>,
+    /// Another may be at it by now.
+    is_over: bool,
+}
 
 impl Publishing {
-    fn run_now(self) {
-        while let Some((topic, event)) = self.0.next_news()
-            && let Some(hub) = self.0.hub.upgrade()
-        {
-            warn_of(hub.publish_now(topic, event));
+    fn run_now(mut self) {
+        while let Some((topic, event)) = self.next() {
+            if let Some(hub) = self.inner.hub.upgrade() {
+                warn_of(hub.publish_now(topic, event));
+            }
         }
     }
 
-    async fn run(self) {
-        while let Some((topic, event)) = self.0.next_news()
-            && let Some(hub) = self.0.hub.upgrade()
-        {
-            warn_of(hub.publish(topic, event).await);
+    async fn run(mut self) {
+        while let Some((topic, event)) = self.next() {
+            if let Some(hub) = self.inner.hub.upgrade() {
+                warn_of(hub.publish(topic, event).await);
+            }
         }
+    }
+
+    fn next(&mut self) -> Option<(Topic, Event)> {
+        let next = self.inner.next_news();
+        self.is_over = next.is_none();
+        next
     }
 }
 
 impl Drop for Publishing {
     fn drop(&mut self) {
-        self.0.lock().busy = false;
+        if !self.is_over {
+            self.inner.lock().busy = false;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// The proxies in front of the server, whose word counts for where a client is.
 ///
@@ -47,8 +47,8 @@ impl TrustedProxies {
     {
         let network = |text: I::Item| {
             let text = text.as_ref();
-            let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-            text.parse().or_else(|_| address()).map_err(|_| NetworkError(text.into()))
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            text.parse().or_else(|_| address()).map(canonical).map_err(|_| NetworkError(text.into()))
         };
         let networks = networks.into_iter().map(network).collect::<Result<_, _>>()?;
         Ok(Self { who: Who::Networks(networks), header: X_FORWARDED_FOR.into() })
@@ -112,6 +112,16 @@ impl TrustedProxies {
         let address = bare.parse().or_else(|_| address.parse::<SocketAddr>().map(|address| address.ip()));
         address.ok().map(|address: IpAddr| address.to_canonical())
     }
+}
+
+/// A network of IPv4 that is written in IPv6's form is what it is in its own, as the addresses that it is held against.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let of_ipv4 = mapped.addr().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(96));
+    let of_ipv4 = of_ipv4.and_then(|(address, len)| Ipv4Net::new(address, len).ok());
+    of_ipv4.map_or(network, IpNet::V4)
 }
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -178,6 +188,13 @@ mod tests {
             ("-", &["1.1.1.1"], "-"),
         ] {
             assert_eq!(client(&proxies, peer, values), expected, "{peer} {values:?}");
+        }
+        // A dual-stack socket's form.
+        for text in ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1"] {
+            let proxies = TrustedProxies::networks([text]).unwrap();
+            for peer in ["10.0.0.1", "::ffff:10.0.0.1"] {
+                assert_eq!(client(&proxies, peer, &["1.1.1.1"]), "1.1.1.1", "{text} {peer}");
+            }
         }
         let not_text = [b"1.1.1.1, \xff".as_slice()];
         assert_eq!(proxies.client("10.0.0.1".parse().ok(), not_text.into_iter()), "10.0.0.1".parse().ok());

@@ -99,6 +99,9 @@ where
     /// and it bounds the handshake of [`run_with`](Self::run_with). An open stream is not idle.
     ///
     /// Behind a proxy that keeps its connections open, longer than the proxy does (nginx: `keepalive_timeout`, 60 s).
+    ///
+    /// Over HTTP/2 it is the time for the first bytes alone: afterwards a connection is kept, idle or not, for as long as
+    /// its client answers a ping every 20 s.
     pub fn head_timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.head_timeout = after.into().map(|after| after.clamp(HEAD_TIMES.0, HEAD_TIMES.1));
         self

@@ -54,6 +54,7 @@ pub struct Readme;
 #[doc = include_str!("../../docs/auth.md")]
 #[doc = include_str!("../../docs/limits.md")]
 #[doc = include_str!("../../docs/metrics.md")]
+#[doc = include_str!("../../docs/nodes.md")]
 #[doc = include_str!("../../docs/stopping.md")]
 pub struct Documents;
 

@@ -18,6 +18,9 @@ use crate::{left_out, program};
 /// The page whose blocks are what the tests run.
 const PAGE: &str = include_str!("../../docs/proxies.md");
 
+/// The page that has one for several nodes.
+const NODES: &str = include_str!("../../docs/nodes.md");
+
 /// The host name in that page.
 const HOST: &str = "app.example";
 
@@ -87,7 +90,7 @@ impl Program {
 
     /// The block of the page, for these addresses.
     fn configuration(self, site: &Site<'_>) -> String {
-        let block = block(self.name());
+        let block = block(PAGE, self.name());
         let (plain, secure, upstream) = (site.plain, site.secure, site.upstream.to_string());
         let folder = site.folder.display();
         let gzip = if site.setting == Setting::Gzip { self.gzip() } else { "" };
@@ -102,14 +105,7 @@ impl Program {
                         ("127.0.0.1:8080", &upstream),
                     ],
                 );
-                let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                    .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
-                    .concat();
-                // One process, which ends as one.
-                format!(
-                    "daemon off;\nmaster_process off;\npid {folder}/pid;\nevents {{}}\n\
-                     http {{\naccess_log off;\n{paths}{gzip}{server}}}\n"
-                )
+                nginx(site.folder, &format!("{gzip}{server}"))
             }
             Self::Caddy => {
                 let of = |scheme: &str, tls: &str| {
@@ -167,6 +163,19 @@ impl fmt::Display for Program {
     }
 }
 
+/// nginx's configuration with this part for HTTP.
+fn nginx(folder: &Path, http: &str) -> String {
+    let folder = folder.display();
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
+        .concat();
+    // One process, which ends as one.
+    format!(
+        "daemon off;\nmaster_process off;\npid {folder}/pid;\nevents {{}}\n\
+         http {{\naccess_log off;\n{paths}{http}}}\n"
+    )
+}
+
 /// How a proxy is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
@@ -186,9 +195,9 @@ struct Site<'a> {
     folder: &'a Path,
 }
 
-/// The first block in this language of the page.
-fn block(language: &str) -> String {
-    let (_, rest) = PAGE.split_once(&format!("```{language}\n")).expect("a block for this proxy");
+/// The first block in this language of a page.
+fn block(page: &str, language: &str) -> String {
+    let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a block for this proxy");
     let (block, _) = rest.split_once("```").expect("the end of the block");
     block.to_owned()
 }
@@ -196,7 +205,7 @@ fn block(language: &str) -> String {
 /// Each part replaced where it stands. The page must have all of them.
 fn replaced(text: &str, parts: &[(&str, &str)]) -> String {
     parts.iter().fold(text.to_owned(), |text, (old, new)| {
-        assert!(text.contains(old), "docs/proxies.md has no {old:?}");
+        assert!(text.contains(old), "the page has no {old:?}");
         text.replace(old, new)
     })
 }
@@ -217,9 +226,7 @@ pub struct ReverseProxy {
 impl ReverseProxy {
     /// Starts a proxy in front of `upstream`, with a certificate of its own.
     pub async fn start(program: Program, setting: Setting, upstream: SocketAddr) -> Self {
-        use std::os::unix::process::CommandExt as _;
-
-        let folder = tempfile::Builder::new().prefix("sse-tests-proxy-").tempdir().expect("a folder");
+        let folder = folder();
         let identity = rcgen::generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
         let (certificate, key) = (identity.cert.pem(), identity.signing_key.serialize_pem());
         let write = |name: &str, text: &str| {
@@ -233,14 +240,51 @@ impl ReverseProxy {
         write(&format!("{HOST}.both.pem"), &format!("{certificate}{key}"));
         let (plain, secure) = free_addrs();
         let site = Site { setting, plain, secure, upstream, folder: folder.path() };
-        let configuration = write("configuration", &program.configuration(&site));
+        let configuration = program.configuration(&site);
+        Self::run(program, &configuration, [plain, secure], certificate, folder).await
+    }
+
+    /// Starts nginx in front of two nodes, as `docs/nodes.md` has it, without TLS.
+    pub async fn between(nodes: [SocketAddr; 2]) -> Self {
+        let folder = folder();
+        // By the name that browsers and the examples know.
+        let mut plain = free_addrs().0;
+        plain.set_ip(Ipv4Addr::LOCALHOST.into());
+        let server = replaced(
+            &block(NODES, "nginx"),
+            &[
+                ("listen 8000;", &format!("listen {plain};")),
+                ("127.0.0.1:8080", &nodes[0].to_string()),
+                ("127.0.0.1:8081", &nodes[1].to_string()),
+            ],
+        );
+        let configuration = nginx(folder.path(), &server);
+        Self::run(Program::Nginx, &configuration, [plain; 2], String::new(), folder).await
+    }
+
+    /// Where it listens without TLS.
+    pub fn addr(&self) -> SocketAddr {
+        self.plain
+    }
+
+    async fn run(
+        program: Program,
+        configuration: &str,
+        [plain, secure]: [SocketAddr; 2],
+        certificate: String,
+        folder: TempDir,
+    ) -> Self {
+        use std::os::unix::process::CommandExt as _;
+
+        let file = folder.path().join("configuration");
+        std::fs::write(&file, configuration).expect("a file");
         let log = folder.path().join("log");
         let out = File::create(&log).expect("a file");
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "sh"])
             .arg(folder.path())
             .arg(program.path().expect("an installed program"))
-            .args(program.arguments(&configuration))
+            .args(program.arguments(&file))
             // Where Caddy keeps what it has no need of here.
             .env("XDG_DATA_HOME", folder.path())
             .env("XDG_CONFIG_HOME", folder.path())
@@ -298,6 +342,10 @@ impl Drop for ReverseProxy {
         // It kills the proxy and waits for it.
         let _ = self.supervisor.wait();
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("sse-tests-proxy-").tempdir().expect("a folder")
 }
 
 fn builder(addr: SocketAddr) -> reqwest::ClientBuilder {

@@ -75,9 +75,9 @@ async fn healthz() -> &'static str {
 
 #[get("/readyz")]
 async fn readyz(hub: web::Data<Hub>) -> impl Responder {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => HttpResponse::Ok().body("ready"),
-        false => HttpResponse::ServiceUnavailable().body("stopping"),
+        false => HttpResponse::ServiceUnavailable().body("not ready"),
     }
 }
 
@@ -102,7 +102,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched());
+    let hub = engine::hub(hub, &rules.auth).await?; // one process: `hub.build()`
     let stop = lifecycle.stop_on_signal();
     let app = move || {
         App::new()

@@ -129,7 +129,7 @@ async fn healthz() -> &'static str {
 
 #[get("/readyz")]
 async fn readyz(hub: web::Data<Hub>) -> impl Responder {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => HttpResponse::Ok().body("ready"),
         false => HttpResponse::ServiceUnavailable().body("stopping"),
     }

@@ -87,9 +87,9 @@ fn healthz() -> &'static str {
 
 #[get("/readyz")]
 fn readyz(hub: &State<Hub>) -> (Status, &'static str) {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => (Status::Ok, "ready"),
-        false => (Status::ServiceUnavailable, "stopping"),
+        false => (Status::ServiceUnavailable, "not ready"),
     }
 }
 
@@ -118,8 +118,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(("shutdown.mercy", 1));
     println!("http://127.0.0.1:{port}");
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
     let rules = Rules::from_env()?;
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched());
+    let hub = engine::hub(hub, &rules.auth).await?; // one process: `hub.build()`
     let routes = routes![page, login, events, notify, logout, ticket, healthz, readyz, metrics];
     let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&hub))

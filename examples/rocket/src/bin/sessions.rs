@@ -138,7 +138,7 @@ fn healthz() -> &'static str {
 
 #[get("/readyz")]
 fn readyz(hub: &State<Hub>) -> (Status, &'static str) {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => (Status::Ok, "ready"),
         false => (Status::ServiceUnavailable, "stopping"),
     }

@@ -57,9 +57,9 @@ async fn ticket(client: Authorized, rules: Rules) -> Result<impl Reply, Error> {
 }
 
 fn readyz(hub: Hub) -> impl Reply {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => with_status("ready", StatusCode::OK),
-        false => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
+        false => with_status("not ready", StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
@@ -74,7 +74,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").unwrap_or_else(|_| "8080".into()).parse()?;
     let rules = Rules::from_env()?;
     let lifecycle = Lifecycle::builder().window(Duration::from_secs(5)).limits(&auth::limits()).build();
-    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched()).build();
+    let hub = Hub::builder().lifecycle(&lifecycle).stream_options(watched());
+    let hub = engine::hub(hub, &rules.auth).await?; // one process: `hub.build()`
 
     let client = sse_warp::authorized(&rules.auth, &hub);
     let trusted = sse_warp::trusted_origin(&rules.auth);

@@ -134,7 +134,7 @@ async fn logout(client: Authorized<User>, store: Store, auth: Auth) -> Result<im
 }
 
 fn readyz(hub: Hub) -> impl Reply {
-    match hub.lifecycle().is_ready() {
+    match hub.is_ready() {
         true => with_status("ready", StatusCode::OK),
         false => with_status("stopping", StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -38,6 +38,7 @@ async fn deleted_and_made_anew() {
         publish(&engine, &format!("old {number}")).await.unwrap();
     }
     node.until_head().await;
+    second.until_head().await;
     streams(nats.addr()).await.delete_stream("sse-hub").await.unwrap();
     let error = publish(&engine, "into nothing").await.unwrap_err();
     assert!(!error.may_be_published(), "{error:?}");

@@ -218,9 +218,9 @@ async fn cluster(kind: Kind) {
     let log = records.iter().filter_map(|(id, record)| Logged::read(*id, record)).collect();
     let judge = Judge::new(log, []);
     let counts = judge.counts();
-    let said = cluster.said.lock().expect("not poisoned");
+    let said = std::mem::take(&mut *cluster.said.lock().expect("not poisoned"));
     let (mut published, mut unknown, mut unknown_in_log, mut not_published) = (0, 0, 0, 0);
-    for (data, said) in &*said {
+    for (data, said) in &said {
         let count = counts.get(data.as_str()).copied().unwrap_or(0);
         let most = match said {
             Said::Published(id) => {

@@ -34,7 +34,9 @@ async fn post(addr: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, 
     let bearer = format!("Bearer {token}");
     let headers = [("Content-Type", &b"application/json"[..]), ("Authorization", bearer.as_bytes())];
     let mut answer = http::send(addr, "POST", path, &headers, body.to_string().as_bytes()).await;
-    (answer.status, serde_json::from_str(&answer.rest().await).unwrap_or_default())
+    // A 204 has no body, and need not say so.
+    let text = if answer.status == 204 { String::new() } else { answer.rest().await };
+    (answer.status, serde_json::from_str(&text).unwrap_or_default())
 }
 
 async fn sign_in(addr: SocketAddr, user: &str) -> String {

@@ -456,8 +456,8 @@ async fn a_tail_that_ends_is_followed_anew() {
     // Where it is nowhere any more, that is told.
     link.end_tail();
     log.empty();
-    hub.publish("news", "newest-0").await.unwrap();
-    until("it is back", || later.position() == hub.position() && later.away_for().is_none()).await;
+    let lost = hub.publish("news", "newest-0").await.unwrap();
+    has(&later, lost).await;
     hub.publish("news", "newest-1").await.unwrap();
     assert_eq!(client.upto("newest-1").await, ["gap:restarted", "newest-1"]);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
-use sse_core::{Start, Topic, TopicPattern, Topics};
+use sse_core::{Start, TopicPattern, Topics};
 use sse_tests::engines::{Kind, Running};
 
 use super::{
@@ -95,7 +95,7 @@ pub(crate) async fn read_on_this_side(kind: Kind) {
     let id = a.publish(["news", "x"], "first").await.expect("it is there");
     let event = in_time("an event", events.next()).await.expect("it goes on");
     assert_eq!((event.id(), &*event.data()), (id, "first"));
-    assert_eq!(event.topics().iter().map(Topic::as_str).collect::<Vec<_>>(), ["news", "x"]);
+    assert_eq!(event.topics().iter().map(sse_core::Topic::as_str).collect::<Vec<_>>(), ["news", "x"]);
     // Behind one that this node has not seen yet.
     let ahead = a.publish("news", "second").await.expect("it is there");
     let mut events = b.subscribe("news", Start::After(ahead)).expect("topics");

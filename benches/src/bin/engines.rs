@@ -210,7 +210,7 @@ impl Server {
                 Hub::builder().engine(engine).build().await.unwrap()
             }
             _ => {
-                let engine = sse_nats::JetStream::connect(format!("nats://127.0.0.1:{port}")).await.unwrap();
+                let engine = sse_nats::JetStream::connect(&format!("nats://127.0.0.1:{port}")).await.unwrap();
                 Hub::builder().engine(engine).build().await.unwrap()
             }
         }

@@ -190,7 +190,7 @@ impl Server {
         let child = command.map(|(program, arguments)| {
             let started =
                 Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            started.unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
+            started.expect("redis-server and nats-server are installed")
         });
         if child.is_some() {
             let deadline = Instant::now() + Duration::from_secs(20);

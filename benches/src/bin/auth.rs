@@ -106,7 +106,7 @@ fn resident() -> f64 {
 }
 
 /// What one process does by itself is done at once.
-fn now<T>(doing: impl Future<Output = T>) -> T {
+fn at_once<T>(doing: impl Future<Output = T>) -> T {
     doing.now_or_never().expect("nothing to wait for")
 }
 
@@ -122,7 +122,7 @@ async fn revocations(rows: &mut Vec<Vec<String>>) {
     for n in 0..REVOCATIONS {
         let id = format!("revoked-{n:024x}");
         let until = now + Duration::from_secs(60 + u64::from(n % 86_400));
-        cost.time(|| now(auth.revocations().revoke_token_id_until(&id, until))).expect("nobody to tell");
+        cost.time(|| at_once(auth.revocations().revoke_token_id_until(&id, until))).expect("nobody to tell");
     }
     rows.push(cost.row("a token is revoked"));
     let good = head("ada");
@@ -136,7 +136,7 @@ async fn revocations(rows: &mut Vec<Vec<String>>) {
     let mut cost = Cost::new();
     for n in 0..REVOCATIONS {
         let subject = format!("user-{n}");
-        cost.time(|| now(auth.revocations().revoke_subject(&subject))).expect("nobody to tell");
+        cost.time(|| at_once(auth.revocations().revoke_subject(&subject))).expect("nobody to tell");
     }
     rows.push(cost.row("a subject is revoked"));
 }
@@ -152,7 +152,7 @@ async fn tickets(rows: &mut Vec<Vec<String>>) {
     let mut all = Vec::new();
     for n in 0..TICKETS {
         let client = &clients[(n % SUBJECTS) as usize];
-        all.push(cost.time(|| now(auth.issue_ticket(client, "news")).expect("a ticket")));
+        all.push(cost.time(|| at_once(auth.issue_ticket(client, "news")).expect("a ticket")));
     }
     rows.push(cost.row("a ticket is issued"));
     let mut cost = Cost::new();
@@ -182,7 +182,7 @@ async fn streams(rows: &mut Vec<Vec<String>>) {
         }
         rows.push(cost.row(&format!("a stream is opened, {who}")));
         let mut cost = Cost::new();
-        let ended = cost.time(|| now(auth.revocations().revoke_subject(owner.unwrap_or("user-50000"))));
+        let ended = cost.time(|| at_once(auth.revocations().revoke_subject(owner.unwrap_or("user-50000"))));
         assert_eq!(ended.expect("nobody to tell"), if owner.is_some() { STREAMS as usize } else { 1 });
         rows.push(cost.row(&format!("a subject is revoked, {who}")));
         let mut cost = Cost::new();

@@ -23,7 +23,7 @@ pub struct RedisBuilder {
     name: String,
     held: Held,
     timeout: Duration,
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    #[cfg(feature = "tls")]
     root_certificate: Option<Vec<u8>>,
 }
 
@@ -40,7 +40,7 @@ impl RedisBuilder {
                 key_window: Duration::from_secs(120),
             },
             timeout: Duration::from_secs(2),
-            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            #[cfg(feature = "tls")]
             root_certificate: None,
         }
     }
@@ -94,8 +94,8 @@ impl RedisBuilder {
     }
 
     /// The certificate, in PEM, that Redis' own is signed with, in place of those that the system trusts. With the feature
-    /// `rustls` or `native-tls`.
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    /// `tls`.
+    #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
@@ -144,7 +144,7 @@ impl RedisBuilder {
                 "The address of a sentinel is none; write it as redis://user:password@host:26379",
             )
         })?;
-        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        #[cfg(feature = "tls")]
         if let Some(pem) = &self.root_certificate {
             let wrong = || {
                 ConnectError::new(
@@ -161,14 +161,14 @@ impl RedisBuilder {
     }
 }
 
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+#[cfg(not(feature = "tls"))]
 fn ready_for_tls() -> Result<(), ConnectError> {
-    Err(ConnectError::new("TLS to Redis needs a feature of sse-redis: turn on `rustls` or `native-tls`"))
+    Err(ConnectError::new("TLS to Redis needs a feature of sse-redis: turn on `tls`"))
 }
 
-#[cfg(any(feature = "rustls", feature = "native-tls"))]
+#[cfg(feature = "tls")]
 fn ready_for_tls() -> Result<(), ConnectError> {
-    #[cfg(feature = "rustls")]
+    #[cfg(feature = "tls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Without one there is a panic where several are compiled in. If another was faster, that one is there.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -192,7 +192,7 @@ impl fmt::Debug for RedisBuilder {
 mod tests {
     use super::*;
 
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    #[cfg(not(feature = "tls"))]
     #[test]
     fn tls_that_is_not_built_in_is_named() {
         let error = RedisBuilder::new("rediss://user:s3cret@localhost").server().unwrap_err();

@@ -24,7 +24,7 @@ pub(crate) struct Server {
     info: ConnectionInfo,
     /// Whom to ask where it is; with these, the host in the address is the master's name.
     sentinels: Vec<Client>,
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    #[cfg(feature = "tls")]
     root_certificate: Option<Vec<u8>>,
     patience: Duration,
 }
@@ -35,7 +35,7 @@ impl Server {
         Self {
             info,
             sentinels: Vec::new(),
-            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            #[cfg(feature = "tls")]
             root_certificate: None,
             patience,
         }
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// The same, whose certificate is signed with this one.
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    #[cfg(feature = "tls")]
     pub(crate) fn with_root_certificate(mut self, pem: Vec<u8>) -> RedisResult<Self> {
         self.root_certificate = Some(pem);
         self.client(&self.info)?;
@@ -96,7 +96,7 @@ impl Server {
     }
 
     fn client(&self, info: &ConnectionInfo) -> RedisResult<Client> {
-        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        #[cfg(feature = "tls")]
         if let Some(pem) = &self.root_certificate {
             let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
             return Client::build_with_tls(info.clone(), certificates);

@@ -21,7 +21,7 @@ impl Hub {
     /// Publishes an event to one or several topics and returns its id. A subscriber to several of them gets it
     /// once.
     ///
-    /// In memory it is done at once and never waits. With an [engine](HubBuilder::engine) it is done when the engine has
+    /// In memory it is done at once and never waits. With an [engine](crate::HubBuilder::engine) it is done when the engine has
     /// accepted the event, which then comes to this node's subscribers as it comes to all others'. Events have the order
     /// in which their futures were awaited.
     ///

@@ -16,6 +16,9 @@ use crate::program;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a driver is started at the most.
+const ATTEMPTS: usize = 3;
+
 const ARGS: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -181,7 +184,20 @@ struct Driver {
 
 impl Driver {
     /// Starts the program with the arguments that it takes for this folder, on a port that it picks and prints.
-    async fn start(program: &Path, args: impl FnOnce(&Path) -> Vec<OsString>) -> Result<Self, String> {
+    ///
+    /// One that has nothing to say is started anew: it is rare, and nothing of ours.
+    async fn start(program: &Path, args: impl Fn(&Path) -> Vec<OsString>) -> Result<Self, String> {
+        let mut started = Self::start_once(program, &args).await;
+        for _ in 1..ATTEMPTS {
+            if let Err(error) = &started {
+                eprintln!("{}: {error}; it is started anew", program.display());
+                started = Self::start_once(program, &args).await;
+            }
+        }
+        started
+    }
+
+    async fn start_once(program: &Path, args: impl Fn(&Path) -> Vec<OsString>) -> Result<Self, String> {
         use std::os::unix::process::CommandExt as _;
 
         let profile = tempfile::Builder::new()

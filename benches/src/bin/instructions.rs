@@ -2,9 +2,15 @@
 //!
 //! Each server runs twice, for different numbers of events; the difference counts. Unlike time it hardly moves
 //! between runs. `instructions [--clients 200] [--window 1] [--only a,b]`
+//!
+//! With `ENGINE_URL`, the URL of a Redis, what a hub with an engine executes beside one without.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
 use sse_benches::{Args, Process, Report, SERVERS, each_event, pin, programs};
+
+/// Each without an engine, and with one.
+const ENGINES: [&str; 6] =
+    ["linger-actix 0", "engine-actix", "linger-rocket 0", "engine-rocket", "linger-warp 0", "engine-warp"];
 
 fn main() {
     let args = Args::new();
@@ -13,8 +19,9 @@ fn main() {
     let programs = programs();
     pin(1);
 
+    let with_engine = std::env::var_os("ENGINE_URL").is_some();
     let rows: Vec<Vec<String>> = args
-        .servers(&SERVERS)
+        .servers(if with_engine { &ENGINES[..] } else { &SERVERS })
         .iter()
         .map(|name| {
             // A profile stays beside the programs, as `<server>.callgrind`.
@@ -27,5 +34,6 @@ fn main() {
     let mut report = Report::new("Instructions");
     report.text(&format!("{clients} clients, {window} under way, user space, publishing included.\n"));
     report.table(&["server", "instructions an event"], &rows);
-    report.finish(&format!("instructions-{window}"));
+    let with = if with_engine { "-engine" } else { "" };
+    report.finish(&format!("instructions{with}-{window}"));
 }

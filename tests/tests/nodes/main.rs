@@ -155,6 +155,11 @@ async fn who_signs_out_is_out_everywhere(engine: &str, [first, second]: [Framewo
     assert_eq!(status, 202);
     bobs.until(|text| text.contains("still")).await;
 
+    let metrics = http::get(other.addr, "/metrics").await.rest().await;
+    for name in ["# TYPE sse_engine_delay_seconds histogram", "# TYPE sse_engine_away_seconds gauge"] {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+
     // A node that starts now knows it before it answers.
     let late = node(first, engine).await;
     let bearer = format!("Bearer {token}");

@@ -6,6 +6,7 @@
 //! framework's own events, encoded for every client as it does that.
 //!
 //! `peer linger-actix 5` and so on are ours, with a hub that merges events within so many milliseconds; 0 for none.
+//! `peer engine-actix` and so on are ours, with a hub on the Redis that `ENGINE_URL` names.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
 mod actix;
@@ -34,6 +35,9 @@ fn main() {
         Some("linger-actix") => actix::serve(port, hub(), actix::ours).expect("a server"),
         Some("linger-rocket") => rocket::serve(port, |rocket| rocket::ours(rocket, &hub())),
         Some("linger-warp") => warp::ours(port, &hub()),
+        Some("engine-actix") => actix::serve(port, fed(), actix::ours).expect("a server"),
+        Some("engine-rocket") => rocket::serve(port, |rocket| rocket::ours(rocket, &fed())),
+        Some("engine-warp") => warp::ours(port, &fed()),
         other => eprintln!("peer: unknown server {other:?}"),
     }
 }
@@ -42,4 +46,15 @@ fn main() {
 fn hub() -> Hub {
     let millis = std::env::args().nth(2).expect("milliseconds").parse().expect("a number");
     Hub::builder().linger(Duration::from_millis(millis)).build()
+}
+
+/// A hub that follows an engine in a runtime of its own.
+fn fed() -> Hub {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    // For as long as the process lives.
+    let runtime: &'static _ = Box::leak(Box::new(runtime.expect("a runtime")));
+    runtime.block_on(async {
+        let engine = sse_redis::Redis::connect(std::env::var("ENGINE_URL").expect("ENGINE_URL")).await;
+        Hub::builder().engine(engine.expect("Redis")).build().await.expect("a hub")
+    })
 }

@@ -67,6 +67,7 @@ pub struct Judge {
     log: Vec<Logged>,
     places: HashMap<String, usize>,
     void: HashSet<String>,
+    epochs: Vec<u64>,
 }
 
 /// A gap: which topics it names, and up to which place in the log; `None` where its end is not in there.
@@ -79,7 +80,15 @@ impl Judge {
     /// Of all that was in the log, in its order, but for what it has taken back; and of that.
     pub fn new(log: Vec<Logged>, void: impl IntoIterator<Item = EventId>) -> Self {
         let places = log.iter().enumerate().map(|(place, event)| (event.id.to_string(), place)).collect();
-        Self { log, places, void: void.into_iter().map(|id| id.to_string()).collect() }
+        let void = void.into_iter().map(|id| id.to_string()).collect();
+        Self { log, places, void, epochs: Vec::new() }
+    }
+
+    /// The same, with all epochs in their order: also those of which no event is left, which gaps may name.
+    #[must_use]
+    pub fn in_epochs(mut self, epochs: Vec<u64>) -> Self {
+        self.epochs = epochs;
+        self
     }
 
     /// How many events there are.
@@ -110,7 +119,12 @@ impl Judge {
     fn behind(&self, position: &str) -> Option<usize> {
         let (epoch, seq) = position.trim_end_matches('~').split_once('-')?;
         let (epoch, seq) = (u64::from_str_radix(epoch, 16).ok()?, seq.parse::<u64>().ok()?);
-        let first = self.log.iter().position(|event| event.id.epoch() == epoch)?;
+        let Some(first) = self.log.iter().position(|event| event.id.epoch() == epoch) else {
+            // Nothing of it is left: what comes next is of one that began later.
+            let later = &self.epochs[self.epochs.iter().position(|known| *known == epoch)? + 1..];
+            let next = self.log.iter().position(|event| later.contains(&event.id.epoch()));
+            return Some(next.unwrap_or(self.log.len()));
+        };
         let of_epoch = self.log[first..].iter().take_while(|event| event.id.epoch() == epoch);
         Some(first + of_epoch.take_while(|event| event.id.sequence() <= seq).count())
     }
@@ -246,5 +260,11 @@ mod tests {
             assert!(of_a(wrong).is_err(), "{wrong:?}");
         }
         assert!(of_a(&["1/1", "1/3", "lost", gap, "2/1", "2/2"]).is_ok());
+        // Of an epoch of which nothing is left.
+        let gap = "0000000000000005-0 a";
+        let judge = judge.in_epochs(vec![1, 5, 2]);
+        let of_a = |all: &[&str]| judge.judge(&["a".into()], "0000000000000001-0", &sent(all));
+        assert_eq!(of_a(&[gap, "1/1", "2/1", "2/2"]).map(|figures| figures.excused), Ok(1));
+        assert!(of_a(&[gap, "1/1", "2/2"]).is_err());
     }
 }

@@ -49,6 +49,7 @@ struct State {
     kept: BTreeMap<String, (Bytes, Duration)>,
     /// All it ever had, and whether it has lost it.
     history: Vec<(EventId, Bytes, bool)>,
+    epochs: Vec<u64>,
     began: Instant,
     set_back: Duration,
     stopped: Option<Stopped>,
@@ -113,6 +114,7 @@ impl State {
     /// A new epoch begins behind what is there.
     fn seam(&mut self, kept: Option<u64>) {
         let start = EventId::new(rand::random(), self.head.sequence());
+        self.epochs.push(start.epoch());
         self.cuts.push(self.base + self.steps.len() as u64);
         self.steps.push_back(Step::Seam { start, kept });
         self.head = start;
@@ -171,6 +173,7 @@ impl Memory {
             keys: HashMap::new(),
             kept: BTreeMap::new(),
             history: Vec::new(),
+            epochs: vec![floor.epoch()],
             began: Instant::now(),
             set_back: Duration::ZERO,
             stopped: None,
@@ -202,6 +205,11 @@ impl Memory {
     /// All records that ever were in it, in their order, and whether each was taken back.
     pub fn history(&self) -> Vec<(EventId, Bytes, bool)> {
         self.lock().history.clone()
+    }
+
+    /// All epochs that it ever was in, in their order.
+    pub fn epochs(&self) -> Vec<u64> {
+        self.lock().epochs.clone()
     }
 
     /// How many tails are followed at this moment.
@@ -271,6 +279,7 @@ impl Memory {
             state.keys.clear();
             state.kept.clear();
             state.floor = EventId::new(rand::random(), 0);
+            state.epochs.push(state.floor.epoch());
             (state.head, state.is_first) = (state.floor, true);
             state.cuts.push(state.base);
         });

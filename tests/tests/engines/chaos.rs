@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     client::Client,
-    node::{PATIENCE, builder, publish_at_last},
+    node::{PATIENCE, builder, has, on, publish_at_last},
 };
 
 const TOPICS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -187,6 +187,54 @@ async fn fault(log: &Memory, world: &World) {
     }
 }
 
+/// Of all that was in the log.
+fn judge(log: &Memory) -> Judge {
+    let (mut void, mut kept) = (Vec::new(), Vec::new());
+    for (id, record, is_void) in &log.history() {
+        match Logged::read(*id, record) {
+            Some(_) if *is_void => void.push(*id),
+            event => kept.extend(event),
+        }
+    }
+    Judge::new(kept, void).in_epochs(log.epochs())
+}
+
+fn is_event(record: &[u8]) -> bool {
+    Logged::read(EventId::new(0, 0), record).is_some()
+}
+
+/// A gap comes before what is kept in front of it, and names an end of which nobody else has heard any more.
+#[tokio::test]
+async fn a_gap_whose_end_is_in_an_epoch_without_events_is_told_and_understood() {
+    let log = Memory::new();
+    let slow = log.connect();
+    let (a, b) = (start(&log, 100).await.hub, on(slow.clone()).await);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(a.publish("a", format!("old-{n}")).await.expect("it is there"));
+    }
+    has(&b, ids[2]).await;
+    slow.hold();
+    a.publish("a", "never seen").await.expect("it is there");
+    log.empty();
+    log.restart();
+    let newest = a.publish("a", "new").await.expect("it is there");
+    slow.release();
+    has(&b, newest).await;
+    let mut client = Client::after(&b, &["a"], ids[0]);
+    let mut sent = Vec::new();
+    while sent.len() < 4 {
+        let event = client.next().await;
+        sent.push(match event.name.as_str() {
+            "sse-gap" => Sent::Gap(event.data),
+            _ => Sent::Event(event.last_event_id, event.data),
+        });
+    }
+    let figures = judge(&log).judge(&["a".to_owned()], &ids[0].to_string(), &sent);
+    let figures = figures.unwrap_or_else(|what| panic!("{what}: {sent:#?}"));
+    assert_eq!((figures.events, figures.gaps, figures.excused), (3, 1, 1), "{sent:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_in_silence_and_nothing_comes_twice() {
     let seconds = std::env::var("SSE_ENGINES_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
@@ -226,16 +274,8 @@ async fn nothing_is_lost_in_silence_and_nothing_comes_twice() {
             break;
         }
     }
-    let history = log.history();
-    let (mut void, mut kept) = (Vec::new(), Vec::new());
-    for (id, record, is_void) in &history {
-        match Logged::read(*id, record) {
-            Some(_) if *is_void => void.push(*id),
-            event => kept.extend(event),
-        }
-    }
-    let void_count = void.len();
-    let judge = Judge::new(kept, void);
+    let judge = judge(&log);
+    let void_count = log.history().iter().filter(|(_, record, is_void)| *is_void && is_event(record)).count();
     let published = world.published.lock().expect("not poisoned");
     let counts = judge.counts();
     for (data, said) in &*published {

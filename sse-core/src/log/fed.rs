@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Log, Mark, Pos, SEGMENTS, Segment, Slot};
+use super::{Log, Mark, Pos, SEGMENTS, Segment, Slot, TAKEN_BACK};
 use crate::id::EventId;
 
 impl Log {
@@ -80,8 +80,12 @@ impl Log {
         }
         self.has_epoch_start = true;
         self.segments.push_back(Segment { start: self.head, kept: None });
-        if self.segments.len() > SEGMENTS {
-            self.segments.pop_front();
+        if self.segments.len() > SEGMENTS
+            && let Some(Segment { kept: Some((_, kept)), .. }) = self.segments.pop_front()
+            && let Some(next) = self.segments.front()
+        {
+            self.taken_back.push_back((kept, next.start));
+            self.forget_taken_back();
         }
     }
 
@@ -115,9 +119,24 @@ impl Log {
         any
     }
 
+    /// Of so many seams ago two are taken for one: rather a gap too much than one too few.
+    fn forget_taken_back(&mut self) {
+        if self.taken_back.len() > TAKEN_BACK
+            && let Some((first, _)) = self.taken_back.pop_front()
+            && let Some((kept, _)) = self.taken_back.front_mut()
+        {
+            *kept = first;
+        }
+    }
+
     /// The seam in front of which this position was taken back.
     pub(super) fn taken_back_at(&self, pos: Pos) -> Option<Mark> {
         let next = self.segments.partition_point(|segment| segment.start.pos <= pos);
+        if next == 0 {
+            let behind = self.taken_back.partition_point(|(_, seam)| seam.pos <= pos);
+            let (kept, seam) = self.taken_back.get(behind)?;
+            return (pos > *kept).then_some(*seam);
+        }
         let (_, kept) = self.segments.get(next.checked_sub(1)?)?.kept?;
         (pos > kept).then(|| self.segments.get(next).map(|segment| segment.start)).flatten()
     }

@@ -53,6 +53,9 @@ pub(crate) type Pos = u64;
 /// How many epochs are remembered.
 const SEGMENTS: usize = 8;
 
+/// Of how many more it is known what was taken back of each: a client that reads nothing may stand there.
+const TAKEN_BACK: usize = 64;
+
 /// What once held a crowd is made smaller, but not below this.
 const SMALL: usize = 1024;
 
@@ -85,6 +88,8 @@ pub(crate) struct Log {
     last_break: Mark,
     /// Where epochs begin, the present one last.
     segments: VecDeque<Segment>,
+    /// Of epochs that are forgotten: what lies behind such a position, and in front of this seam, was taken back.
+    taken_back: VecDeque<(Pos, Mark)>,
     /// All events by position; `None` where one left before its turn.
     order: VecDeque<Slot>,
     live: usize,
@@ -156,6 +161,7 @@ impl Log {
             last_seam: 0,
             last_break: Mark { pos: 0, id: start.id },
             segments: VecDeque::from([Segment { start, kept: None }]),
+            taken_back: VecDeque::new(),
             order: VecDeque::new(),
             live: 0,
             bytes: 0,

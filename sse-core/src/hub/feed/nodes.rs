@@ -1,5 +1,10 @@
 //! [`Way`]: how what the nodes of a hub tell each other gets to the engine.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use super::Feed;
 use crate::{
     engine::{EngineFuture, Publication},
@@ -25,7 +30,10 @@ impl Carry for Way {
                 return Err(ShareError::NotShared);
             };
             // A task of its own: who waits here may be gone at any time, with the client that has asked.
+            let begins = Arc::new(AtomicBool::new(false));
+            let has_begun = Arc::clone(&begins);
             let published = runtime.spawn(async move {
+                begins.store(true, Ordering::SeqCst);
                 match &hub.0.feed {
                     Some(feed) => feed.publish(publication).await,
                     None => Err(PublishError::NotPublished),
@@ -33,8 +41,10 @@ impl Carry for Way {
             });
             match published.await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(PublishError::Unknown)) | Err(_) => Err(ShareError::Unknown),
-                Ok(Err(_)) => Err(ShareError::NotShared),
+                Ok(Err(PublishError::Unknown)) => Err(ShareError::Unknown),
+                // That runtime has ended.
+                Err(_) if has_begun.load(Ordering::SeqCst) => Err(ShareError::Unknown),
+                Ok(Err(_)) | Err(_) => Err(ShareError::NotShared),
             }
         })
     }

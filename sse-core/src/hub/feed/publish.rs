@@ -1,6 +1,13 @@
 //! How something is published to an engine: again and again under one key, until it is known what became of it.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -65,12 +72,21 @@ impl Feed {
         let (sender, receiver) = mpsc::sync_channel(1);
         let longest = feed.times.publish.min(FAR) + Duration::from_secs(1);
         let hub = hub.clone();
+        // Either it begins or it is given up.
+        let decided = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&decided);
         feed.runtime.spawn(async move {
-            if let Some(feed) = &hub.0.feed {
+            if let Some(feed) = &hub.0.feed
+                && !begins.swap(true, Ordering::SeqCst)
+            {
                 // Nobody waits any more where it cannot be sent.
                 let _ = sender.send(feed.publish(publication).await);
             }
         });
-        receiver.recv_timeout(longest).unwrap_or(Err(PublishError::Unknown))
+        receiver.recv_timeout(longest).unwrap_or_else(|_| {
+            // That runtime may have ended, or do nothing else than stand still.
+            let has_begun = decided.swap(true, Ordering::SeqCst);
+            Err(if has_begun { PublishError::Unknown } else { PublishError::NotPublished })
+        })
     }
 }

@@ -33,9 +33,12 @@ pub(crate) struct Notice {
     pub(crate) body: Value,
 }
 
-/// An event that this node cannot read: to its clients it is lost.
+/// What this node cannot read: to its clients it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
+pub(crate) struct Unreadable {
+    /// Whether it is known to be an event, and so nothing that nodes tell each other.
+    pub(crate) is_event: bool,
+}
 
 /// JSON, so that people can read it where it lies, and later versions can add to it.
 #[derive(Debug, Deserialize, Serialize)]
@@ -50,6 +53,13 @@ struct Written<'a> {
     frame: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     body: Value,
+}
+
+/// What can be read of every version.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
 }
 
 impl Record {
@@ -80,18 +90,24 @@ impl Record {
     /// # Errors
     /// [`Unreadable`] for an event of a version from further ahead, or what is no record at all.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let written: Written<'_> = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
+        let Ok(written) = serde_json::from_slice::<Written<'_>>(bytes) else {
+            return match serde_json::from_slice::<Kind<'_>>(bytes) {
+                Ok(Kind { kind }) if kind != EVENT => Ok(Self::Unknown),
+                kind => Err(Unreadable { is_event: kind.is_ok() }),
+            };
+        };
+        let lost = Unreadable { is_event: true };
         let is_known = (VERSION..=VERSION + 1).contains(&written.v);
         if written.kind != EVENT {
             let notice = || Notice { kind: written.kind.into_owned(), body: written.body };
             return Ok(if is_known { Self::Notice(notice()) } else { Self::Unknown });
         }
         if !is_known || written.topics.is_empty() {
-            return Err(Unreadable);
+            return Err(lost);
         }
         let topics = written.topics.iter().map(Topic::new).collect::<Result<Vec<_>, _>>();
-        let draft = Draft::of_text(&written.frame).ok_or(Unreadable)?;
-        Ok(Self::Event(Topics::of(topics.map_err(|_| Unreadable)?), draft))
+        let draft = Draft::of_text(&written.frame).ok_or(lost)?;
+        Ok(Self::Event(Topics::of(topics.map_err(|_| lost)?), draft))
     }
 }
 
@@ -142,10 +158,38 @@ mod tests {
             r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\r\n"}"#,
             r#"{"v":1,"kind":"event","topics":["a"],"frame":"id: 1\ndata: x\n"}"#,
             r#"{"v":1,"kind":"event","topics":["a"],"frame":"data: x\nid: 1\n"}"#,
-            "",
-            "\u{0}",
+            r#"{"v":300,"kind":"event","topics":{"more":1}}"#,
+            r#"{"v":1,"v":1,"kind":"event","topics":["a"],"frame":"data: x\n"}"#,
         ] {
-            assert!(matches!(Record::read(bad.as_bytes()), Err(Unreadable)), "{bad}");
+            let read = Record::read(bad.as_bytes());
+            assert!(matches!(read, Err(Unreadable { is_event: true })), "{bad}: {read:?}");
         }
+        for bad in ["", "\u{0}", "{}", "[]", r#"{"v":1,"kind":"event","kind":"new"}"#, "\u{fffd}\u{fffd}"] {
+            let read = Record::read(bad.as_bytes());
+            assert!(matches!(read, Err(Unreadable { is_event: false })), "{bad}: {read:?}");
+        }
+        // Of whatever shape, what is no event is none of the clients' business.
+        for other in [
+            r#"{"v":300,"kind":"new"}"#,
+            r#"{"v":3,"kind":"new","topics":{"a":1},"frame":[]}"#,
+            r#"{"v":"three","kind":"new"}"#,
+        ] {
+            assert!(matches!(Record::read(other.as_bytes()), Ok(Record::Unknown)), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_large_or_deep_does_no_harm() {
+        let deep = |kind: &str| {
+            let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+            format!(r#"{{"v":1,"kind":"{kind}","body":{open}{close}}}"#)
+        };
+        assert!(matches!(Record::read(deep("event").as_bytes()), Err(Unreadable { is_event: true })));
+        assert!(matches!(Record::read(deep("new").as_bytes()), Ok(Record::Unknown)));
+        let text = "x".repeat(10 << 20);
+        assert!(Record::read(text.as_bytes()).is_err());
+        let topics = (0..1_000_000).map(|n| format!("\"t/{n}\"")).collect::<Vec<_>>().join(",");
+        let crowd = format!(r#"{{"v":1,"kind":"event","topics":[{topics}],"frame":"data: x\n"}}"#);
+        assert!(matches!(Record::read(crowd.as_bytes()), Ok(Record::Event(..))));
     }
 }

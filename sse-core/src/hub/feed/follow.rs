@@ -19,7 +19,7 @@ use crate::{
     id::EventId,
     metrics::{self, Count, Took},
     nodes::{Loss, Told},
-    record::{Notice, Record},
+    record::{Notice, Record, Unreadable},
     topic::Topics,
 };
 
@@ -51,6 +51,8 @@ enum Step {
     /// Something that was kept.
     Kept(Notice),
     Hole(EventId),
+    /// An event that cannot be read.
+    LostEvent(EventId),
     Seam {
         start: EventId,
         kept: Option<u64>,
@@ -155,10 +157,10 @@ fn take(
                         metrics::count(Count::EngineUnreadable);
                         steps.push(Step::Pass(id, None));
                     }
-                    Err(_) => {
+                    Err(Unreadable { is_event }) => {
                         metrics::count(Count::EngineUnreadable);
                         tracing::error!(%id, "an event in the engine's log cannot be read: its clients are told of a gap");
-                        steps.push(Step::Hole(id));
+                        steps.push(if is_event { Step::LostEvent(id) } else { Step::Hole(id) });
                     }
                 }
             }
@@ -228,6 +230,11 @@ fn apply(inner: &Inner, state: &mut HubState, step: Step) -> Option<Word> {
                 return notice.map(|(notice, age)| Word::Notice(notice, Told::Ago(age)));
             }
         }
+        Step::LostEvent(id) => {
+            if state.comes_to(id) {
+                state.lost_event(id);
+            }
+        }
         Step::Kept(notice) => return Some(Word::Notice(notice, Told::Kept)),
         Step::Hole(upto) if upto.epoch == state.log.head().id.epoch => {
             if upto.seq > state.log.head().id.seq {
@@ -248,7 +255,11 @@ impl HubState {
     /// It begins somewhere in the past, and may come through epochs that the log was in before it.
     fn finds_its_place(&mut self, step: &Step, is_anew: &mut bool) -> bool {
         let (id, is_last) = match step {
-            Step::Append { id, .. } | Step::Pass(id, _) | Step::Hole(id) | Step::Begin(id) => (*id, false),
+            Step::Append { id, .. }
+            | Step::Pass(id, _)
+            | Step::LostEvent(id)
+            | Step::Hole(id)
+            | Step::Begin(id) => (*id, false),
             Step::Seam { start, .. } => (*start, false),
             Step::Head(id, _) => (*id, true),
             Step::Away | Step::Kept(_) => return true,
@@ -287,9 +298,14 @@ impl HubState {
     }
 
     fn hole(&mut self, upto: EventId) {
-        metrics::count(Count::EngineHoles);
         self.holes += 1;
-        self.log.hole(upto);
+        self.lost_event(upto);
+    }
+
+    /// To clients it is a hole. It is not one of the notices that are lost with it, for it is none.
+    fn lost_event(&mut self, id: EventId) {
+        metrics::count(Count::EngineHoles);
+        self.log.hole(id);
         self.mark_all();
     }
 

@@ -36,6 +36,8 @@ struct State {
     /// How many of the next answers are lost, though the record was accepted.
     lost_answers: usize,
     tries: usize,
+    /// For how long something may be kept.
+    longest: Duration,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Log {
             away: false,
             lost_answers: 0,
             tries: 0,
+            longest: Duration::MAX,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(()) }))
     }
@@ -70,6 +73,19 @@ impl Log {
 
     pub(crate) fn lose_answers(&self, many: usize) {
         self.change(|state| state.lost_answers = many);
+    }
+
+    /// What is to be kept for longer is never accepted.
+    pub(crate) fn keep_no_longer_than(&self, longest: Duration) {
+        self.change(|state| state.longest = longest);
+    }
+
+    /// Somebody else writes this.
+    pub(crate) fn append(&self, record: &'static str) {
+        let key = self.lock().next.to_string();
+        self.change(|state| {
+            state.append(Publication::new(key, record));
+        });
     }
 
     /// The window passes: what is not kept is gone.
@@ -155,6 +171,10 @@ impl Engine for Way {
             self.log.change(|state| {
                 state.tries += 1;
                 if state.away {
+                    return;
+                }
+                if publication.keep.as_ref().is_some_and(|keep| keep.lifetime > state.longest) {
+                    answer = Err(EngineError::refused("it is to be kept for too long"));
                     return;
                 }
                 let known = state.keys.get(&publication.key).copied();

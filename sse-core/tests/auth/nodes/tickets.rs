@@ -242,6 +242,29 @@ async fn what_the_engine_has_lost_voids_tickets_that_are_out() {
     assert_eq!(status(b.authorize(&with(&self::ticket(&a, &token).await)).await), 200);
 }
 
+/// As where a newer version publishes: of events, none is a notice that was lost.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_read_voids_no_ticket() {
+    let cluster = Cluster::new();
+    let [a, b] = cluster.nodes().await;
+    let token = cluster.hour("ada", "1");
+    let one = ticket(&a, &token).await;
+    for record in [
+        r#"{"v":3,"kind":"event","topics":["news"],"frame":"data: x\n"}"#,
+        r#"{"v":300,"kind":"event","topics":{}}"#,
+        r#"{"v":300,"kind":"new","topics":{}}"#,
+    ] {
+        cluster.log.append(record);
+    }
+    settle().await;
+    assert_eq!(status(b.authorize(&with(&one)).await), 200);
+    // What may have been anything may have been the use of it.
+    let two = ticket(&a, &token).await;
+    cluster.log.append("{}");
+    settle().await;
+    assert_eq!(status(b.authorize(&with(&two)).await), 401);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_node_has_only_so_many_of_a_subject() {
     let cluster = Cluster::new();

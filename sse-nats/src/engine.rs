@@ -196,7 +196,7 @@ impl JetStream {
             }
         };
         if publication.key.is_empty() || !publication.key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(EngineError::not_published("the key of a record is not printable"));
+            return Err(EngineError::refused("the key of a record is not printable"));
         }
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, publication.key.as_str());
@@ -204,7 +204,7 @@ impl JetStream {
             None => link.names.record(link.base),
             Some(keep) => {
                 if link.keep_for > 0 && keep.lifetime.as_nanos() > link.keep_for.into() {
-                    return Err(EngineError::not_published(format!(
+                    return Err(EngineError::refused(format!(
                         "a record is to be kept for {} s, and the stream keeps them for {} s: set a longer `keep_for`",
                         keep.lifetime.as_secs(),
                         Duration::from_nanos(link.keep_for).as_secs(),
@@ -212,9 +212,7 @@ impl JetStream {
                 }
                 let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
                 if keep.name.is_empty() || !keep.name.bytes().all(is_name) {
-                    return Err(EngineError::not_published(
-                        "the name that a record is to be kept under is none",
-                    ));
+                    return Err(EngineError::refused("the name that a record is to be kept under is none"));
                 }
                 headers.insert(LIFETIME, keep.lifetime.as_millis().to_string().as_str());
                 link.names.kept(link.base, &keep.name)
@@ -229,6 +227,8 @@ impl JetStream {
                 _ => {}
             }
             match error {
+                // It is too large.
+                ApiError::Refused { err_code: 0, .. } => EngineError::refused(error),
                 ApiError::NoResponders | ApiError::Denied(_) | ApiError::Refused { .. } => {
                     EngineError::not_published(error)
                 }

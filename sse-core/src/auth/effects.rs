@@ -1,10 +1,13 @@
 //! [`Revocations`]: what takes effect on this node, whichever node has said it.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
     digest::Digest,
     open::OpenStream,
+    others::Joined,
     registry::{Registry, Since},
     revocation::Revocations,
     said::Said,
@@ -61,6 +64,38 @@ impl Revocations {
             }
             #[cfg(feature = "jwt")]
             Said::Issued { .. } | Said::Used { .. } => {}
+        }
+    }
+
+    /// This node's own word has come to its place in the log. Where it was long under way, a newer one about the same
+    /// thing stands in front of it, and of both the engine keeps this one: nodes that start later would know no other.
+    pub(super) fn tell_what_is_newer(&self, said: &Said, joined: &Arc<Joined>) {
+        let state = self.lock();
+        let newer = match said {
+            Said::Revoked { key, until } => state
+                .tokens
+                .find(key)
+                .filter(|known| known.0 > *until)
+                .map(|known| (Said::Revoked { key: *key, until: known.0 }, known.0)),
+            Said::RevokedSubject { key, moment, until } => {
+                state.subjects.find(key).filter(|known| known.is_newer(*moment, *until)).map(
+                    |Since { moment, until }| {
+                        (Said::RevokedSubject { key: *key, moment: *moment, until: *until }, *until)
+                    },
+                )
+            }
+            Said::RevokedTopic { topic, moment, until } => state
+                .topics
+                .find(&Digest::of_topic(topic))
+                .filter(|known| known.is_newer(*moment, *until))
+                .map(|Since { moment, until }| {
+                    (Said::RevokedTopic { topic: topic.clone(), moment: *moment, until: *until }, *until)
+                }),
+            _ => None,
+        };
+        drop(state);
+        if let Some((said, until)) = newer {
+            joined.tell_later(said, self.left(until));
         }
     }
 

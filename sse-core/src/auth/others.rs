@@ -67,22 +67,15 @@ impl Joined {
         self.nodes.tell(&Digest::random().to_string(), &self.notice(said), None).await
     }
 
-    /// Tells them, and those that start later, what is known by this name. What they cannot be told now they are when the
+    /// Tells them, and those that start later, what is kept. What they cannot be told now they are when the
     /// engine is back.
     pub(super) async fn tell_kept(
         self: &Arc<Self>,
         said: Said,
-        name: &[&str],
         lifetime: Duration,
     ) -> Result<(), ShareError> {
-        let name = self.name(name);
-        let (key, notice) = (Digest::random().to_string(), self.notice(said));
-        let now = Instant::now();
-        let until = now.checked_add(lifetime).unwrap_or(now);
-        let letter = Letter { name, key, notice, until };
-        if !self.nodes.is_open() {
-            return Err(ShareError::NotShared);
-        }
+        let letter = self.letter(said, lifetime).filter(|_| self.nodes.is_open());
+        let letter = letter.ok_or(ShareError::NotShared)?;
         let (sender, told) = oneshot::channel();
         let joined = Arc::clone(self);
         // A task of its own: who waits here may be gone at any time, with the client that has asked.
@@ -97,6 +90,24 @@ impl Joined {
             let _ = sender.send(told);
         }));
         told.await.unwrap_or(Err(ShareError::Unknown))
+    }
+
+    /// Tells them without waiting, as [`tell_kept`](Self::tell_kept).
+    pub(super) fn tell_later(self: &Arc<Self>, said: Said, lifetime: Duration) {
+        if let Some(letter) = self.letter(said, lifetime)
+            && self.outbox.put(letter)
+        {
+            self.serve();
+        }
+    }
+
+    /// Nothing where it is not kept.
+    fn letter(&self, said: Said, lifetime: Duration) -> Option<Letter> {
+        let now = Instant::now();
+        let until = now.checked_add(lifetime).unwrap_or(now);
+        let [kind, what] = said.name()?;
+        let (name, key) = (self.name(&[&kind, &what]), Digest::random().to_string());
+        Some(Letter { name, key, notice: self.notice(said), until })
     }
 
     /// The engine may have lost what it had accepted: it is told again. Where it is not known to have, the last of it.

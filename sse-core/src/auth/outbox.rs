@@ -1,7 +1,8 @@
 //! [`Outbox`]: what the other nodes could not be told yet, and what they may have to be told again.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -38,7 +39,9 @@ pub(super) struct Outbox(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    untold: HashMap<String, Letter>,
+    untold: BTreeMap<String, Letter>,
+    /// The name of the one that was tried last.
+    tried: String,
     /// Whether somebody tells them.
     is_served: bool,
     /// What the engine had accepted, the oldest first.
@@ -87,17 +90,24 @@ impl Outbox {
         !state.untold.is_empty() && !std::mem::replace(&mut state.is_served, true)
     }
 
-    /// One that is still to be told. Where there is none, whoever asks is no longer needed.
+    /// One that is still to be told, each in its turn: one that the engine does not take holds up no other. Where there is
+    /// none, whoever asks is no longer needed.
     pub(super) fn next(&self) -> Option<Letter> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         loop {
-            let next = state.untold.values().next().cloned();
+            let behind = (Bound::Excluded(state.tried.as_str()), Bound::Unbounded);
+            let next = state.untold.range::<str, _>(behind).next().or_else(|| state.untold.iter().next());
+            let next = next.map(|(_, letter)| letter.clone());
             match next {
                 Some(late) if late.lifetime().is_zero() => {
                     state.untold.remove(&late.name);
                 }
                 next => {
                     state.is_served = next.is_some();
+                    if let Some(next) = &next {
+                        state.tried.clone_from(&next.name);
+                    }
                     return next;
                 }
             }

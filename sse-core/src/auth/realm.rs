@@ -39,10 +39,15 @@ impl Shared for Realm {
         let Some(words) = Words::read(notice).filter(|words| *words.realm == *self.name) else {
             return;
         };
-        let is_own = self.revocations.others().joined().is_some_and(|joined| joined.has_said(&words));
-        // What this node has taken back it has when it said so, and whoever came since is not meant.
-        if !is_own {
-            self.revocations.told(&words.said, when);
+        let joined = self.revocations.others().joined();
+        match joined.filter(|joined| joined.has_said(&words)) {
+            // What this node has taken back it has when it said so, and whoever came since is not meant.
+            Some(joined) => {
+                if let Told::Ago(_) = when {
+                    self.revocations.tell_what_is_newer(&words.said, &joined);
+                }
+            }
+            None => self.revocations.told(&words.said, when),
         }
         #[cfg(feature = "jwt")]
         if let Some(tickets) = &self.tickets {

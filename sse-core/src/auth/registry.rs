@@ -94,7 +94,15 @@ pub(super) struct Since {
     pub(super) until: u32,
 }
 
+/// Written as text and read again, a moment may be another by its last digit.
+const SAME: f64 = 0.001;
+
 impl Since {
+    /// Whether it goes beyond these.
+    pub(super) fn is_newer(&self, moment: f64, until: u32) -> bool {
+        self.moment > moment + SAME || self.until > until
+    }
+
     /// Whether a token of that `iat` was issued before, as far as whole seconds tell.
     pub(super) fn is_after(&self, iat: f64) -> bool {
         if iat.fract() == 0.0 { iat < self.moment.floor() } else { iat < self.moment }

@@ -86,7 +86,7 @@ impl Revocations {
         let since = Since { moment: now, until: self.until(now) };
         let (Since { moment, until }, streams) = self.revoke_subject_here(key, since, now);
         let said = || Said::RevokedSubject { key, moment, until };
-        self.tell_kept(said, &["subject", &key.to_string()], until).await?;
+        self.tell_kept(said, until).await?;
         Ok(streams)
     }
 
@@ -187,13 +187,13 @@ impl Revocations {
         let since = Since { moment: now, until: self.until(now) };
         let (Since { moment, until }, streams) = self.revoke_topic_here(topic, since, now);
         let said = || Said::RevokedTopic { topic: topic.as_str().to_owned(), moment, until };
-        self.tell_kept(said, &["topic", topic.as_str()], until).await?;
+        self.tell_kept(said, until).await?;
         Ok(streams)
     }
 
     pub(super) async fn revoke_key(&self, key: Digest, until: u32) -> Result<usize, ShareError> {
         let (until, streams) = self.revoke_key_here(key, until);
-        self.tell_kept(|| Said::Revoked { key, until }, &["key", &key.to_string()], until).await?;
+        self.tell_kept(|| Said::Revoked { key, until }, until).await?;
         Ok(streams)
     }
 
@@ -206,17 +206,16 @@ impl Revocations {
     }
 
     /// Tells them, and those that start before it does not matter any more.
-    async fn tell_kept(
-        &self,
-        said: impl FnOnce() -> Said,
-        name: &[&str],
-        until: u32,
-    ) -> Result<(), ShareError> {
-        let Some(others) = self.0.others.joined() else {
-            return Ok(());
-        };
-        let left = (f64::from(until) - self.now()).max(1.0);
-        others.tell_kept(said(), name, Duration::from_secs_f64(left)).await
+    async fn tell_kept(&self, said: impl FnOnce() -> Said, until: u32) -> Result<(), ShareError> {
+        match self.0.others.joined() {
+            Some(others) => others.tell_kept(said(), self.left(until)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// How long it is until then, and a second where it is over.
+    pub(super) fn left(&self, until: u32) -> Duration {
+        Duration::from_secs_f64((f64::from(until) - self.now()).max(1.0))
     }
 
     pub(super) fn others(&self) -> &Others {

@@ -52,6 +52,19 @@ pub(super) enum Said {
     },
 }
 
+impl Said {
+    /// The name that it is kept under, of which there is one at a time. None for what is not kept, and for tickets.
+    pub(super) fn name(&self) -> Option<[String; 2]> {
+        let (kind, what) = match self {
+            Self::Revoked { key, .. } => ("key", key.to_string()),
+            Self::RevokedSubject { key, .. } => ("subject", key.to_string()),
+            Self::RevokedTopic { topic, .. } => ("topic", topic.clone()),
+            _ => return None,
+        };
+        Some([kind.to_owned(), what])
+    }
+}
+
 impl Words {
     pub(super) fn write(&self) -> Notice {
         // Text and finite numbers alone: it cannot fail.

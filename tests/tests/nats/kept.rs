@@ -100,15 +100,18 @@ async fn what_would_be_kept_shorter_than_asked_is_refused() {
     let engine = JetStream::builder(&nats.url()).keep_for(Duration::from_secs(60)).connect().await.unwrap();
     let keep = Keep { name: "name".into(), lifetime: Duration::from_secs(61) };
     let error = engine.publish(Publication::new(key(), "x").keep(keep)).await.unwrap_err();
-    assert!(!error.may_be_published());
+    // It is of no use to try again, and nobody who signs out waits for it.
+    assert!(!error.may_be_published() && error.is_final());
     for name in ["", "a.b", "*"] {
         let keep = Keep { name: name.into(), lifetime: Duration::from_secs(1) };
         let error = engine.publish(Publication::new(key(), "x").keep(keep)).await.unwrap_err();
-        assert!(!error.may_be_published(), "{name:?}");
+        assert!(!error.may_be_published() && error.is_final(), "{name:?}");
     }
     for key in ["", "a b", "a\nb", "ä"] {
         let error = engine.publish(Publication::new(key, "x")).await.unwrap_err();
-        assert!(!error.may_be_published(), "{key:?}");
+        assert!(!error.may_be_published() && error.is_final(), "{key:?}");
     }
+    let large = engine.publish(Publication::new(key(), vec![b'x'; 2 << 20])).await.unwrap_err();
+    assert!(!large.may_be_published() && large.is_final());
     assert_eq!(Node::start(&engine).await.records().len(), 0);
 }

@@ -199,6 +199,69 @@ async fn while_the_engine_is_away_it_is_an_error_and_told_when_it_is_back() {
     assert_eq!(cluster.log.tries(), tries, "nothing is left to be told");
 }
 
+/// That it never takes one of them holds up none of the others.
+#[tokio::test(start_paused = true)]
+async fn what_the_engine_refuses_for_ever_holds_up_nothing_else() {
+    let cluster = Cluster::new();
+    let [a, b] = cluster.nodes().await;
+    cluster.log.keep_no_longer_than(Duration::from_secs(7200));
+    let revocations = a.auth.revocations();
+    // As long as a token can live, which is longer than that.
+    for n in 0..5 {
+        assert!(revocations.revoke_token_id(&format!("long-{n}")).await.is_err());
+    }
+    cluster.log.away(true);
+    let until = cluster.now() + Duration::from_secs(3600);
+    let ids: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    let away = ids.iter().map(|id| revocations.revoke_token_id_until(id, until));
+    assert!(futures_util::future::join_all(away).await.iter().all(Result::is_err));
+    cluster.log.away(false);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(cluster.log.kept(), ids.len());
+    for id in &ids {
+        assert_eq!(b.status(&cluster.token("ada", id, Duration::from_secs(600))).await, 401, "{id}");
+    }
+}
+
+/// What was said first may come to the log last, and then it is what is kept.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_was_long_under_way_hides_no_newer_one() {
+    let cluster = Cluster::new();
+    let [a, b] = cluster.nodes().await;
+    let news = Topic::new("news").unwrap();
+    cluster.log.away(true);
+    let (revocations, topic) = (a.auth.revocations().clone(), news.clone());
+    let first = tokio::spawn(async move {
+        tokio::join!(revocations.revoke_subject("ada"), revocations.revoke_topic(&topic))
+    });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let between = cluster.hour("ada", "between");
+    let of_eve = cluster.hour("eve", "between");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.log.away(false);
+    b.auth.revocations().revoke_subject("ada").await.unwrap();
+    b.auth.revocations().revoke_topic(&news).await.unwrap();
+    assert_eq!(cluster.log.records(), 2, "the first is still under way");
+    let (subject, topic) = first.await.unwrap();
+    subject.unwrap();
+    topic.unwrap();
+    settle().await;
+    for node in [&a, &b] {
+        assert_eq!(node.status(&between).await, 401);
+    }
+    cluster.log.trim();
+    let later = cluster.node().await;
+    assert_eq!(later.status(&between).await, 401);
+    let eve = later.client(&of_eve).await;
+    assert!(later.hub.open(&eve, "news").is_err());
+    assert!(later.hub.open(&eve, "user/eve").is_ok());
+    assert_eq!(cluster.log.kept(), 2);
+    // And that is that.
+    let tries = cluster.log.tries();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(cluster.log.tries(), tries);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_changes_nothing() {
     let cluster = Cluster::new();

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A log in Redis, for a hub. It has two connections: one to publish over, and one that reads for all of the node's
-/// clients.
+/// clients. The first is driven by the runtime that it was connected in, the other by that in which the hub was built.
 pub struct Redis {
     server: Arc<Server>,
     script: Arc<Script>,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sse_core::{EngineError, Publication, Published};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{runtime::Handle, sync::Mutex, time::timeout};
 
 use crate::{
     script::{Outcome, Script, millis},
@@ -26,6 +26,8 @@ pub(crate) struct Publisher {
     /// Counts connections, so that nobody drops one that another has just made.
     made: AtomicU64,
     clock: ServerClock,
+    /// Where the connections are driven, whoever publishes: one whose own thread stands still holds up nobody else.
+    runtime: Option<Handle>,
 }
 
 impl Publisher {
@@ -37,6 +39,7 @@ impl Publisher {
             connection: Mutex::new(None),
             made: AtomicU64::new(0),
             clock: ServerClock::new(clock),
+            runtime: Handle::try_current().ok(),
         }
     }
 
@@ -90,10 +93,21 @@ impl Publisher {
             return Ok((*number, connection.clone()));
         }
         *place = None;
-        let connection = self.server.connect_telling().await?;
+        let connection = self.connect().await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         *place = Some((number, connection.clone()));
         Ok((number, connection))
+    }
+
+    async fn connect(&self) -> Result<Connection, Trouble> {
+        if let Some(runtime) = &self.runtime {
+            let server = Arc::clone(&self.server);
+            // One that has ended drops the task.
+            if let Ok(connected) = runtime.spawn(async move { server.connect_telling().await }).await {
+                return connected;
+            }
+        }
+        self.server.connect_telling().await
     }
 
     async fn forget(&self, number: u64) {

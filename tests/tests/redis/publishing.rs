@@ -1,6 +1,6 @@
 //! What is published, and under which ids.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sse_core::{Engine, EventId, Fed, Keep, Publication};
@@ -8,8 +8,9 @@ use sse_redis::Redis as Log;
 use sse_tests::redis::Redis;
 
 use crate::{
-    log, needs_redis, publish,
+    PATIENCE, log, needs_redis, publish, publish_sometime,
     reader::{Reader, all, records},
+    try_publish,
 };
 
 #[tokio::test]
@@ -26,6 +27,44 @@ async fn records_come_in_order_with_ids_that_have_no_gap() {
     for n in 1..=300 {
         assert_eq!(reader.record().await, format!("record {n}"));
     }
+}
+
+/// As a worker of actix-web's does whose handler computes.
+#[tokio::test]
+async fn a_publisher_whose_thread_stands_still_holds_up_no_other() {
+    needs_redis!();
+    let redis = Redis::start().await;
+    let log = Arc::new(log(&redis).await);
+    let (first, (told, has_published)) = (Arc::clone(&log), tokio::sync::oneshot::channel());
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let worker = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            publish(&first, "of the worker").await;
+            told.send(()).unwrap();
+            let _ = gone.recv();
+        });
+    });
+    has_published.await.unwrap();
+    let again = tokio::time::timeout(PATIENCE, try_publish(&log, "of another")).await.unwrap();
+    assert!(again.is_ok(), "{again:?}");
+    // And where it has gone.
+    drop(go);
+    tokio::task::spawn_blocking(|| worker.join().unwrap()).await.unwrap();
+    assert!(try_publish(&log, "behind it").await.is_ok());
+}
+
+/// The runtime that it was connected in has ended.
+#[test]
+fn whoever_publishes_brings_a_runtime() {
+    needs_redis!();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let redis = runtime().block_on(Redis::start());
+    let first = runtime();
+    let log = first.block_on(log(&redis));
+    first.block_on(publish(&log, "first"));
+    drop(first);
+    runtime().block_on(publish_sometime(&log, "second"));
 }
 
 #[tokio::test]

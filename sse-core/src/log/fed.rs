@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Log, Mark, Pos, SEGMENTS, Segment, Slot, TAKEN_BACK};
+use super::{LEFT, Log, Mark, Pos, SEGMENTS, Segment, Slot, TAKEN_BACK};
 use crate::id::EventId;
 
 impl Log {
@@ -80,10 +80,20 @@ impl Log {
         }
         self.has_epoch_start = true;
         self.segments.push_back(Segment { start: self.head, kept: None });
-        if self.segments.len() > SEGMENTS
-            && let Some(Segment { kept: Some((_, kept)), .. }) = self.segments.pop_front()
-            && let Some(next) = self.segments.front()
-        {
+        if self.segments.len() > SEGMENTS {
+            self.forget_segment();
+        }
+    }
+
+    fn forget_segment(&mut self) {
+        let Some(Segment { start, kept }) = self.segments.pop_front() else {
+            return;
+        };
+        self.left.push_back(start.id.epoch);
+        if self.left.len() > LEFT {
+            self.left.pop_front();
+        }
+        if let (Some((_, kept)), Some(next)) = (kept, self.segments.front()) {
             self.taken_back.push_back((kept, next.start));
             self.forget_taken_back();
         }

@@ -56,6 +56,9 @@ const SEGMENTS: usize = 8;
 /// Of how many more it is known what was taken back of each: a client that reads nothing may stand there.
 const TAKEN_BACK: usize = 64;
 
+/// And of how many more that they have ended: what comes of them again is nothing new.
+const LEFT: usize = 1024;
+
 /// What once held a crowd is made smaller, but not below this.
 const SMALL: usize = 1024;
 
@@ -90,6 +93,8 @@ pub(crate) struct Log {
     segments: VecDeque<Segment>,
     /// Of epochs that are forgotten: what lies behind such a position, and in front of this seam, was taken back.
     taken_back: VecDeque<(Pos, Mark)>,
+    /// Epochs of which no more is known than that they have ended.
+    left: VecDeque<u64>,
     /// All events by position; `None` where one left before its turn.
     order: VecDeque<Slot>,
     live: usize,
@@ -162,6 +167,7 @@ impl Log {
             last_break: Mark { pos: 0, id: start.id },
             segments: VecDeque::from([Segment { start, kept: None }]),
             taken_back: VecDeque::new(),
+            left: VecDeque::new(),
             order: VecDeque::new(),
             live: 0,
             bytes: 0,
@@ -201,7 +207,9 @@ impl Log {
 
     /// Whether this is an epoch that has ended here. It does not come back.
     pub(crate) fn has_left(&self, epoch: u64) -> bool {
-        epoch != self.head.id.epoch && self.segments.iter().any(|segment| segment.start.id.epoch == epoch)
+        epoch != self.head.id.epoch
+            && (self.segments.iter().any(|segment| segment.start.id.epoch == epoch)
+                || self.left.contains(&epoch))
     }
 
     /// The position before all that is kept, of whatever epoch.

@@ -177,6 +177,27 @@ async fn what_comes_twice_is_given_once() {
     assert_eq!(client.upto("new-4").await, numbered("new", 0..5));
 }
 
+/// However many restarts ago it was.
+#[tokio::test]
+async fn what_comes_again_of_an_epoch_long_ago_is_nothing_new() {
+    let log = Memory::new();
+    let link = log.connect();
+    let hub = on(link.clone()).await;
+    let mut client = Client::new(&hub, &["news"]).await;
+    for n in 0..3 {
+        hub.publish("news", format!("old-{n}")).await.unwrap();
+    }
+    assert_eq!(client.upto("old-2").await, numbered("old", 0..3));
+    for _ in 0..20 {
+        log.restart();
+    }
+    link.repeat(1);
+    for n in 0..3 {
+        hub.publish("news", format!("new-{n}")).await.unwrap();
+    }
+    assert_eq!(client.upto("new-2").await, numbered("new", 0..3));
+}
+
 #[tokio::test]
 async fn sequences_that_are_missing_are_a_loss() {
     let log = Memory::new();

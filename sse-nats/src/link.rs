@@ -12,6 +12,7 @@ use std::{
 use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::sleep;
 
 use crate::{
     api::{Api, ApiError, NAME_IN_USE, NO_MESSAGE, NO_STREAM},
@@ -25,6 +26,8 @@ use crate::{
 
 /// Markers that are looked at for the end of an epoch.
 const MAX_MARKERS: usize = 256;
+/// After how long a stream that was just made is looked at again.
+const SETTLES_WITHIN: Duration = Duration::from_millis(100);
 /// How long the server may take to accept a record of our own.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The client remembers each question that was not answered for as long as its connection is used.
@@ -348,9 +351,20 @@ async fn ensure(api: &Api, wanted: &StreamConfig) -> Result<StreamInfo, ApiError
         Err(error) if error.code() == Some(NO_STREAM) => {}
         answer => return answer,
     }
-    match api.call(&format!("STREAM.CREATE.{}", wanted.name), Some(wanted)).await {
-        Err(error) if error.code() == Some(NAME_IN_USE) => stream_info(api, &wanted.name).await,
-        answer => answer,
+    match api.call::<StreamInfo>(&format!("STREAM.CREATE.{}", wanted.name), Some(wanted)).await {
+        Err(error) if error.code() == Some(NAME_IN_USE) => {}
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    // A server that is asked by two in one moment may say yes to both: what stays is what counts.
+    let mut info = stream_info(api, &wanted.name).await?;
+    loop {
+        sleep(SETTLES_WITHIN).await;
+        let again = stream_info(api, &wanted.name).await?;
+        if again.config.description == info.config.description {
+            return Ok(again);
+        }
+        info = again;
     }
 }
 

@@ -9,12 +9,10 @@ use crate::{
     api::ApiError,
     connect_error::ConnectError,
     keeper::Keeper,
+    reader::LIFETIME,
     settings::{Server, Settings},
     tail,
 };
-
-/// How long a kept record is of use, in milliseconds.
-pub(crate) const LIFETIME: &str = "Sse-Lifetime";
 
 /// NATS JetStream as the engine of hubs: one stream, which all nodes publish to and follow.
 ///

@@ -13,6 +13,7 @@ mod seen;
 mod settings;
 mod stream_config;
 mod tail;
+mod timestamp;
 mod tls;
 
 pub use connect_error::ConnectError;

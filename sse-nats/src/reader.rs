@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     api::{Api, ApiError},
-    link::{nanoseconds, rfc3339},
+    timestamp::{nanoseconds, rfc3339},
 };
 
 /// What is asked for at once.
@@ -21,6 +21,9 @@ const BATCH_BYTES: usize = 4 << 20;
 const PULL: Duration = Duration::from_secs(20);
 /// When the server forgets a consumer whose node is gone.
 const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// How long a kept record is of use, in milliseconds: a header of it.
+pub(crate) const LIFETIME: &str = "Sse-Lifetime";
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,21 @@ use crate::{
     server::Server,
 };
 
+impl Redis {
+    /// Reaches Redis at `redis://user:password@host:6379/0`, with the defaults of [`builder`](Self::builder).
+    ///
+    /// # Errors
+    /// As [`RedisBuilder::connect`].
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Chooses what the log is called and how much it holds.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
+}
+
 /// An engine to be. Begin with [`Redis::builder`].
 ///
 /// All nodes of an application are given the same settings: the last to publish decides what is trimmed.

@@ -4,10 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use sse_core::{Engine, EngineError, EngineFuture, Past, Publication, Published, Tail};
 
-use crate::{
-    builder::RedisBuilder, connect_error::ConnectError, publisher::Publisher, script::Script, server::Server,
-    tail,
-};
+use crate::{publisher::Publisher, script::Script, server::Server, tail};
 
 /// A log in Redis, for a hub. It has two connections: one to publish over, and one that reads for all of the node's
 /// clients. The first is driven by the runtime that it was connected in, the other by that in which the hub was built.
@@ -18,19 +15,6 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Reaches Redis at `redis://user:password@host:6379/0`, with the defaults of [`builder`](Self::builder).
-    ///
-    /// # Errors
-    /// As [`RedisBuilder::connect`].
-    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Chooses what the log is called and how much it holds.
-    pub fn builder(url: impl Into<String>) -> RedisBuilder {
-        RedisBuilder::new(url)
-    }
-
     pub(crate) fn new(server: Arc<Server>, script: Arc<Script>, clock: u64) -> Self {
         let publisher = Publisher::new(Arc::clone(&server), Arc::clone(&script), clock);
         Self { server, script, publisher }

@@ -6,7 +6,6 @@ use sse_core::Fed;
 use crate::{
     answer,
     entry::{At, Entry, Position, Said, epoch_of},
-    script::Snapshot,
     trouble::Trouble,
 };
 
@@ -38,6 +37,20 @@ impl Begun {
 /// The last epochs, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epochs(Vec<Begun>);
+
+/// What stands in the log, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Behind its newest entry.
+    pub(crate) head: Position,
+    /// By how much its own time is ahead of the server's clock, in milliseconds.
+    pub(crate) skew: u64,
+    /// The server's clock, in milliseconds.
+    pub(crate) clock: u64,
+    pub(crate) epochs: Epochs,
+    /// The oldest entry.
+    pub(crate) first: Option<Entry>,
+}
 
 /// Where a reader stands in a log that is not what it was.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use redis::{Cmd, ErrorKind, cmd};
 use crate::{
     answer,
     connect_error::ConnectError,
-    script::{Script, Snapshot},
+    epochs::Snapshot,
+    script::Script,
     server::{Connection, Server},
     trouble::Trouble,
 };

@@ -8,7 +8,7 @@ use sse_core::{EventId, Publication, Published};
 use crate::{
     answer,
     entry::{At, Entry, Position, epoch_of},
-    epochs::Epochs,
+    epochs::{Epochs, Snapshot},
     keys::Keys,
     server::Connection,
     trouble::Trouble,
@@ -33,20 +33,6 @@ pub(crate) struct Script {
     script: redis::Script,
     keys: Keys,
     held: Held,
-}
-
-/// What stands in the log, at one moment.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    /// Behind its newest entry.
-    pub(crate) head: Position,
-    /// By how much its own time is ahead of the server's clock, in milliseconds.
-    pub(crate) skew: u64,
-    /// The server's clock, in milliseconds.
-    pub(crate) clock: u64,
-    pub(crate) epochs: Epochs,
-    /// The oldest entry.
-    pub(crate) first: Option<Entry>,
 }
 
 /// What became of a record.

@@ -6,9 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     api::ApiError,
-    engine::LIFETIME,
     link::Link,
-    reader::{Clock, Delivery, From, Reader},
+    reader::{Clock, Delivery, From, LIFETIME, Reader},
 };
 
 /// How long a kept record may take to come.

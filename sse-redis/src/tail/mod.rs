@@ -19,8 +19,8 @@ use self::{backoff::Backoff, clock::Clock};
 use crate::{
     answer,
     entry::{At, Entry, Position, Said},
-    epochs::{Begun, Epochs, Standing},
-    script::{Script, Snapshot},
+    epochs::{Begun, Epochs, Snapshot, Standing},
+    script::Script,
     server::{Connection, Server},
     trouble::Trouble,
 };

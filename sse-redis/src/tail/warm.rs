@@ -7,7 +7,8 @@ use super::Follower;
 use crate::{
     answer,
     entry::{At, Entry, Said},
-    script::{Snapshot, millis},
+    epochs::Snapshot,
+    script::millis,
     server::Connection,
     trouble::Trouble,
 };

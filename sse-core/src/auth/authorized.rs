@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwt")]
-use super::{claims::Claims, session_key::SessionKey};
+use super::{claims::Claims, ticket_store::SessionKey};
 use super::{
     denial::{Asker, Denial},
     granted::Granted,

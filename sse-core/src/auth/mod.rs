@@ -50,8 +50,6 @@ mod registry;
 mod revocation;
 mod revoked;
 mod said;
-#[cfg(feature = "jwt")]
-mod session_key;
 #[cfg(any(test, not(feature = "jwt")))]
 mod sha256;
 #[cfg(feature = "jwt")]

@@ -1,7 +1,7 @@
 //! [`Store`]: how tickets are issued and used.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +15,6 @@ use super::{
     others::Others,
     revocation::Revocations,
     said::Said,
-    session_key::SessionKey,
     shelves::{Issued, LIMITS, Limits, Session, Shelves},
     ticket::{LIFETIME, Ticket, Tickets, cookie_name, random},
     waiters::Waiters,
@@ -173,11 +172,11 @@ impl Store {
         others.into_iter().take(CLEARED).map(|(tag, _)| clear(tag)).collect()
     }
 
-    pub(super) fn opened(&self, session: &Digest) {
+    fn opened(&self, session: &Digest) {
         self.lock().opened(session);
     }
 
-    pub(super) fn closed(&self, session: &Digest) {
+    fn closed(&self, session: &Digest) {
         let now = self.clock.now();
         self.lock().closed(session, now);
     }
@@ -194,6 +193,34 @@ impl Store {
 /// Whether it opens what is asked for.
 pub(super) fn fits(issued: &Issued, shown: &Shown, now: SystemTime) -> bool {
     issued.until > now && *issued.path == *shown.path && shown.is_read
+}
+
+/// Which session it is.
+#[derive(Clone)]
+pub(super) struct SessionKey {
+    store: Weak<Store>,
+    key: Digest,
+}
+
+impl SessionKey {
+    /// Takes note of an open stream, until that is dropped.
+    pub(super) fn open(&self) -> OpenSession {
+        if let Some(store) = self.store.upgrade() {
+            store.opened(&self.key);
+        }
+        OpenSession(self.clone())
+    }
+}
+
+/// A session in use.
+pub(super) struct OpenSession(SessionKey);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.store.upgrade() {
+            store.closed(&self.0.key);
+        }
+    }
 }
 
 pub(super) const USED: Denial = Denial::Invalid("the ticket is used, expired, for another stream or none");

@@ -8,7 +8,6 @@ use crate::{
     event::{Event, EventError},
     frame::Draft,
     id::EventId,
-    metrics::{self, Count},
     record::Record,
     refusal::Refusal,
     topic::{TopicError, Topics},
@@ -42,7 +41,7 @@ impl Hub {
         let (topics, draft) = self.draft(topics, event)?;
         match &self.0.feed {
             None => Ok(self.0.append(&topics, draft)),
-            Some(feed) => Ok(feed_event(feed, own_key(), &topics, &draft).await?.id),
+            Some(feed) => Ok(feed.publish_event(publication(own_key(), &topics, &draft)).await?.id),
         }
     }
 
@@ -71,7 +70,7 @@ impl Hub {
         let (topics, draft) = self.draft(topics, event)?;
         match &self.0.feed {
             None => Ok(self.0.append_once(key, &topics, draft)),
-            Some(feed) => feed_event(feed, format!("k:{key}"), &topics, &draft).await,
+            Some(feed) => feed.publish_event(publication(format!("k:{key}"), &topics, &draft)).await,
         }
     }
 
@@ -112,12 +111,7 @@ impl Hub {
         let (topics, draft) = self.draft(topics, event)?;
         match &self.0.feed {
             None => Ok(self.0.append(&topics, draft)),
-            Some(feed) => {
-                let publication = Publication::new(own_key(), Record::event(&topics, &draft));
-                let published = Feed::publish_blocking(self, feed, publication)?;
-                metrics::count(Count::Published);
-                Ok(published.id)
-            }
+            Some(feed) => Ok(Feed::publish_blocking(self, feed, publication(own_key(), &topics, &draft))?.id),
         }
     }
 
@@ -154,18 +148,9 @@ fn own_key() -> String {
     format!("p:{:032x}", rand::random::<u128>())
 }
 
-/// Publishes an event to an engine.
-async fn feed_event(
-    feed: &Feed,
-    key: String,
-    topics: &Topics,
-    draft: &Draft,
-) -> Result<Published, PublishError> {
-    let published = feed.publish(Publication::new(key, Record::event(topics, draft))).await?;
-    if published.is_new {
-        metrics::count(Count::Published);
-    }
-    Ok(published)
+/// An event as an engine is given it.
+fn publication(key: String, topics: &Topics, draft: &Draft) -> Publication {
+    Publication::new(key, Record::event(topics, draft))
 }
 
 /// Why an event was not published.

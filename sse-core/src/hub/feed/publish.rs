@@ -59,7 +59,19 @@ impl Feed {
         Err(if is_in_doubt { PublishError::Unknown } else { PublishError::NotPublished })
     }
 
-    /// The same for a thread that waits.
+    /// [`publish`](Self::publish) for an event, which counts once it is there.
+    pub(in crate::hub) async fn publish_event(
+        &self,
+        publication: Publication,
+    ) -> Result<Published, PublishError> {
+        let published = self.publish(publication).await?;
+        if published.is_new {
+            metrics::count(Count::Published);
+        }
+        Ok(published)
+    }
+
+    /// [`publish_event`](Self::publish_event) for a thread that waits.
     pub(in crate::hub) fn publish_blocking(
         hub: &Hub,
         feed: &Self,
@@ -80,7 +92,7 @@ impl Feed {
                 && !begins.swap(true, Ordering::SeqCst)
             {
                 // Nobody waits any more where it cannot be sent.
-                let _ = sender.send(feed.publish(publication).await);
+                let _ = sender.send(feed.publish_event(publication).await);
             }
         });
         receiver.recv_timeout(longest).unwrap_or_else(|_| {

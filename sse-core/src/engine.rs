@@ -135,7 +135,9 @@ pub enum Fed {
         is_first: bool,
     },
     /// A record that was [kept](Publication::keep). All of them that had not outlived their time come between the
-    /// beginning and the first [`Head`](Self::Head). One that is in the log as well may come twice.
+    /// beginning and the first [`Head`](Self::Head), and again before the next one after a [`Hole`](Self::Hole), and
+    /// after a [`Seam`](Self::Seam) of which it is not known what is intact: some may have been lost there. One that is
+    /// in the log as well may come twice.
     Kept {
         /// As it was published.
         record: Bytes,

@@ -28,7 +28,8 @@ pub(crate) trait Shared: fmt::Debug + Send + Sync {
 /// When something was told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Told {
-    /// Before this node came to the log; it was kept, and may come again with it.
+    /// Before this node came to the log, or where it has missed a part of it; it was kept, and may come again with the
+    /// log, or after it.
     Kept,
     /// So long ago, by the engine's clock. Each of these comes once.
     Ago(Duration),

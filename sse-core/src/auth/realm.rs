@@ -62,8 +62,8 @@ impl Shared for Realm {
         }
         match loss {
             Loss::Missed => tracing::error!(
-                "this node could not follow the engine: it may not know of all that was revoked on others until it is \
-                 started anew"
+                "this node could not follow the engine for a while: what was revoked it is told again, but streams \
+                 that others have ended without revoking anything may be open here"
             ),
             Loss::Seam { is_known } => {
                 if let Some(joined) = self.revocations.others().joined() {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::{
     kept::{Kept, is_alive, kept_of, next_kept},
-    position::{Position, certain, end_of_past, is_intact, is_log, pass},
+    position::{KeptRecords, Position, certain, end_of_past, is_intact, is_log, pass},
 };
 use crate::{
     api::ApiError,
@@ -106,6 +106,11 @@ impl Follower {
         if let Some(session) = self.link.take() {
             session.link.connection.give_up(&reason);
         }
+        if let Some(position) = &mut self.position
+            && position.kept == KeptRecords::Asked
+        {
+            position.kept = KeptRecords::Owed;
+        }
         self.failures = self.failures.saturating_add(1);
         // The first of all is the beginning.
         if !self.is_away && self.position.is_some() {
@@ -116,6 +121,15 @@ impl Follower {
 
     async fn step(&mut self) -> Result<(), ApiError> {
         let Some(session) = &mut self.link else { return self.attach().await };
+        if let Some(position) = &mut self.position
+            && position.kept == KeptRecords::Owed
+        {
+            if let Some(kept) = session.kept.take() {
+                kept.reader.close().await;
+            }
+            session.kept = Some(kept_of(&session.link, false).await?);
+            position.kept = KeptRecords::Asked;
+        }
         let step = tokio::select! {
             reason = session.link.connection.over() => Step::Over(reason),
             delivery = next_kept(&mut session.kept) => Step::Kept(delivery),
@@ -175,16 +189,9 @@ impl Follower {
             stalled: (0, 0),
         });
         match &self.position {
-            None => self.begin(&link).await?,
-            Some(_) => self.resume().await?,
+            None => self.begin(&link).await,
+            Some(_) => self.resume().await,
         }
-        if self.position.as_ref().is_some_and(|position| position.owes_kept) {
-            let kept = kept_of(&link, false).await?;
-            if let Some(session) = &mut self.link {
-                session.kept = Some(kept);
-            }
-        }
-        Ok(())
     }
 
     /// Where the past that was asked for begins.
@@ -215,7 +222,7 @@ impl Follower {
             seq: start,
             seen: Seen::default(),
             past: VecDeque::new(),
-            owes_kept: true,
+            kept: KeptRecords::Owed,
         });
         self.read_on(start).await
     }
@@ -234,15 +241,15 @@ impl Follower {
         let before_first = info.state.first_seq.max(1) - 1;
         if link.base != position.base {
             let epoch = link.epoch_at(before_first).await?;
-            self.out.push_back(Fed::Seam { start: EventId::new(epoch.id, before_first), kept: None });
             *position = Position {
                 base: link.base,
                 epoch,
                 seq: before_first,
                 seen: Seen::default(),
                 past: VecDeque::new(),
-                owes_kept: position.owes_kept,
+                kept: KeptRecords::Owed,
             };
+            position.seam(None, &mut self.out);
             return self.read_on(before_first).await;
         }
         let present = link.present();
@@ -265,8 +272,8 @@ impl Follower {
                 }
                 None => (end_of_past(&link, position, before_first).await?, None),
             };
-            self.out.push_back(Fed::Seam { start: EventId::new(next.id, next.since), kept });
             position.enter(next, next.since);
+            position.seam(kept, &mut self.out);
         }
         let seq = position.seq;
         self.read_on(seq).await
@@ -316,9 +323,9 @@ impl Follower {
                     };
                     link.learn(next);
                     position.enter(next, next.since);
-                    self.out.push_back(Fed::Seam { start: EventId::new(next.id, next.since), kept });
+                    position.seam(kept, &mut self.out);
                 }
-                None => self.out.push_back(Fed::Hole { upto: position.id() }),
+                None => position.hole(&mut self.out),
             }
         } else {
             self.out.push_back(Fed::Record {
@@ -335,7 +342,7 @@ impl Follower {
     fn tell_head(&mut self) {
         let (Some(session), Some(position)) = (&mut self.link, &self.position) else { return };
         let Some((head, asked)) = session.head else { return };
-        if position.seq >= head && !position.owes_kept {
+        if position.seq >= head && position.kept == KeptRecords::Given {
             session.head = None;
             self.is_away = false;
             self.failures = 0;
@@ -370,7 +377,7 @@ impl Follower {
             (seq, ticks) if seq == position.seq => (seq, ticks + 1),
             _ => (position.seq, 0),
         };
-        if session.stalled.1 >= STALLED && !position.owes_kept {
+        if session.stalled.1 >= STALLED && position.kept == KeptRecords::Given {
             session.stalled.1 = 0;
             let upto = match link.next_at(position.seq + 1).await? {
                 Some(next) => next - 1,
@@ -412,8 +419,10 @@ impl Follower {
             }
         };
         if kept.is_none() {
-            if let Some(position) = &mut self.position {
-                position.owes_kept = false;
+            if let Some(position) = &mut self.position
+                && position.kept == KeptRecords::Asked
+            {
+                position.kept = KeptRecords::Given;
             }
             self.tell_head();
         }

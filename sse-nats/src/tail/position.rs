@@ -27,13 +27,36 @@ pub(super) struct Position {
     pub(super) seen: Seen,
     /// The epochs before, as far as they were followed, the last one last.
     pub(super) past: VecDeque<u64>,
-    /// Whether kept records are still to be given.
-    pub(super) owes_kept: bool,
+    pub(super) kept: KeptRecords,
+}
+
+/// How far the kept records were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeptRecords {
+    /// Some may not have come to this node: all are to be read.
+    Owed,
+    /// They are being read.
+    Asked,
+    Given,
 }
 
 impl Position {
     pub(super) fn id(&self) -> EventId {
         EventId::new(self.epoch.id, self.seq)
+    }
+
+    /// What lies in front of it was not read, and with it perhaps what was kept.
+    pub(super) fn hole(&mut self, out: &mut VecDeque<Fed>) {
+        self.kept = KeptRecords::Owed;
+        out.push_back(Fed::Hole { upto: self.id() });
+    }
+
+    /// Another epoch begins here.
+    pub(super) fn seam(&mut self, kept: Option<u64>, out: &mut VecDeque<Fed>) {
+        if kept.is_none() {
+            self.kept = KeptRecords::Owed;
+        }
+        out.push_back(Fed::Seam { start: self.id(), kept });
     }
 
     /// Goes on in another epoch of the same log, behind its beginning or further.
@@ -108,10 +131,10 @@ pub(super) async fn pass(
     let epoch = link.epoch_at(upto).await?;
     if epoch.id == position.epoch.id {
         position.seq = upto;
-        out.push_back(Fed::Hole { upto: position.id() });
+        position.hole(out);
     } else {
         position.enter(epoch, upto);
-        out.push_back(Fed::Seam { start: position.id(), kept: None });
+        position.seam(None, out);
     }
     Ok(())
 }

@@ -179,7 +179,7 @@ impl Follower {
                 if !is_same {
                     return self.doubt(connection).await;
                 }
-                self.out.push_back(Fed::Hole { upto: head.id() });
+                self.tell(Fed::Hole { upto: head.id() });
                 self.move_to(head);
                 self.reached();
             }
@@ -196,7 +196,7 @@ impl Follower {
         match entry.said {
             Said::Record { epoch, record } if epoch == position.epoch && entry.at.n > position.at.n => {
                 if entry.at.n > position.at.n + 1 {
-                    self.out.push_back(Fed::Hole { upto: place(epoch, entry.at.n - 1).id() });
+                    self.tell(Fed::Hole { upto: place(epoch, entry.at.n - 1).id() });
                 }
                 let to = place(epoch, entry.at.n);
                 self.out.push_back(Fed::Record { id: to.id(), age: self.clock.since(entry.at.ms), record });
@@ -205,9 +205,9 @@ impl Follower {
             Said::Begins { epoch, previous } if previous == Some(position.epoch) => {
                 let begun = Begun { start: place(epoch, entry.at.n), previous };
                 if begun.kept() > position.at.n {
-                    self.out.push_back(Fed::Hole { upto: place(position.epoch, begun.kept()).id() });
+                    self.tell(Fed::Hole { upto: place(position.epoch, begun.kept()).id() });
                 }
-                self.out.push_back(begun.seam(position.epoch));
+                self.tell(begun.seam(position.epoch));
                 self.epochs.push(begun);
                 self.position = Some(begun.start);
             }
@@ -226,6 +226,14 @@ impl Follower {
         self.doubts = 0;
         self.backoff = Backoff::default();
         true
+    }
+
+    /// Tells of a hole or a seam. Where something may have been lost with it, kept records may have been.
+    fn tell(&mut self, fed: Fed) {
+        if !matches!(fed, Fed::Seam { kept: Some(_), .. }) {
+            self.kept = Some(0);
+        }
+        self.out.push_back(fed);
     }
 
     /// Reads more at once where records are small, and fewer where they are large.
@@ -308,7 +316,7 @@ impl Follower {
             Standing::InOrder => {}
             Standing::Beyond => return Err(Trouble::Unexpected("less than there was")),
             Standing::Moved { to, told } => {
-                self.out.extend(told);
+                told.into_iter().for_each(|fed| self.tell(fed));
                 self.move_to(to);
                 self.epochs = snapshot.epochs;
             }

@@ -596,9 +596,11 @@ impl Reader {
             self.place = state.base;
             let last = std::mem::replace(&mut self.last, state.floor);
             if last.epoch() != state.floor.epoch() {
+                self.give_kept(&state);
                 return Found::Fed(Fed::Seam { start: state.floor, kept: None });
             }
             if last.sequence() < state.floor.sequence() {
+                self.give_kept(&state);
                 return Found::Fed(Fed::Hole { upto: state.floor });
             }
         }
@@ -606,6 +608,9 @@ impl Reader {
             Some(Step::Seam { start, kept }) => {
                 self.place += 1;
                 self.last = *start;
+                if kept.is_none() {
+                    self.give_kept(&state);
+                }
                 Found::Fed(Fed::Seam { start: *start, kept: *kept })
             }
             Some(Step::Record { id, at, since, record, .. }) => self.record(&state, *id, *at, *since, record),
@@ -622,9 +627,13 @@ impl Reader {
         self.place = state.window(&self.past);
         self.cuts = state.cuts.len();
         self.last = state.position_before(self.place);
-        let kept = state.kept.values().filter(|(_, until)| *until > state.now());
-        self.next = kept.map(|(record, _)| Fed::Kept { record: record.clone() }).collect();
+        self.give_kept(state);
         Fed::Begin { start: self.last, is_first: state.is_first && self.place == state.base }
+    }
+
+    fn give_kept(&mut self, state: &State) {
+        let kept = state.kept.values().filter(|(_, until)| *until > state.now());
+        self.next.extend(kept.map(|(record, _)| Fed::Kept { record: record.clone() }));
     }
 
     fn record(&mut self, state: &State, id: EventId, at: Duration, since: Instant, record: &Bytes) -> Found {

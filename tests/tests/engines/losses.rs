@@ -1,14 +1,20 @@
 //! What an engine loses is told, and what it does not lose is not.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-use sse_core::Hub;
+use futures_util::StreamExt as _;
+
+use sse_core::{Auth, Hub, HubBuilder, Identity};
 use sse_tests::engines::{Kind, Running};
 use tokio::runtime;
 
 use super::{
     client::{Client, numbered},
-    node::{builder, has, node, publish_at_last, until, with},
+    node::{builder, has, in_time, node, publish_at_last, until, with},
 };
 
 pub(crate) async fn a_restart_with_its_data_is_no_gap(kind: Kind) {
@@ -84,12 +90,12 @@ struct Stalled {
 }
 
 impl Stalled {
-    async fn new(log: Arc<Running>) -> Self {
+    async fn new(builder: HubBuilder, log: Arc<Running>) -> Self {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let hub = runtime.block_on(async { with(builder(), log.connect().await).await });
+            let hub = runtime.block_on(async { with(builder, log.connect().await).await });
             drop(log);
             sender.send(hub).expect("the test waits");
             // Nobody drives the runtime.
@@ -121,7 +127,7 @@ impl Drop for Stalled {
 pub(crate) async fn trimmed_under_a_reader(kind: Kind) {
     let Some(log) = Running::start(kind).await else { return };
     let log = Arc::new(log);
-    let stalled = Stalled::new(Arc::clone(&log)).await;
+    let stalled = Stalled::new(builder(), Arc::clone(&log)).await;
     let mut client = Client::new(&stalled.hub, &["news", "other"]).await;
     let publisher = node(&log).await;
     // More than anyone reads ahead.
@@ -146,4 +152,47 @@ pub(crate) async fn trimmed_under_a_reader(kind: Kind) {
     let end = has(&stalled.hub, publisher.publish("other", "last").await.expect("it is there"));
     end.await;
     assert_eq!(client.short().await, "last");
+}
+
+/// Also where the records that said so were trimmed before they came.
+pub(crate) async fn what_was_revoked_meanwhile_is_known(kind: Kind) {
+    let Some(log) = Running::start(kind).await else { return };
+    let log = Arc::new(log);
+    let auths = [0, 1].map(|_| Auth::sessions().build().expect("it is whole"));
+    let stalled = Stalled::new(builder().share(&auths[0]), Arc::clone(&log)).await;
+    let publisher = with(builder().share(&auths[1]), log.connect().await).await;
+    let long_ago = SystemTime::now() - Duration::from_secs(60);
+    let who = |name: &str| {
+        let who = Identity::new(name).topics(["news"]).expect("a topic");
+        who.session(format!("session of {name}")).signed_in_at(long_ago)
+    };
+    let request = http::Request::get("/events").body(()).expect("a request");
+    let admit = |name| auths[0].admit(&request, stalled.hub.lifecycle(), who(name));
+    let open = |name| stalled.hub.open(&admit(name).expect("it is good"), "news").expect("it is granted");
+    let mut revoked = [open("ada"), open("bob")];
+    let mut stays = open("eve");
+
+    let revocations = auths[1].revocations();
+    revocations.revoke_subject("ada").await.expect("it is there");
+    revocations.revoke_session("session of bob").await.expect("it is there");
+    let count = 3000;
+    for tens in 0..count / 10 {
+        let some = (0..10).map(|n| publisher.publish("news", format!("news-{}", tens * 10 + n)));
+        for published in futures_util::future::join_all(some).await {
+            published.expect("it is there");
+        }
+    }
+    log.trim(20).await;
+    assert!(admit("ada").is_ok(), "it has heard of nothing yet");
+    stalled.go();
+    let last = publisher.publish("news", "last").await.expect("it is there");
+    for stream in &mut revoked {
+        in_time("it ends", async { while stream.next().await.is_some() {} }).await;
+    }
+    has(&stalled.hub, last).await;
+    assert!(admit("ada").is_err() && admit("bob").is_err() && admit("eve").is_ok());
+    in_time("the last event", async {
+        while !stays.next().await.expect("it goes on").windows(4).any(|data| data == b"last") {}
+    })
+    .await;
 }

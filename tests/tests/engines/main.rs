@@ -62,7 +62,8 @@ engines! {
     losses:
         a_restart_with_its_data_is_no_gap
         a_restart_without_data_is_told
-        trimmed_under_a_reader;
+        trimmed_under_a_reader
+        what_was_revoked_meanwhile_is_known;
     away:
         clients_stay_and_go_on_exactly
         frozen

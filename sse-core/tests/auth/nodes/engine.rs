@@ -195,14 +195,11 @@ impl Engine for Way {
         Box::pin(async_stream::stream! {
             let (mut cursor, kept) = {
                 let state = log.lock();
-                let before = state.records.first().map_or(state.next, |first| first.id.sequence()) - 1;
-                let now = Instant::now();
-                let kept = state.kept.values().filter(|(_, until)| *until > now);
-                (EventId::new(state.epoch, before), kept.map(|(record, _)| record.clone()).collect::<Vec<_>>())
+                (state.floor(), state.what_is_kept())
             };
             yield Fed::Begin { start: cursor, is_first: cursor.sequence() == 0 };
-            for record in kept {
-                yield Fed::Kept { record };
+            for fed in kept {
+                yield fed;
             }
             let mut is_away = false;
             loop {
@@ -222,6 +219,11 @@ impl Engine for Way {
                         if state.epoch != cursor.epoch() {
                             cursor = EventId::new(state.epoch, 0);
                             steps.push(Fed::Seam { start: cursor, kept: Some(state.intact) });
+                        }
+                        if state.floor().sequence() > cursor.sequence() {
+                            cursor = state.floor();
+                            steps.push(Fed::Hole { upto: cursor });
+                            steps.extend(state.what_is_kept());
                         }
                         let read = cursor.sequence();
                         for entry in state.records.iter().filter(|entry| entry.id.sequence() > read) {
@@ -244,6 +246,18 @@ impl Engine for Way {
 }
 
 impl State {
+    /// The position before the first record that is left.
+    fn floor(&self) -> EventId {
+        let first = self.records.first().map_or(self.next, |first| first.id.sequence());
+        EventId::new(self.epoch, first - 1)
+    }
+
+    fn what_is_kept(&self) -> Vec<Fed> {
+        let now = Instant::now();
+        let kept = self.kept.values().filter(|(_, until)| *until > now);
+        kept.map(|(record, _)| Fed::Kept { record: record.clone() }).collect()
+    }
+
     fn append(&mut self, publication: Publication) -> EventId {
         let id = EventId::new(self.epoch, self.next);
         self.next += 1;

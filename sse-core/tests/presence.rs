@@ -102,6 +102,40 @@ async fn a_reload_is_no_leave() {
     assert_eq!(house.who("room/1"), "");
 }
 
+/// There is room for so many who are away: one person takes no more of it than one place.
+#[tokio::test(start_paused = true)]
+async fn whoever_reloads_again_and_again_is_away_once() {
+    let house = House::new(Presence::builder().grace(Duration::from_secs(5)));
+    let bob = house.open("bob", "room/1");
+    drop(bob);
+    for _ in 0..1000 {
+        drop(house.open("ada", "room/1"));
+    }
+    assert_eq!(format!("{:?}", house.presence), "Presence { topics: 1, away: 2, .. }");
+    assert_eq!(house.who("room/1"), "ada bob");
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(format!("{:?}", house.presence), "Presence { topics: 0, away: 0, .. }");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_older_than_it_take_nobody_away() {
+    let hub = Hub::new();
+    let auth = Auth::sessions().build().unwrap();
+    let open = || {
+        let ada = Identity::new("ada").every_topic();
+        let ada = auth.admit(&http::Request::new(()), hub.lifecycle(), ada).unwrap();
+        hub.open(&ada, "room/1").unwrap()
+    };
+    let old = open();
+    let presence = Presence::builder().build(&hub);
+    let new = open();
+    assert_eq!(presence.who("room/1"), ["ada"]);
+    drop(old);
+    assert_eq!(presence.who("room/1"), ["ada"]);
+    drop(new);
+    assert_eq!(presence.count("room/1"), 0);
+}
+
 /// A crowd whose grace time ends in one moment leaves a few at a time: other tasks of the runtime have their turns.
 #[tokio::test(start_paused = true)]
 async fn a_crowd_that_leaves_holds_nobody_up() {

@@ -1,7 +1,9 @@
 //! [`Presence`]: who has a stream of a topic open.
 
+mod crowds;
+mod news;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -13,20 +15,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::{
+    crowds::{Crowd, Crowds},
+    news::News,
+};
 use crate::{
     end_reason::EndReason,
-    event::Event,
-    hub::{Hub, PublishError, WeakHub},
-    id::EventId,
+    hub::{Hub, WeakHub},
     lifecycle::{OpenStream, StreamObserver},
     topic::{Topic, TopicPattern, Topics},
 };
-
-/// So many may be waited for who have left a topic and may be back in a moment. Of more, those who left first are gone.
-const MOST_AWAY: usize = 100_000;
-
-/// So many changes may wait for an engine. Of more, the oldest are not announced.
-const MOST_NEWS: usize = 10_000;
 
 /// So many are given up at a time, under one lock and in one turn of a task: a crowd that leaves holds nobody up.
 const AT_ONCE: usize = 64;
@@ -67,35 +65,10 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    topics: HashMap<Topic, Crowd>,
-    /// Whom to give up, and when: in that order, as all have the same grace.
-    away: VecDeque<(Instant, Topic, Arc<str>, u64)>,
-    /// Numbers each time that somebody goes away.
-    leaves: u64,
-    /// Whether a task waits for the first of them.
+    crowds: Crowds,
+    news: News,
+    /// Whether a task waits for the first of those who are away.
     is_waited_for: bool,
-    /// What is to be published, in order.
-    news: VecDeque<(Topic, Change)>,
-    /// Somebody is just publishing.
-    busy: bool,
-}
-
-#[derive(Default)]
-struct Crowd {
-    people: BTreeMap<Arc<str>, Person>,
-    anonymous: usize,
-}
-
-#[derive(Default)]
-struct Person {
-    streams: usize,
-    /// Of one who is away, the number of that.
-    away: u64,
-}
-
-struct Change {
-    who: Arc<str>,
-    joins: bool,
 }
 
 /// How [`Presence`] is built.
@@ -175,7 +148,7 @@ impl Presence {
         };
         let now = Instant::now();
         while self.0.give_up(now, AT_ONCE) {}
-        self.0.lock().topics.get(&topic).map(look).unwrap_or_default()
+        self.0.lock().crowds.get(&topic).map(look).unwrap_or_default()
     }
 }
 
@@ -202,6 +175,10 @@ impl Inner {
         self.topics.as_ref().is_none_or(|topics| topics.iter().any(|pattern| pattern.matches(topic)))
     }
 
+    fn announces(&self, topic: &Topic) -> bool {
+        self.announce.iter().any(|pattern| pattern.matches(topic))
+    }
+
     /// A stream has these topics, and had those before.
     fn change(self: &Arc<Self>, stream: &OpenStream, now: &Topics, before: Option<&Topics>) {
         let at = Instant::now();
@@ -210,10 +187,12 @@ impl Inner {
         let has = |topic: &Topic| now.iter().any(|has| has == topic);
         let mut state = self.lock();
         for topic in now.iter().filter(|topic| self.counts(topic) && !had(topic)) {
-            state.comes(topic, stream.shared_subject());
+            if let Some(change) = state.crowds.comes(topic, stream.shared_subject()) {
+                state.news.push(change);
+            }
         }
         for topic in before.into_iter().flatten().filter(|topic| self.counts(topic) && !has(topic)) {
-            state.goes(topic, stream.shared_subject(), at + self.grace);
+            state.crowds.goes(topic, stream.shared_subject(), at + self.grace);
         }
         drop(state);
         // As many at least as have just gone.
@@ -226,52 +205,14 @@ impl Inner {
         let mut state = self.lock();
         let mut given_up = 0;
         while given_up < most
-            && let Some((until, ..)) = state.away.front()
-            && (*until <= now || state.away.len() > MOST_AWAY)
+            && let Some(change) = state.crowds.give_up(now)
         {
-            if let Some((_, topic, who, number)) = state.away.pop_front() {
-                state.leaves(&topic, who, number);
-            }
+            state.news.push(change);
             given_up += 1;
         }
         drop(state);
         self.publish();
         given_up == most
-    }
-
-    /// Publishes what is new, without the lock. Where another thread is just at it, it goes on with this.
-    fn publish(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if std::mem::replace(&mut state.busy, true) {
-            return;
-        }
-        if state.news.is_empty() {
-            state.busy = false;
-            return;
-        }
-        drop(state);
-        let publishing = Publishing { inner: Arc::clone(self), is_over: false };
-        let hub = self.hub.upgrade();
-        match hub.as_ref().and_then(Hub::waits_in) {
-            Some(runtime) => drop(runtime.spawn(publishing.run())),
-            None => publishing.run_now(),
-        }
-    }
-
-    /// What is to be published next. With none, nobody is at it any more.
-    fn next_news(&self) -> Option<(Topic, Event)> {
-        let mut state = self.lock();
-        while let Some((topic, change)) = state.news.pop_front() {
-            if self.announce.iter().any(|pattern| pattern.matches(&topic)) {
-                let name = if change.joins { "join" } else { "leave" };
-                let data = serde_json::json!({ "who": &*change.who }).to_string();
-                if let Ok(event) = Event::new(data).name(name) {
-                    return Some((topic, event));
-                }
-            }
-        }
-        state.busy = false;
-        None
     }
 
     /// Sees to it that those who are away are given up in time. Without a runtime that is when somebody looks.
@@ -280,7 +221,7 @@ impl Inner {
             return;
         };
         let mut state = self.lock();
-        if state.away.is_empty() || std::mem::replace(&mut state.is_waited_for, true) {
+        if state.crowds.next().is_none() || std::mem::replace(&mut state.is_waited_for, true) {
             return;
         }
         drop(state);
@@ -290,54 +231,9 @@ impl Inner {
     /// When the next is given up. With none, nobody waits any more.
     fn next(&self) -> Option<Instant> {
         let mut state = self.lock();
-        let next = state.away.front().map(|(until, ..)| *until);
+        let next = state.crowds.next();
         state.is_waited_for = next.is_some();
         next
-    }
-}
-
-/// Publishes what is new. Where that must be waited for, it may be dropped with its runtime.
-struct Publishing {
-    inner: Arc<Inner>,
-    /// Another may be at it by now.
-    is_over: bool,
-}
-
-impl Publishing {
-    fn run_now(mut self) {
-        while let Some((topic, event)) = self.next() {
-            if let Some(hub) = self.inner.hub.upgrade() {
-                warn_of(hub.publish_now(topic, event));
-            }
-        }
-    }
-
-    async fn run(mut self) {
-        while let Some((topic, event)) = self.next() {
-            if let Some(hub) = self.inner.hub.upgrade() {
-                warn_of(hub.publish(topic, event).await);
-            }
-        }
-    }
-
-    fn next(&mut self) -> Option<(Topic, Event)> {
-        let next = self.inner.next_news();
-        self.is_over = next.is_none();
-        next
-    }
-}
-
-impl Drop for Publishing {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.inner.lock().busy = false;
-        }
-    }
-}
-
-fn warn_of(published: Result<EventId, PublishError>) {
-    if let Err(error) = published {
-        tracing::warn!(%error, "who comes and goes could not be published");
     }
 }
 
@@ -369,78 +265,10 @@ impl Drop for Wait {
     }
 }
 
-impl State {
-    fn comes(&mut self, topic: &Topic, who: Option<&Arc<str>>) {
-        let crowd = self.topics.entry(topic.clone()).or_default();
-        let Some(who) = who else {
-            crowd.anonymous += 1;
-            return;
-        };
-        let is_new = !crowd.people.contains_key(who);
-        let person = crowd.people.entry(Arc::clone(who)).or_default();
-        person.streams += 1;
-        if is_new {
-            self.tell(topic, Change { who: Arc::clone(who), joins: true });
-        }
-    }
-
-    fn goes(&mut self, topic: &Topic, who: Option<&Arc<str>>, until: Instant) {
-        let Some(crowd) = self.topics.get_mut(topic) else {
-            return;
-        };
-        let Some(who) = who else {
-            crowd.anonymous = crowd.anonymous.saturating_sub(1);
-            self.forget(topic);
-            return;
-        };
-        let Some(person) = crowd.people.get_mut(who) else {
-            return;
-        };
-        person.streams = person.streams.saturating_sub(1);
-        if person.streams == 0 {
-            self.leaves += 1;
-            person.away = self.leaves;
-            self.away.push_back((until, topic.clone(), Arc::clone(who), self.leaves));
-        }
-    }
-
-    /// One who went away has left, unless they were back meanwhile.
-    fn leaves(&mut self, topic: &Topic, who: Arc<str>, number: u64) {
-        let Some(crowd) = self.topics.get_mut(topic) else {
-            return;
-        };
-        if crowd.people.get(&who).is_some_and(|person| person.streams == 0 && person.away == number) {
-            crowd.people.remove(&who);
-            self.forget(topic);
-            self.tell(topic, Change { who, joins: false });
-        }
-    }
-
-    fn tell(&mut self, topic: &Topic, change: Change) {
-        self.news.push_back((topic.clone(), change));
-        if self.news.len() > MOST_NEWS {
-            self.news.pop_front();
-        }
-    }
-
-    /// A topic that nobody is on takes no room.
-    fn forget(&mut self, topic: &Topic) {
-        if self.topics.get(topic).is_some_and(|crowd| crowd.people.is_empty() && crowd.anonymous == 0) {
-            self.topics.remove(topic);
-            if self.topics.capacity() / 4 > self.topics.len().max(1024) {
-                self.topics.shrink_to(2 * self.topics.len());
-            }
-        }
-    }
-}
-
 /// Numbers alone: neither who nor where.
 impl fmt::Debug for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.lock();
-        f.debug_struct("Presence")
-            .field("topics", &state.topics.len())
-            .field("away", &state.away.len())
-            .finish_non_exhaustive()
+        let (topics, away) = self.0.lock().crowds.sizes();
+        f.debug_struct("Presence").field("topics", &topics).field("away", &away).finish_non_exhaustive()
     }
 }

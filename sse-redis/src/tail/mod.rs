@@ -25,8 +25,12 @@ use crate::{
     trouble::Trouble,
 };
 
-/// How long a read waits for a record. The log is looked at after each, so its head is known twice a second.
+/// How long a read waits for a record. The log is looked at after one that brought none, so its head is known twice a
+/// second.
 const BLOCK: Duration = Duration::from_millis(500);
+
+/// How often it is looked at where records come all the time: each says by itself that the log is still the same.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A read brings about so many bytes at most, and at least one record.
 const READ_BYTES: usize = 1 << 20;
@@ -60,6 +64,8 @@ struct Follower {
     kept: Option<u64>,
     /// The head that was asked for and is not reached yet.
     ahead: Option<Ahead>,
+    /// When the log was looked at.
+    looked: Instant,
     clock: Clock,
     /// Records for the next read.
     count: usize,
@@ -88,6 +94,7 @@ impl Follower {
             epochs: Epochs::default(),
             kept: Some(0),
             ahead: None,
+            looked: Instant::now(),
             clock: Clock::new(0),
             count: 64,
             doubts: 0,
@@ -147,16 +154,18 @@ impl Follower {
         match (self.kept, self.position) {
             (Some(cursor), _) => self.hand_out_kept(&mut connection, cursor).await?,
             (None, Some(position)) => {
-                self.read(&mut connection, position).await?;
-                self.look(&mut connection).await?;
+                let is_empty = self.read(&mut connection, position).await?;
+                if is_empty || self.looked.elapsed() >= LOOK {
+                    self.look(&mut connection).await?;
+                }
             }
             (None, None) => return Err(Trouble::Unexpected("no beginning")),
         }
         Ok(connection)
     }
 
-    /// Reads what follows, and waits for it unless it is known to be there.
-    async fn read(&mut self, connection: &mut Connection, position: Position) -> Result<(), Trouble> {
+    /// Reads what follows, and waits for it unless it is known to be there. Whether nothing does.
+    async fn read(&mut self, connection: &mut Connection, position: Position) -> Result<bool, Trouble> {
         let block = if self.ahead.is_some() { Duration::ZERO } else { BLOCK };
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(self.count);
@@ -169,7 +178,8 @@ impl Follower {
         let is_empty = entries.is_empty();
         for entry in entries {
             if !self.take(entry) {
-                return self.doubt(connection).await;
+                self.doubt(connection).await?;
+                return Ok(true);
             }
         }
         match &self.ahead {
@@ -177,7 +187,8 @@ impl Follower {
             Some(ahead) if is_empty => {
                 let (head, is_same) = (ahead.head, ahead.head.epoch == position.epoch);
                 if !is_same {
-                    return self.doubt(connection).await;
+                    self.doubt(connection).await?;
+                    return Ok(true);
                 }
                 self.tell(Fed::Hole { upto: head.id() });
                 self.move_to(head);
@@ -185,7 +196,7 @@ impl Follower {
             }
             _ => self.reached(),
         }
-        Ok(())
+        Ok(is_empty)
     }
 
     /// Takes an entry, if it is what can follow.
@@ -261,6 +272,7 @@ impl Follower {
         commands.cmd("EXISTS").arg(&keys.log);
         commands.cmd("TIME");
         let asked = Instant::now();
+        self.looked = asked;
         let [role, meta, exists, time] = answer::exactly(Value::Array(connection.ask_all(&commands).await?))?;
         is_master(role)?;
         let [epoch, n, ms, skew] = answer::exactly(meta)?;

@@ -91,7 +91,8 @@ impl JetStreamBuilder {
     }
 
     /// How long records that are [kept](Publication::keep) stay at most; one that is to be kept longer is not published.
-    /// 7 days by default.
+    /// 32 days by default. What is revoked is kept for as long as a session or a token can live, 31 days by default: where
+    /// that is set longer, set this longer too.
     #[must_use]
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.settings.keep_for = time;

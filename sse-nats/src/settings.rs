@@ -32,7 +32,8 @@ impl Default for Settings {
             name: "hub".into(),
             retention: Duration::from_secs(60 * 60),
             max_bytes: 1 << 30,
-            keep_for: Duration::from_secs(7 * 24 * 60 * 60),
+            // What is revoked is kept for as long as sessions and tokens live, by default 31 days.
+            keep_for: Duration::from_secs(32 * 24 * 60 * 60),
             max_kept_bytes: 64 << 20,
             replicas: 1,
             duplicate_window: None,

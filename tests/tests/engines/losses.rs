@@ -6,15 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::StreamExt as _;
-
-use sse_core::{Auth, Hub, HubBuilder, Identity};
+use sse_core::{Auth, Hub, Identity};
 use sse_tests::engines::{Kind, Running};
 use tokio::runtime;
 
 use super::{
     client::{Client, numbered},
-    node::{builder, has, in_time, node, publish_at_last, until, with},
+    node::{PATIENCE, builder, has, node, publish_at_last, until},
 };
 
 pub(crate) async fn a_restart_with_its_data_is_no_gap(kind: Kind) {
@@ -90,12 +88,16 @@ struct Stalled {
 }
 
 impl Stalled {
-    async fn new(builder: HubBuilder, log: Arc<Running>) -> Self {
+    async fn new(log: Arc<Running>, auth: Option<Auth>) -> Self {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let hub = runtime.block_on(async { with(builder, log.connect().await).await });
+            let hub = runtime.block_on(async {
+                let builder = builder().engine(log.connect().await).ready_timeout(PATIENCE);
+                let builder = auth.iter().fold(builder, |builder, auth| builder.share(auth));
+                builder.build().await.expect("the engine answers")
+            });
             drop(log);
             sender.send(hub).expect("the test waits");
             // Nobody drives the runtime.
@@ -124,20 +126,23 @@ impl Drop for Stalled {
     }
 }
 
-pub(crate) async fn trimmed_under_a_reader(kind: Kind) {
-    let Some(log) = Running::start(kind).await else { return };
-    let log = Arc::new(log);
-    let stalled = Stalled::new(builder(), Arc::clone(&log)).await;
-    let mut client = Client::new(&stalled.hub, &["news", "other"]).await;
-    let publisher = node(&log).await;
-    // More than anyone reads ahead.
-    let count = 3000;
-    for tens in 0..count / 10 {
+/// More than anyone reads ahead.
+async fn publish_many(publisher: &Hub) {
+    for tens in 0..300 {
         let some = (0..10).map(|n| publisher.publish("news", format!("news-{}", tens * 10 + n)));
         for published in futures_util::future::join_all(some).await {
             published.expect("it is there");
         }
     }
+}
+
+pub(crate) async fn trimmed_under_a_reader(kind: Kind) {
+    let Some(log) = Running::start(kind).await else { return };
+    let log = Arc::new(log);
+    let stalled = Stalled::new(Arc::clone(&log), None).await;
+    let mut client = Client::new(&stalled.hub, &["news", "other"]).await;
+    let publisher = node(&log).await;
+    publish_many(&publisher).await;
     log.trim(20).await;
     stalled.go();
     publisher.publish("news", "end").await.expect("it is there");
@@ -159,8 +164,9 @@ pub(crate) async fn what_was_revoked_meanwhile_is_known(kind: Kind) {
     let Some(log) = Running::start(kind).await else { return };
     let log = Arc::new(log);
     let auths = [0, 1].map(|_| Auth::sessions().build().expect("it is whole"));
-    let stalled = Stalled::new(builder().share(&auths[0]), Arc::clone(&log)).await;
-    let publisher = with(builder().share(&auths[1]), log.connect().await).await;
+    let stalled = Stalled::new(Arc::clone(&log), Some(auths[0].clone())).await;
+    let publisher = builder().engine(log.connect().await).share(&auths[1]);
+    let publisher = publisher.ready_timeout(PATIENCE).build().await.expect("the engine answers");
     let long_ago = SystemTime::now() - Duration::from_secs(60);
     let who = |name: &str| {
         let who = Identity::new(name).topics(["news"]).expect("a topic");
@@ -168,31 +174,26 @@ pub(crate) async fn what_was_revoked_meanwhile_is_known(kind: Kind) {
     };
     let request = http::Request::get("/events").body(()).expect("a request");
     let admit = |name| auths[0].admit(&request, stalled.hub.lifecycle(), who(name));
-    let open = |name| stalled.hub.open(&admit(name).expect("it is good"), "news").expect("it is granted");
+    let open = |name| {
+        let stream = stalled.hub.open(&admit(name).expect("it is good"), "news").expect("it is granted");
+        Client::reading(stream, &["news"], None)
+    };
     let mut revoked = [open("ada"), open("bob")];
     let mut stays = open("eve");
 
+    publish_many(&publisher).await;
     let revocations = auths[1].revocations();
     revocations.revoke_subject("ada").await.expect("it is there");
     revocations.revoke_session("session of bob").await.expect("it is there");
-    let count = 3000;
-    for tens in 0..count / 10 {
-        let some = (0..10).map(|n| publisher.publish("news", format!("news-{}", tens * 10 + n)));
-        for published in futures_util::future::join_all(some).await {
-            published.expect("it is there");
-        }
-    }
+    publish_many(&publisher).await;
     log.trim(20).await;
     assert!(admit("ada").is_ok(), "it has heard of nothing yet");
     stalled.go();
     let last = publisher.publish("news", "last").await.expect("it is there");
-    for stream in &mut revoked {
-        in_time("it ends", async { while stream.next().await.is_some() {} }).await;
+    for client in &mut revoked {
+        while client.try_next(PATIENCE).await.expect("it ends").is_ok() {}
     }
     has(&stalled.hub, last).await;
     assert!(admit("ada").is_err() && admit("bob").is_err() && admit("eve").is_ok());
-    in_time("the last event", async {
-        while !stays.next().await.expect("it goes on").windows(4).any(|data| data == b"last") {}
-    })
-    .await;
+    assert!(stays.upto("last").await.contains(&"gap:trimmed".to_owned()));
 }

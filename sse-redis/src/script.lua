@@ -12,9 +12,13 @@ if what == 'probe' then
   local missing = {}
   local function try(...)
     local answer = redis.pcall(...)
-    if type(answer) == 'table' and answer.err
-        and (string.find(answer.err, 'NOPERM', 1, true) or string.find(answer.err, 'The user executing the script', 1, true)) then
-      missing[#missing + 1] = string.lower((...))
+    local refused = type(answer) == 'table' and answer.err or ''
+    -- As Redis 7.0 says it, and as later ones and Valkey do.
+    for _, word in ipairs({ 'NOPERM', 'The user executing the script', 'ACL failure' }) do
+      if string.find(refused, word, 1, true) then
+        missing[#missing + 1] = string.lower((...))
+        break
+      end
     end
   end
   try('SET', known, '', 'PX', 1000)

@@ -2,15 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::IntoConnectionInfo as _;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use crate::{
+    cluster::Node,
     connect_error::ConnectError,
     engine::Redis,
     fitness,
     keys::Keys,
     script::{Held, Script},
-    server::Server,
+    server::{Server, host},
 };
 
 impl Redis {
@@ -35,6 +36,7 @@ impl Redis {
 pub struct RedisBuilder {
     url: String,
     sentinels: Vec<String>,
+    cluster_nodes: Vec<String>,
     name: String,
     held: Held,
     timeout: Duration,
@@ -47,6 +49,7 @@ impl RedisBuilder {
         Self {
             url: url.into(),
             sentinels: Vec::new(),
+            cluster_nodes: Vec::new(),
             name: "sse".into(),
             held: Held {
                 retention: Duration::from_secs(60 * 60),
@@ -64,6 +67,14 @@ impl RedisBuilder {
     /// the address of Redis is then the name that they know it by: `redis://user:password@mymaster/0`.
     pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.sentinels = urls.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The addresses of more servers of a Redis Cluster, as `redis://host:6379`: whoever of them answers knows where the log
+    /// is. All take the user and password in the address of Redis. That address alone is enough as long as its server is
+    /// there whenever a node starts. The same as further hosts in it: `redis://user:password@one:6379,other:6379`.
+    pub fn cluster_nodes(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.cluster_nodes = urls.into_iter().map(Into::into).collect();
         self
     }
 
@@ -120,8 +131,8 @@ impl RedisBuilder {
     ///
     /// # Errors
     /// [`ConnectError`] where the address is none, nothing or something else answers there, the password is wrong, Redis is
-    /// older than 7, a replica, a sentinel or part of a cluster, may evict the log, or does not let the user do what is
-    /// needed.
+    /// older than 7, a replica, a sentinel or in a cluster that does not work, may evict the log, or does not let the user do
+    /// what is needed.
     pub async fn connect(self) -> Result<Redis, ConnectError> {
         if !Keys::is_name(&self.name) {
             return Err(ConnectError::new(
@@ -137,28 +148,41 @@ impl RedisBuilder {
                  give longer times",
             ));
         }
-        let server = Arc::new(self.server()?);
-        let script = Arc::new(Script::new(Keys::new(&self.name), self.held));
-        let snapshot = fitness::check(&server, &script).await?;
-        Ok(Redis::new(server, script, snapshot.clock))
+        let server = self.server()?;
+        let script = Script::new(Keys::new(&self.name), self.held);
+        let (server, snapshot) = fitness::check(server, &script).await?;
+        Ok(Redis::new(Arc::new(server), Arc::new(script), snapshot.clock))
     }
 
     fn server(&self) -> Result<Server, ConnectError> {
         if matches!(self.url.split(':').next(), Some("rediss" | "valkeys")) {
             ready_for_tls()?;
         }
+        let (url, more) = hosts(&self.url);
         // What the parser says may repeat parts of the address.
-        let info = self.url.as_str().into_connection_info().map_err(|_| {
+        let info = url.as_str().into_connection_info().map_err(|_| {
             ConnectError::new(
                 "The address of Redis is none; write it as redis://user:password@host:6379/0, or rediss:// for TLS, with \
                  letters that mean something in a URL as %40 and the like",
             )
         })?;
-        let server = Server::new(info, self.timeout).found_by(&self.sentinels).map_err(|_| {
-            ConnectError::new(
-                "The address of a sentinel is none; write it as redis://user:password@host:26379",
-            )
-        })?;
+        let nodes = more.iter().chain(&self.cluster_nodes).map(|url| node(url, &info));
+        let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+        let server = Server::new(info, self.timeout);
+        let server = match (self.sentinels.is_empty(), nodes.is_empty()) {
+            (true, true) => server,
+            (true, false) => server.in_cluster(Keys::new(&self.name).slot, nodes),
+            (false, true) => server.found_by(&self.sentinels).map_err(|_| {
+                ConnectError::new(
+                    "The address of a sentinel is none; write it as redis://user:password@host:26379",
+                )
+            })?,
+            (false, false) => {
+                return Err(ConnectError::new(
+                    "A cluster has no sentinels; give either these, with their master's name as the host, or its servers",
+                ));
+            }
+        };
         #[cfg(feature = "tls")]
         if let Some(pem) = &self.root_certificate {
             let wrong = || {
@@ -174,6 +198,35 @@ impl RedisBuilder {
         }
         Ok(server)
     }
+}
+
+/// The address of the first host, and those of the others without what is the same for all.
+fn hosts(url: &str) -> (String, Vec<String>) {
+    let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), Vec::new()) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let mut hosts = hosts.split(',');
+    let first = format!("{scheme}://{user}{}{path}", hosts.next().unwrap_or_default());
+    (first, hosts.map(|host| format!("{scheme}://{host}")).collect())
+}
+
+/// One more of a cluster, beside the one at the address.
+fn node(url: &str, first: &ConnectionInfo) -> Result<Node, ConnectError> {
+    let wrong =
+        || ConnectError::new("The address of a server of the cluster is none; write it as redis://host:6379");
+    let info = url.into_connection_info().map_err(|_| wrong())?;
+    let (own, same) = (info.redis_settings(), first.redis_settings());
+    let is_own = |own: Option<&str>, same: Option<&str>| own.is_some() && own != same;
+    let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if is_own(own.username(), same.username())
+        || is_own(own.password(), same.password())
+        || is_tls(&info) != is_tls(first)
+    {
+        return Err(ConnectError::new(
+            "All servers of a cluster take the same user and password, and TLS or none; give them in the first address",
+        ));
+    }
+    host(info.addr()).ok_or_else(wrong)
 }
 
 #[cfg(not(feature = "tls"))]
@@ -220,5 +273,44 @@ mod tests {
         let server = builder.server().unwrap();
         let shown = format!("{builder:?} {server:?} {server}");
         assert!(shown.contains("localhost:6379") && !shown.contains("s3cret"), "{shown}");
+        let builder =
+            RedisBuilder::new("redis://user:s3cret@one,other:7000").cluster_nodes(["redis://third"]);
+        let server = builder.server().unwrap();
+        let shown = format!("{builder:?} {server:?} {server}");
+        assert!(shown.contains("one:6379, other:7000, third:6379"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn an_address_may_have_several_hosts() {
+        for (url, first, more) in [
+            ("redis://a", "redis://a", &[][..]),
+            ("redis://u:p@a:1,b,[::1]:3/0", "redis://u:p@a:1/0", &["redis://b", "redis://[::1]:3"]),
+            ("redis://u:p,q@a,b?protocol=resp3", "redis://u:p,q@a?protocol=resp3", &["redis://b"]),
+            ("redis://a,", "redis://a", &["redis://"]),
+            ("nonsense,b", "nonsense,b", &[]),
+            ("", "", &[]),
+            ("://", "://", &[]),
+        ] {
+            assert_eq!(hosts(url), (first.into(), more.iter().map(ToString::to_string).collect()), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_said() {
+        let error = |builder: RedisBuilder| builder.server().unwrap_err().to_string();
+        let builder = || RedisBuilder::new("redis://user:s3cret@one");
+        for node in ["nonsense", "redis://", "unix:///tmp/redis"] {
+            let text = error(builder().cluster_nodes([node]));
+            assert!(text.contains("server of the cluster is none"), "{node}: {text}");
+        }
+        for node in ["redis://user:0ther@two", "redis://another:s3cret@two"] {
+            let text = error(builder().cluster_nodes([node]));
+            assert!(text.contains("same user"), "{node}: {text}");
+            assert!(!text.contains("s3cret") && !text.contains("0ther"), "{text}");
+        }
+        builder().cluster_nodes(["redis://two", "redis://user:s3cret@three"]).server().unwrap();
+        let text = error(builder().cluster_nodes(["redis://two"]).sentinels(["redis://three"]));
+        assert!(text.contains("no sentinels"), "{text}");
     }
 }

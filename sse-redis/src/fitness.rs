@@ -6,6 +6,7 @@ use crate::{
     answer,
     connect_error::ConnectError,
     epochs::Snapshot,
+    keys::Keys,
     script::Script,
     server::{Connection, Server},
     trouble::Trouble,
@@ -14,69 +15,86 @@ use crate::{
 /// Older ones have scripts that may fail half done.
 const OLDEST: u32 = 7;
 
-/// Reaches the server, sees whether it is fit, and begins its epoch.
-pub(crate) async fn check(server: &Server, script: &Script) -> Result<Snapshot, ConnectError> {
-    let mut connection = server.connect().await.map_err(|trouble| unreachable(server, trouble))?;
-    let info = info(server, &mut connection).await?;
-    fits(server, &info)?;
-    let missing =
-        missing_commands(&mut connection, script).await.map_err(|trouble| unfit(server, trouble))?;
+/// Reaches the server, sees whether it is fit, and begins its epoch. In a cluster it is the one that has the log, and found
+/// there from now on.
+pub(crate) async fn check(server: Server, script: &Script) -> Result<(Server, Snapshot), ConnectError> {
+    let (server, mut connection, info) = reach(server, script.keys()).await?;
+    let at = connection.node().map_or_else(|| server.to_string(), ToString::to_string);
+    fits(&at, &info)?;
+    let missing = missing_commands(&mut connection, script).await.map_err(|trouble| unfit(&at, trouble))?;
     if !missing.is_empty() {
         let allowed: Vec<_> = missing.iter().map(|command| format!("+{command}")).collect();
         return Err(ConnectError::new(format!(
-            "The user of Redis at {server} may not do all that is needed; allow it, as root: \
+            "The user of Redis at {at} may not do all that is needed; allow it, as root: \
              ACL SETUSER <user> ~{} {}",
             script.keys().pattern(),
             allowed.join(" "),
         )));
     }
-    script.open(&mut connection, None).await.map_err(|trouble| unfit(server, trouble))
+    let snapshot = script.open(&mut connection, None).await.map_err(|trouble| unfit(&at, trouble))?;
+    Ok((server, snapshot))
 }
 
-async fn info(server: &Server, connection: &mut Connection) -> Result<String, ConnectError> {
+/// Whether it is in a cluster is found out here, and what the server with the log says of itself.
+async fn reach(server: Server, keys: &Keys) -> Result<(Server, Connection, String), ConnectError> {
+    let at = server.to_string();
+    let mut connection = server.connect().await.map_err(|trouble| unreachable(&at, trouble))?;
+    let said = info(&at, &mut connection).await?;
+    if server.is_in_cluster() || mode(&said) != Some("cluster") {
+        return Ok((server, connection, said));
+    }
+    if server.is_found_by_sentinels() {
+        return Err(ConnectError::new(format!(
+            "Redis at {at} is in a cluster, which knows by itself who takes over; give the address of one of its servers, \
+             and no sentinels"
+        )));
+    }
+    let server = server.in_cluster(keys.slot, []);
+    let mut connection = server.connect().await.map_err(|trouble| unreachable(&at, trouble))?;
+    let said = info(&at, &mut connection).await?;
+    Ok((server, connection, said))
+}
+
+async fn info(at: &str, connection: &mut Connection) -> Result<String, ConnectError> {
     let mut all = String::new();
     for section in ["server", "memory", "replication"] {
         let info = connection.ask(cmd("INFO").arg(section)).await.and_then(answer::text);
         all += &info.map_err(|trouble| match trouble.code() {
             Some("NOPERM") => ConnectError::of(
                 format!(
-                    "The user of Redis at {server} may not run INFO, which belongs to @dangerous; allow it, as root: \
+                    "The user of Redis at {at} may not run INFO, which belongs to @dangerous; allow it, as root: \
                      ACL SETUSER <user> +info"
                 ),
                 trouble,
             ),
-            _ => unreachable(server, trouble),
+            _ => unreachable(at, trouble),
         })?;
     }
     Ok(all)
 }
 
-fn fits(server: &Server, info: &str) -> Result<(), ConnectError> {
+/// Valkey has a name of its own for it.
+fn mode(info: &str) -> Option<&str> {
+    answer::field(info, "redis_mode").or_else(|| answer::field(info, "server_mode"))
+}
+
+fn fits(at: &str, info: &str) -> Result<(), ConnectError> {
     let field = |name| answer::field(info, name).unwrap_or_default();
     let version = field("redis_version");
     if version.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < OLDEST)
     {
         return Err(ConnectError::new(format!(
-            "Redis at {server} is version {version}; version {OLDEST} or newer is needed, or Valkey"
+            "Redis at {at} is version {version}; version {OLDEST} or newer is needed, or Valkey"
         )));
     }
-    match field("redis_mode") {
-        "cluster" => {
-            return Err(ConnectError::new(format!(
-                "Redis at {server} is part of a cluster, which is not supported; use a server that is not, with replicas \
-                 if it is to survive one"
-            )));
-        }
-        "sentinel" => {
-            return Err(ConnectError::new(format!(
-                "What answers at {server} is a sentinel; give its address by `sentinels`, and its master's name as the host"
-            )));
-        }
-        _ => {}
+    if mode(info) == Some("sentinel") {
+        return Err(ConnectError::new(format!(
+            "What answers at {at} is a sentinel; give its address by `sentinels`, and its master's name as the host"
+        )));
     }
     if field("role") != "master" {
         return Err(ConnectError::new(format!(
-            "Redis at {server} is a replica, which cannot be written to; give the address of its master, or one that leads \
+            "Redis at {at} is a replica, which cannot be written to; give the address of its master, or one that leads \
              there"
         )));
     }
@@ -84,7 +102,7 @@ fn fits(server: &Server, info: &str) -> Result<(), ConnectError> {
     let (limit, policy) = (field("maxmemory"), field("maxmemory_policy"));
     if limit != "0" && policy != "noeviction" {
         return Err(ConnectError::new(format!(
-            "Redis at {server} drops data when its memory is full (maxmemory-policy {policy}), the log among it; set it: \
+            "Redis at {at} drops data when its memory is full (maxmemory-policy {policy}), the log among it; set it: \
              CONFIG SET maxmemory-policy noeviction, or use a server of its own"
         )));
     }
@@ -124,56 +142,95 @@ async fn missing_commands(connection: &mut Connection, script: &Script) -> Resul
     Ok(missing)
 }
 
-fn unreachable(server: &Server, trouble: Trouble) -> ConnectError {
-    if let Trouble::NoMaster = trouble {
-        let text = format!("No sentinel knows the master {server}; correct the name in the address of Redis");
+fn unreachable(at: &str, trouble: Trouble) -> ConnectError {
+    if let Trouble::Elsewhere(node, what) = &trouble {
+        let node = node.to_string();
+        if what.is_said() {
+            return unreachable(&node, trouble.into_what());
+        }
+        let text = format!(
+            "The cluster of {at} says that the log is at {node}, which is not reached from here ({what}); start it, or have \
+             the servers tell addresses that are, and that stand in their certificates: cluster-announce-ip, or \
+             cluster-announce-hostname with cluster-preferred-endpoint-type hostname"
+        );
         return ConnectError::of(text, trouble);
     }
     let is_refused =
         matches!(&trouble, Trouble::Redis(error) if error.kind() == ErrorKind::AuthenticationFailed);
+    let said = trouble.to_string();
     let text = match trouble.code() {
-        Some("NOAUTH") => {
-            format!("Redis at {server} wants a password; put it into the address: redis://user:password@host")
+        _ if matches!(trouble, Trouble::NoMaster) => {
+            format!("No sentinel knows the master {at}; correct the name in the address of Redis")
         }
-        Some("WRONGPASS") => wrong_password(server),
+        _ if matches!(trouble, Trouble::NotServed(_)) => {
+            format!("In the cluster of {at} {said}; give it to one: redis-cli --cluster fix")
+        }
+        Some("NOAUTH") => {
+            format!("Redis at {at} wants a password; put it into the address: redis://user:password@host")
+        }
+        Some("WRONGPASS") => wrong_password(at),
+        Some("NOPERM") if said.contains("cluster|slots") => format!(
+            "The user of Redis at {at} may not ask where in its cluster the log is; allow it, as root and on all its \
+             servers: ACL SETUSER <user> +cluster|slots"
+        ),
         Some("NOPERM") => {
+            format!("The user of Redis at {at} may not connect as asked for; allow what it says: {said}")
+        }
+        Some("LOADING") => format!("Redis at {at} is still loading its data; start again when it has"),
+        Some("CLUSTERDOWN") => cluster_down(at, &trouble),
+        _ if is_refused => wrong_password(at),
+        _ if said.contains("SELECT is not allowed in cluster")
+            || said.contains("DB index is out of range") =>
+        {
             format!(
-                "The user of Redis at {server} may not connect as asked for; allow what it says: {trouble}"
+                "Redis at {at} has not the database whose number is at the end of the address ({said}); leave it out, above \
+                 all for a cluster, which has none"
             )
         }
-        Some("LOADING") => format!("Redis at {server} is still loading its data; start again when it has"),
-        _ if is_refused => wrong_password(server),
-        _ if trouble.to_string().contains("certificate") => format!(
-            "Redis at {server} shows a certificate that is not trusted ({trouble}); give the one that it is signed with, by \
+        _ if said.contains("cluster support disabled") => {
+            format!("Redis at {at} is in no cluster; give its own address alone")
+        }
+        _ if said.contains("certificate") => format!(
+            "Redis at {at} shows a certificate that is not trusted ({said}); give the one that it is signed with, by \
              root_certificate, or correct the host in the address"
         ),
         _ => format!(
-            "No Redis answers at {server} ({trouble}); start it, or correct the address, and whether it is to be TLS"
+            "No Redis answers at {at} ({said}); start it, or correct the address, and whether it is to be TLS"
         ),
     };
     ConnectError::of(text, trouble)
 }
 
-fn wrong_password(server: &Server) -> String {
-    format!("Redis at {server} does not take the user's name or password; correct them in the address")
+fn wrong_password(at: &str) -> String {
+    format!("Redis at {at} does not take the user's name or password; correct them in the address")
 }
 
-fn unfit(server: &Server, trouble: Trouble) -> ConnectError {
+fn cluster_down(at: &str, trouble: &Trouble) -> String {
+    format!(
+        "The cluster of Redis at {at} does not work ({trouble}); see what is missing: redis-cli --cluster check"
+    )
+}
+
+fn unfit(at: &str, trouble: Trouble) -> ConnectError {
     let text = match trouble.code() {
         Some("OOM") => {
-            format!("Redis at {server} has no memory left; give it more (maxmemory), or remove what is in it")
+            format!("Redis at {at} has no memory left; give it more (maxmemory), or remove what is in it")
         }
         Some("NOREPLICAS") => format!(
-            "Redis at {server} has fewer replicas than min-replicas-to-write demands; start them, or demand fewer"
+            "Redis at {at} has fewer replicas than min-replicas-to-write demands; start them, or demand fewer"
         ),
         Some("MISCONF") => {
-            format!("Redis at {server} cannot save its data; see its log, and make room on its disk")
+            format!("Redis at {at} cannot save its data; see its log, and make room on its disk")
         }
-        Some("WRONGTYPE") => format!(
-            "Redis at {server} has something else under the keys of this log; give the log another name"
+        Some("WRONGTYPE") => {
+            format!("Redis at {at} has something else under the keys of this log; give the log another name")
+        }
+        Some("CLUSTERDOWN") => cluster_down(at, &trouble),
+        Some("MOVED" | "ASK" | "TRYAGAIN") => format!(
+            "The log is being moved from Redis at {at} to another server of its cluster; start again when it is there"
         ),
-        Some("LOADING" | "READONLY") | None => return unreachable(server, trouble),
-        Some(_) => format!("Redis at {server} does not run what is needed ({trouble}); change what it says"),
+        Some("LOADING" | "READONLY") | None => return unreachable(at, trouble),
+        Some(_) => format!("Redis at {at} does not run what is needed ({trouble}); change what it says"),
     };
     ConnectError::of(text, trouble)
 }

@@ -17,6 +17,8 @@ pub(crate) struct Keys {
     known: String,
     /// For trying which commands may be run; nothing is kept in it.
     pub(crate) probe: String,
+    /// Where a cluster has all of them.
+    pub(crate) slot: u16,
 }
 
 impl Keys {
@@ -30,6 +32,7 @@ impl Keys {
             kept_until: key("kept-until"),
             known: key("key:"),
             probe: key("probe"),
+            slot: crc16(name.as_bytes()) % SLOTS,
         }
     }
 
@@ -50,9 +53,30 @@ impl Keys {
     }
 }
 
+/// Of a cluster.
+const SLOTS: u16 = 16384;
+
+/// The checksum that a cluster assigns keys to slots by, of their hash tag: CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 { shifted } else { shifted ^ 0x1021 }
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // As CLUSTER KEYSLOT says.
+        for (name, slot) in [("123456789", 12739), ("foo", 12182), ("sse", 8273), ("user1000", 3443)] {
+            assert_eq!(Keys::new(name).slot, slot, "{name}");
+        }
+    }
 
     #[test]
     fn all_keys_are_in_one_slot() {

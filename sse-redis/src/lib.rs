@@ -3,10 +3,12 @@
 
 mod answer;
 mod builder;
+mod cluster;
 mod connect_error;
 mod engine;
 mod entry;
 mod epochs;
+mod first_of;
 mod fitness;
 mod keys;
 mod publisher;

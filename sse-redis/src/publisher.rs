@@ -18,6 +18,9 @@ use crate::{
     trouble::Trouble,
 };
 
+/// So often a record goes to the server that another one of its cluster names, in one try.
+const MAX_REDIRECTS: u32 = 3;
+
 /// Publishes over one connection for all, and makes another one when that breaks.
 pub(crate) struct Publisher {
     server: Arc<Server>,
@@ -46,24 +49,32 @@ impl Publisher {
     pub(crate) async fn publish(&self, publication: &Publication) -> Result<Published, EngineError> {
         let patience = self.server.patience();
         let started = Instant::now();
-        let (number, mut connection) = timeout(patience, self.connection())
-            .await
-            .map_err(|_| EngineError::not_published(Trouble::NoAnswer(patience)))?
-            .map_err(EngineError::not_published)?;
-        let left = patience.saturating_sub(started.elapsed());
-        let trouble = match timeout(left, self.send(&mut connection, publication)).await {
-            Ok(Ok(published)) => return Ok(published),
-            Ok(Err(trouble)) => trouble,
-            Err(_) => Trouble::NoAnswer(patience),
-        };
-        if trouble.ends_connection() {
-            self.forget(number).await;
+        let left = || patience.saturating_sub(started.elapsed());
+        let mut redirects = 0;
+        loop {
+            let (number, mut connection) = timeout(left(), self.connection())
+                .await
+                .map_err(|_| EngineError::not_published(Trouble::NoAnswer(patience)))?
+                .map_err(EngineError::not_published)?;
+            let trouble = match timeout(left(), self.send(&mut connection, publication)).await {
+                Ok(Ok(published)) => return Ok(published),
+                Ok(Err(trouble)) => trouble,
+                Err(_) => Trouble::NoAnswer(patience),
+            };
+            if trouble.ends_connection() {
+                self.forget(number).await;
+            }
+            // It certainly has not accepted it, and knows who will.
+            if trouble.is_moved() && redirects < MAX_REDIRECTS {
+                redirects += 1;
+                continue;
+            }
+            return Err(match trouble.code() {
+                Some("NOPERM" | "SSEKEPT" | "SSEADD") => EngineError::refused(trouble),
+                _ if trouble.is_refusal() => EngineError::not_published(trouble),
+                _ => EngineError::unknown(trouble),
+            });
         }
-        Err(match trouble.code() {
-            Some("NOPERM" | "SSEKEPT" | "SSEADD") => EngineError::refused(trouble),
-            _ if trouble.is_refusal() => EngineError::not_published(trouble),
-            _ => EngineError::unknown(trouble),
-        })
     }
 
     async fn send(

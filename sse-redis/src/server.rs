@@ -1,4 +1,4 @@
-//! [`Server`]: an address, and [`Connection`]s to it.
+//! [`Server`]: where the log is, and [`Connection`]s to it.
 
 use std::{
     fmt,
@@ -15,18 +15,32 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use crate::{answer, trouble::Trouble};
+use crate::{
+    answer,
+    cluster::{Cluster, Node, Told},
+    first_of::first_of,
+    trouble::Trouble,
+};
 
 const RESP2: ProtocolVersion = ProtocolVersion::RESP2;
 
 /// Where the log is. What stands behind the address may change.
 pub(crate) struct Server {
     info: ConnectionInfo,
-    /// Whom to ask where it is; with these, the host in the address is the master's name.
-    sentinels: Vec<Client>,
+    place: Place,
     #[cfg(feature = "tls")]
     root_certificate: Option<Vec<u8>>,
     patience: Duration,
+}
+
+/// How the server that has the log is found.
+enum Place {
+    /// It is at the address.
+    Address,
+    /// These sentinels are asked; the host in the address is the master's name.
+    Sentinels(Vec<Client>),
+    /// Others of its cluster are asked.
+    Cluster(Arc<Cluster>),
 }
 
 impl Server {
@@ -34,7 +48,7 @@ impl Server {
     pub(crate) fn new(info: ConnectionInfo, patience: Duration) -> Self {
         Self {
             info,
-            sentinels: Vec::new(),
+            place: Place::Address,
             #[cfg(feature = "tls")]
             root_certificate: None,
             patience,
@@ -44,8 +58,23 @@ impl Server {
     /// The same, found by these sentinels.
     pub(crate) fn found_by(mut self, sentinels: &[String]) -> RedisResult<Self> {
         let client = |url: &String| Client::open(speaking(&url.as_str().into_connection_info()?, RESP2));
-        self.sentinels = sentinels.iter().map(client).collect::<RedisResult<_>>()?;
+        self.place = Place::Sentinels(sentinels.iter().map(client).collect::<RedisResult<_>>()?);
         Ok(self)
+    }
+
+    /// The same as the server of this slot in a cluster, in which the one at the address is, and these.
+    pub(crate) fn in_cluster(mut self, slot: u16, nodes: impl IntoIterator<Item = Node>) -> Self {
+        let seeds = host(self.info.addr()).into_iter().chain(nodes).collect();
+        self.place = Place::Cluster(Arc::new(Cluster::new(slot, seeds)));
+        self
+    }
+
+    pub(crate) fn is_in_cluster(&self) -> bool {
+        matches!(self.place, Place::Cluster(_))
+    }
+
+    pub(crate) fn is_found_by_sentinels(&self) -> bool {
+        matches!(self.place, Place::Sentinels(_))
     }
 
     /// The same, whose certificate is signed with this one.
@@ -86,13 +115,39 @@ impl Server {
         config: AsyncConnectionConfig,
     ) -> Result<Connection, Trouble> {
         let info = speaking(&self.info, protocol);
-        let info = if self.sentinels.is_empty() { info } else { info.set_addr(self.master().await?) };
+        match &self.place {
+            Place::Address => self.dial(info, config).await,
+            Place::Sentinels(sentinels) => {
+                self.dial(info.set_addr(self.master(sentinels).await?), config).await
+            }
+            Place::Cluster(cluster) => {
+                let asked = cluster.nodes().into_iter().map(|node| self.ask_node(cluster, node)).collect();
+                let told: Told = first_of(asked).await?;
+                cluster.learn(&told);
+                let node = told.primary;
+                match self.dial(info.set_addr(self.addr(&node)), config).await {
+                    Ok(connection) => {
+                        Ok(Connection { member: Some((Arc::clone(cluster), node)), ..connection })
+                    }
+                    Err(trouble) => {
+                        // Who has not heard yet that it is gone.
+                        cluster.doubt(&told.by);
+                        cluster.doubt(&node);
+                        Err(Trouble::Elsewhere(node, Box::new(trouble)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection to this very server.
+    async fn dial(&self, info: ConnectionInfo, config: AsyncConnectionConfig) -> Result<Connection, Trouble> {
         // Our own timeouts are around everything, and blocking reads need longer ones.
         let config = config.set_connection_timeout(None).set_response_timeout(None);
         let client = self.client(&info)?;
         let opened = client.get_multiplexed_async_connection_with_config(&config);
         let opened = timeout(self.patience, opened).await.map_err(|_| Trouble::NoAnswer(self.patience))??;
-        Ok(Connection { inner: opened, broken: Arc::default(), patience: self.patience })
+        Ok(Connection { inner: opened, broken: Arc::default(), patience: self.patience, member: None })
     }
 
     fn client(&self, info: &ConnectionInfo) -> RedisResult<Client> {
@@ -104,42 +159,59 @@ impl Server {
         Client::open(info.clone())
     }
 
-    /// Where the first sentinel that answers says that the master is.
-    async fn master(&self) -> Result<ConnectionAddr, Trouble> {
-        let mut trouble = Trouble::NoMaster;
-        for sentinel in &self.sentinels {
-            match timeout(self.patience, self.ask_sentinel(sentinel)).await {
-                Ok(Ok(Some(addr))) => return Ok(addr),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => trouble = error,
-                Err(_) => trouble = Trouble::NoAnswer(self.patience),
-            }
-        }
-        Err(trouble)
-    }
-
-    async fn ask_sentinel(&self, sentinel: &Client) -> Result<Option<ConnectionAddr>, Trouble> {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
-        let (ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. }) = self.info.addr()
-        else {
-            return Ok(None);
-        };
-        let mut command = redis::cmd("SENTINEL");
-        command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let found: Value = command.query_async(&mut connection).await?;
-        if found == Value::Nil {
-            return Ok(None);
-        }
-        let [host, port] = answer::exactly(found)?;
-        let port = u16::try_from(answer::number(port)?).map_err(|_| Trouble::Unexpected("a port"))?;
-        let host = answer::text(host)?;
-        Ok(Some(match self.info.addr() {
+    /// Where this one of a cluster, or what sentinels have told, is reached.
+    fn addr(&self, node: &Node) -> ConnectionAddr {
+        let Node { host, port } = node.clone();
+        match self.info.addr() {
             ConnectionAddr::TcpTls { insecure, .. } => {
                 ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: None }
             }
             _ => ConnectionAddr::Tcp(host, port),
-        }))
+        }
+    }
+
+    /// Where this one of a cluster says that the log is.
+    async fn ask_node(&self, cluster: &Cluster, node: Node) -> Result<Told, Trouble> {
+        let info = speaking(&self.info, RESP2).set_addr(self.addr(&node));
+        let mut connection = self.dial(info, AsyncConnectionConfig::new()).await?;
+        let slots = connection.ask(redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        cluster.told(node, slots)
+    }
+
+    /// Where the first sentinel that answers says that the master is.
+    async fn master(&self, sentinels: &[Client]) -> Result<ConnectionAddr, Trouble> {
+        let asked = sentinels.iter().map(|sentinel| self.ask_sentinel_in_time(sentinel)).collect();
+        Ok(self.addr(&first_of(asked).await?))
+    }
+
+    async fn ask_sentinel_in_time(&self, sentinel: &Client) -> Result<Node, Trouble> {
+        let answer = timeout(self.patience, self.ask_sentinel(sentinel)).await;
+        answer.map_err(|_| Trouble::NoAnswer(self.patience))?
+    }
+
+    async fn ask_sentinel(&self, sentinel: &Client) -> Result<Node, Trouble> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
+        let name = host(self.info.addr()).ok_or(Trouble::NoMaster)?.host;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        let found: Value = command.query_async(&mut connection).await?;
+        if found == Value::Nil {
+            return Err(Trouble::NoMaster);
+        }
+        let [host, port] = answer::exactly(found)?;
+        let port = u16::try_from(answer::number(port)?).map_err(|_| Trouble::Unexpected("a port"))?;
+        Ok(Node { host: answer::text(host)?, port })
+    }
+}
+
+/// None for a socket in the file system.
+pub(crate) fn host(addr: &ConnectionAddr) -> Option<Node> {
+    match addr {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Some(Node { host: host.clone(), port: *port })
+        }
+        _ => None,
     }
 }
 
@@ -159,13 +231,13 @@ impl fmt::Debug for Server {
 /// Its host and port.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. }
-                if !self.sentinels.is_empty() =>
-            {
-                write!(f, "{name} (by sentinels)")
+        match (&self.place, host(self.info.addr())) {
+            (Place::Sentinels(_), Some(name)) => write!(f, "{} (by sentinels)", name.host),
+            (Place::Cluster(cluster), _) => {
+                let seeds = cluster.seeds().iter().map(ToString::to_string).collect::<Vec<_>>();
+                write!(f, "{} (a cluster)", seeds.join(", "))
             }
-            addr => addr.fmt(f),
+            _ => self.info.addr().fmt(f),
         }
     }
 }
@@ -176,6 +248,8 @@ pub(crate) struct Connection {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     patience: Duration,
+    /// Of which cluster it leads to which server.
+    member: Option<(Arc<Cluster>, Node)>,
 }
 
 impl Connection {
@@ -191,15 +265,32 @@ impl Connection {
 
     /// The same for a command that may block for so long.
     pub(crate) async fn ask_blocking(&mut self, command: &Cmd, block: Duration) -> Result<Value, Trouble> {
-        let patience = self.patience + block;
+        let patience = self.patience.saturating_add(block);
         let answer = timeout(patience, command.query_async(&mut self.inner)).await;
-        Ok(answer.map_err(|_| Trouble::NoAnswer(patience))??)
+        self.heard(answer.map_err(|_| Trouble::NoAnswer(patience)))
     }
 
     /// What it answers to several, in one round trip.
     pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, Trouble> {
         let answer = timeout(self.patience, commands.query_async(&mut self.inner)).await;
-        Ok(answer.map_err(|_| Trouble::NoAnswer(self.patience))??)
+        self.heard(answer.map_err(|_| Trouble::NoAnswer(self.patience)))
+    }
+
+    fn heard<T>(&self, answer: Result<RedisResult<T>, Trouble>) -> Result<T, Trouble> {
+        let answer = answer.and_then(|answer| Ok(answer?));
+        if let (Err(trouble), Some((cluster, node))) = (&answer, &self.member)
+            && trouble.ends_connection()
+            // One that says where the log has gone knows more than others.
+            && !trouble.is_moved()
+        {
+            cluster.doubt(node);
+        }
+        answer
+    }
+
+    /// The server of a cluster that it leads to.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.member.as_ref().map(|(_, node)| node)
     }
 }
 

@@ -4,6 +4,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use crate::cluster::Node;
+
 /// Why a server did not do what it was asked. Its text is for the log: it has no credentials.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -17,17 +19,53 @@ pub(crate) enum Trouble {
     IsReplica,
     /// Of the sentinels that answer, none knows it.
     NoMaster,
+    /// No server of the cluster has this slot.
+    NotServed(u16),
+    /// This happened with the server that has the log, as others of its cluster say.
+    Elsewhere(Node, Box<Self>),
 }
 
 impl Trouble {
     /// Whether the server has answered that it has not done it. What a script says in its midst is no such answer.
     pub(crate) fn is_refusal(&self) -> bool {
-        let is_midway = |error: &RedisError| error.detail().is_some_and(|text| text.contains("@user_script"));
         match self {
             Self::Redis(error) => {
-                matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && !is_midway(error)
+                matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && !self.is_midway()
             }
-            Self::NoAnswer(_) | Self::Unexpected(_) | Self::IsReplica | Self::NoMaster => false,
+            Self::NoAnswer(_)
+            | Self::Unexpected(_)
+            | Self::IsReplica
+            | Self::NoMaster
+            | Self::NotServed(_)
+            | Self::Elsewhere(..) => false,
+        }
+    }
+
+    /// Whether a script says so that has begun.
+    pub(crate) fn is_midway(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.detail().is_some_and(|text| text.contains("@user_script")))
+    }
+
+    /// Whether the server has not done it because another one of its cluster has the log now.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.code() == Some("MOVED") && !self.is_midway()
+    }
+
+    /// Without where it happened.
+    pub(crate) fn into_what(self) -> Self {
+        match self {
+            Self::Elsewhere(_, trouble) => trouble.into_what(),
+            trouble => trouble,
+        }
+    }
+
+    /// Whether a server has said something at all.
+    pub(crate) fn is_said(&self) -> bool {
+        match self {
+            Self::Redis(error) => !error.is_io_error(),
+            Self::NoAnswer(_) => false,
+            Self::Unexpected(_) | Self::IsReplica | Self::NoMaster | Self::NotServed(_) => true,
+            Self::Elsewhere(_, trouble) => trouble.is_said(),
         }
     }
 
@@ -38,6 +76,8 @@ impl Trouble {
             ErrorKind::Server(ServerErrorKind::ReadOnly),
             ErrorKind::Server(ServerErrorKind::MasterDown),
             ErrorKind::Server(ServerErrorKind::BusyLoading),
+            ErrorKind::Server(ServerErrorKind::Moved),
+            ErrorKind::Server(ServerErrorKind::ClusterDown),
             ErrorKind::AuthenticationFailed,
         ];
         !self.is_refusal() || elsewhere.contains(&error.kind()) || self.code() == Some("NOAUTH")
@@ -47,6 +87,7 @@ impl Trouble {
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Redis(error) => error.code(),
+            Self::Elsewhere(_, trouble) => trouble.code(),
             _ => None,
         }
     }
@@ -68,6 +109,8 @@ impl fmt::Display for Trouble {
             Self::Unexpected(what) => write!(f, "Redis holds something unexpected: {what}"),
             Self::IsReplica => f.write_str("the Redis server at this address is a replica now"),
             Self::NoMaster => f.write_str("no sentinel knows a master of this name"),
+            Self::NotServed(slot) => write!(f, "no server has slot {slot}, where the log is"),
+            Self::Elsewhere(node, trouble) => write!(f, "{trouble} (at {node}, which has the log)"),
         }
     }
 }
@@ -76,6 +119,7 @@ impl Error for Trouble {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Redis(error) => Some(error),
+            Self::Elsewhere(_, trouble) => Some(trouble),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod redis;
+pub mod redis_cluster;
 pub mod reverse_proxy;
 pub mod sdks;
 pub mod servers;

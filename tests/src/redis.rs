@@ -69,9 +69,14 @@ impl Redis {
 
     /// Starts one with these options.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::start_at(free_addr(), options).await
+    }
+
+    /// The same, at this address.
+    pub async fn start_at(addr: SocketAddr, options: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("sse-tests-redis-").tempdir().expect("a folder");
         let options = options.iter().map(ToString::to_string).collect();
-        let mut redis = Self { options, addr: free_addr(), running: None, folder };
+        let mut redis = Self { options, addr, running: None, folder };
         redis.run().await;
         redis
     }
@@ -120,6 +125,7 @@ impl Redis {
             .args(["--bind", &self.addr.ip().to_string(), "--port", &self.addr.port().to_string()])
             .args(["--daemonize", "no", "--save", "", "--repl-diskless-sync-delay", "0"])
             .args(["--replica-announce-ip", &self.addr.ip().to_string()])
+            .args(["--cluster-announce-ip", &self.addr.ip().to_string()])
             .args(&self.options)
             .current_dir(self.folder.path())
             .stdin(Stdio::piped())
@@ -151,6 +157,11 @@ impl Redis {
     /// Has it go on.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Whether it runs, by our own doing.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     fn signal(&self, signal: Signal) {

@@ -68,6 +68,8 @@ pub enum Kind {
     Memory,
     /// Redis of Debian's package, or whatever `REDIS_SERVER` and `REDIS_CLI` name: a Valkey.
     Redis,
+    /// The same as a cluster of two, of which nodes are told the address of the one that has not the log.
+    RedisCluster,
     /// nats-server of Debian's package.
     Nats,
 }
@@ -77,7 +79,7 @@ pub enum Kind {
 pub enum Running {
     /// In the test's own process.
     Memory(Memory),
-    /// A server.
+    /// A server, or a cluster.
     Redis(RedisLog),
     /// A server.
     Nats(NatsLog),
@@ -89,6 +91,7 @@ impl Running {
         match kind {
             Kind::Memory => Some(Self::Memory(Memory::new())),
             Kind::Redis => RedisLog::start().await.map(Self::Redis),
+            Kind::RedisCluster => RedisLog::start_cluster().await.map(Self::Redis),
             Kind::Nats => NatsLog::start().await.map(Self::Nats),
         }
     }

@@ -3,30 +3,46 @@
 use bytes::Bytes;
 use sse_core::EventId;
 
-use crate::redis::Redis;
+use crate::{redis::Redis, redis_cluster::RedisCluster};
 
 /// The stream of a hub whose name is the default.
 const STREAM: &str = "{sse}:log";
 
-/// A Redis of the test's own.
+/// A Redis of the test's own, or a cluster of them.
 #[derive(Debug)]
-pub struct RedisLog(Redis);
+pub struct RedisLog {
+    /// Nodes are given the address of the first; the last one has the log.
+    servers: Vec<Redis>,
+}
 
 impl RedisLog {
     pub(super) async fn start() -> Option<Self> {
         if !Redis::is_available() {
             return None;
         }
-        Some(Self(Redis::start().await))
+        Some(Self { servers: vec![Redis::start().await] })
+    }
+
+    /// Two servers, each of which has a part of the slots.
+    pub(super) async fn start_cluster() -> Option<Self> {
+        if !Redis::is_available() {
+            return None;
+        }
+        let cluster = RedisCluster::start_with(2, 0, &["--appendonly", "yes", "--appendfsync", "always"]);
+        Some(Self { servers: cluster.await.nodes })
+    }
+
+    fn server(&self) -> &Redis {
+        self.servers.last().expect("a server")
     }
 
     pub(super) fn url(&self) -> String {
-        self.0.url()
+        self.servers[0].url()
     }
 
     /// An entry is four fields behind its id: `e`, its epoch, and `r` with a record, or `p` where an epoch begins.
     pub(super) async fn records(&self) -> Vec<(EventId, Bytes)> {
-        let text = self.0.ask_words(&["XRANGE", STREAM, "-", "+"]).await;
+        let text = self.server().ask_words(&["XRANGE", STREAM, "-", "+"]).await;
         let lines: Vec<_> = text.lines().collect();
         let entry = |entry: &[&str]| {
             let &[id, "e", epoch, "r", record] = entry else { return None };
@@ -38,13 +54,17 @@ impl RedisLog {
     }
 
     pub(super) async fn connections(&self) -> usize {
-        // One of them asks this.
-        self.0.ask("CLIENT LIST").await.lines().count() - 1
+        let mut count = 0;
+        for server in &self.servers {
+            // One of them asks this.
+            count += server.ask("CLIENT LIST").await.lines().count() - 1;
+        }
+        count
     }
 
     /// The commands that were processed, but for those of this test.
     pub(super) async fn traffic(&self) -> u64 {
-        let stats = self.0.ask("INFO commandstats").await;
+        let stats = self.server().ask("INFO commandstats").await;
         let ours = ["xread", "xadd", "evalsha", "eval", "xrange", "xinfo", "time", "ping"];
         let calls = stats.lines().filter_map(|line| {
             let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
@@ -55,27 +75,38 @@ impl RedisLog {
     }
 
     pub(super) async fn stop(&mut self) {
-        self.0.kill().await;
+        for server in &mut self.servers {
+            server.kill().await;
+        }
     }
 
     pub(super) async fn start_again(&mut self) {
-        self.0.run().await;
+        for server in &mut self.servers {
+            server.run().await;
+        }
+        if self.servers.len() > 1 {
+            for server in &self.servers {
+                server.until("CLUSTER INFO", |info| info.contains("cluster_state:ok")).await;
+            }
+        }
     }
 
     pub(super) async fn start_empty(&mut self) {
-        std::fs::remove_dir_all(self.0.folder().join("appendonlydir")).expect("a folder");
-        self.0.run().await;
+        for server in &self.servers {
+            std::fs::remove_dir_all(server.folder().join("appendonlydir")).expect("a folder");
+        }
+        self.start_again().await;
     }
 
     pub(super) fn freeze(&self) {
-        self.0.freeze();
+        self.servers.iter().for_each(Redis::freeze);
     }
 
     pub(super) fn thaw(&self) {
-        self.0.thaw();
+        self.servers.iter().for_each(Redis::thaw);
     }
 
     pub(super) async fn trim(&self, keep: usize) {
-        self.0.ask(&format!("XTRIM {STREAM} MAXLEN = {keep}")).await;
+        self.server().ask(&format!("XTRIM {STREAM} MAXLEN = {keep}")).await;
     }
 }

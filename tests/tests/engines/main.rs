@@ -1,5 +1,5 @@
 //! What users and their clients see of hubs that share an engine. Each case is written once and is a test of its own for
-//! each engine: `memory::…`, `redis::…`, `nats::…`. Those of `faults` need faults that only the one in memory has.
+//! each engine: `memory::…`, `redis::…`, `redis_cluster::…`, `nats::…`. Those of `faults` need faults that only the one in memory has.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,6 +24,7 @@ macro_rules! engines {
     ($($module:ident: $($case:ident)*;)*) => {
         engines!(@engine memory Memory $($module: $($case)*;)*);
         engines!(@engine redis Redis $($module: $($case)*;)*);
+        engines!(@engine redis_cluster RedisCluster $($module: $($case)*;)*);
         engines!(@engine nats Nats $($module: $($case)*;)*);
     };
     (@engine $name:ident $kind:ident $($module:ident: $($case:ident)*;)*) => {

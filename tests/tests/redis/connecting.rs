@@ -21,7 +21,7 @@ async fn error(url: impl Into<String>) -> String {
     said(&error)
 }
 
-fn said(error: &ConnectError) -> String {
+pub(crate) fn said(error: &ConnectError) -> String {
     let whole = format!("{error} {error:?}");
     assert!(!whole.contains(PASSWORD), "{whole}");
     let text = error.to_string();

@@ -4,6 +4,8 @@
 
 mod beginning;
 mod chaos;
+mod cluster;
+mod cluster_moves;
 mod connecting;
 mod faults;
 mod figures;
@@ -11,6 +13,7 @@ mod hub;
 mod publishing;
 mod reader;
 mod replicas;
+mod traffic;
 
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use sse_redis::Redis as Log;
 use sse_tests::redis::Redis;
 
 /// Longer than anything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends a test where there is no Redis.
 #[macro_export]

@@ -227,8 +227,12 @@ impl RedisCluster {
     pub async fn move_keys(&self, from: usize, to: usize, count: usize) -> usize {
         let keys = self.nodes[from].ask(&format!("CLUSTER GETKEYSINSLOT {SLOT} {count}")).await;
         let keys: Vec<_> = keys.lines().filter(|key| !key.is_empty()).collect();
-        for key in &keys {
-            self.move_key(from, to, key).await;
+        if !keys.is_empty() {
+            let addr = self.nodes[to].addr();
+            let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
+            let words = [&["MIGRATE", &ip, &port, "", "0", "5000", "KEYS"], &keys[..]].concat();
+            let answer = self.nodes[from].ask_words(&words).await;
+            assert!(answer == "OK" || answer == "NOKEY", "{keys:?}: {answer}");
         }
         keys.len()
     }
@@ -241,6 +245,12 @@ impl RedisCluster {
         let words = ["--cluster", "reshard", &addr, "--cluster-from", &from_id, "--cluster-to", &to_id];
         let said = from.ask_words(&[&words[..], &["--cluster-slots", "1", "--cluster-yes"]].concat()).await;
         assert!(said.contains(&format!("Moving slot {SLOT} from")), "{said}");
+        let is_there = to.ask("CLUSTER NODES").await;
+        let own = is_there.lines().find(|line| line.contains("myself")).unwrap_or_default();
+        assert!(
+            own.contains(&format!(" {SLOT}")) && !own.contains("-<-"),
+            "it is not moved: {said}\n{is_there}"
+        );
     }
 
     /// Says to both that the log's slot has moved.

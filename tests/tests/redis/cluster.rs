@@ -16,8 +16,9 @@ use crate::{
 /// Servers are soon given up, and store what they accept.
 const QUICK: [&str; 6] = ["--cluster-node-timeout", "2000", "--appendonly", "yes", "--appendfsync", "always"];
 
-async fn log_in(cluster: &RedisCluster) -> Log {
-    Log::connect(cluster.url()).await.unwrap()
+/// Its servers are many, and the machine may be busy.
+pub(crate) async fn log_in(cluster: &RedisCluster) -> Log {
+    Log::builder(cluster.url()).timeout(Duration::from_secs(5)).connect().await.unwrap()
 }
 
 /// An address at which nobody is.
@@ -305,7 +306,8 @@ async fn over_tls_by_the_names_that_its_servers_tell() {
     let (cluster, ports) = RedisCluster::start_tls("localhost", &certificate, &key).await;
     for port in ports {
         let log = Log::builder(format!("rediss://localhost:{port}"));
-        let log = log.root_certificate(identity.cert.pem()).connect().await.unwrap();
+        let log = log.root_certificate(identity.cert.pem()).timeout(Duration::from_secs(20));
+        let log = log.connect().await.unwrap();
         publish(&log, &port.to_string()).await;
         Reader::caught_up(&log).await;
     }

@@ -4,25 +4,21 @@ use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
 use sse_core::{Engine as _, Fed, Keep, Publication};
-use sse_redis::Redis as Log;
 use sse_tests::redis_cluster::RedisCluster;
 
 use crate::{
+    cluster::log_in,
     needs_redis, publish, publish_sometime,
     reader::{Reader, all, records},
     traffic::Traffic,
     try_publish,
 };
 
-async fn log(cluster: &RedisCluster) -> Log {
-    Log::connect(cluster.url()).await.unwrap()
-}
-
 #[tokio::test]
 async fn key_by_key_in_any_order() {
     needs_redis!();
     let cluster = RedisCluster::start(3, 0).await;
-    let log = log(&cluster).await;
+    let log = log_in(&cluster).await;
     let mut reader = Reader::caught_up(&log).await;
     let kept = Keep { name: "ada".into(), lifetime: Duration::from_secs(3600) };
     log.publish(Publication::new("kept", "kept").keep(kept)).await.unwrap();
@@ -68,7 +64,7 @@ async fn key_by_key_in_any_order() {
 async fn there_and_back_unseen_is_the_same_log() {
     needs_redis!();
     let cluster = RedisCluster::start(2, 0).await;
-    let first = log(&cluster).await;
+    let first = log_in(&cluster).await;
     let last = publish(&first, "a").await;
     for (from, to) in [(1, 0), (0, 1)] {
         cluster.begin_to_move(from, to).await;
@@ -85,12 +81,12 @@ async fn there_and_back_unseen_is_the_same_log() {
 async fn under_traffic_nothing_is_lost_and_nothing_comes_twice() {
     needs_redis!();
     let cluster = RedisCluster::start(3, 0).await;
-    let traffic = Traffic::begin(async || log(&cluster).await).await;
+    let traffic = Traffic::begin(async || log_in(&cluster).await).await;
     let moves = [(1, 2), (2, 0), (0, 2), (2, 1)];
     for (from, to) in moves {
         publish_some(&cluster).await;
         cluster.begin_to_move(from, to).await;
-        while cluster.move_keys(from, to, rand::random_range(1..30)).await > 0 {}
+        while cluster.move_keys(from, to, rand::random_range(20..200)).await > 0 {}
         cluster.end_moving(from, to).await;
     }
     // As an operator does it.
@@ -120,7 +116,7 @@ async fn a_move_that_is_given_up_half_way_is_told_as_far_as_it_is_known() {
     // Whichever of the keys has gone when the slot is declared to be whole.
     for gone in ["{sse}:log", "{sse}:meta", "{sse}:epochs"] {
         let cluster = RedisCluster::start(2, 0).await;
-        let log = log(&cluster).await;
+        let log = log_in(&cluster).await;
         let mut reader = Reader::caught_up(&log).await;
         publish(&log, "a").await;
         assert_eq!(reader.record().await, "a");

@@ -50,7 +50,7 @@ impl Traffic {
                     let record = format!("{publisher} {}", accepted.len());
                     publish_sometime(&log, &record).await;
                     accepted.push(record);
-                    tokio::time::sleep(Duration::from_millis(3)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 accepted
             });

@@ -3,15 +3,30 @@
 //! By its own JSON and not by the client's types: no field goes out that nats-server 2.9 does not know, and would
 //! silently leave out.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use async_nats::{Client, HeaderMap, Message, Request, RequestErrorKind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+
+use crate::denials::{Denials, denied, denied_again};
 
 /// How long an answer of the API's may take.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How long an answer may come after a denial, which may be that of a later record.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often the server is asked whether it still denies something.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// `stream not found`
 pub(crate) const NO_STREAM: u32 = 10059;
@@ -22,18 +37,19 @@ pub(crate) const NO_MESSAGE: u32 = 10037;
 /// `expected stream does not match`
 pub(crate) const OTHER_STREAM: u32 = 10060;
 
-/// What the server has denied on this connection: it says so by the way, not in an answer.
-pub(crate) type Denials = watch::Receiver<Vec<String>>;
-
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     client: Client,
-    denials: Denials,
+    denials: watch::Sender<Denials>,
+    /// Records that were sent and not answered, whatever became of who waited.
+    unanswered: Arc<AtomicUsize>,
+    /// When the server was asked last whether it still denies a subject of the stream's.
+    asked_again: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Api {
-    pub(crate) fn new(client: Client, denials: Denials) -> Self {
-        Self { client, denials }
+    pub(crate) fn new(client: Client, denials: watch::Sender<Denials>) -> Self {
+        Self { client, denials, unanswered: Arc::default(), asked_again: Arc::default() }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -61,14 +77,19 @@ impl Api {
 
     async fn ask(&self, name: &str, body: Bytes) -> Result<Message, ApiError> {
         let subject = format!("$JS.API.{name}");
-        let mut denials = self.denials.clone();
+        let mut denials = self.denials.subscribe();
         tokio::select! {
             answer = self.request(&subject, None, body, PATIENCE) => answer,
-            denied = denied(&mut denials, &subject) => Err(denied),
+            operation = denied(&mut denials, &subject) => Err(ApiError::Denied(operation)),
         }
     }
 
-    /// Appends to a stream.
+    /// Resolves when the server denies a call, without which nothing comes.
+    pub(crate) async fn denied(&self, subject: &str) -> ApiError {
+        ApiError::Denied(denied(&mut self.denials.subscribe(), subject).await)
+    }
+
+    /// Appends to a stream. What is denied is certainly not there.
     pub(crate) async fn append(
         &self,
         subject: &str,
@@ -76,25 +97,61 @@ impl Api {
         payload: Bytes,
         patience: Duration,
     ) -> Result<Ack, ApiError> {
-        let answer = self.request(subject, Some(headers), payload, patience).await;
-        match answer {
-            Ok(answer) => parsed(&answer.payload),
-            // Only where the answer stays away: a denial may be a later record's.
-            Err(ApiError::TimedOut) => Err(self.denial(subject).unwrap_or(ApiError::TimedOut)),
-            Err(error) => Err(error),
+        let denied = self.denials.borrow().of_publish(subject);
+        if let Some(operation) = denied {
+            self.ask_again(subject, operation).await?;
         }
+        let mut denials = self.denials.subscribe();
+        let before = denials.borrow_and_update().count(subject);
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        let mut answer = pin!(self.request(subject, Some(headers), payload, patience));
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            operation = denied_again(&mut denials, subject, before) => {
+                // Of several that are under way one cannot tell which it is, and one that was not answered may be there.
+                let is_alone = self.unanswered.load(Ordering::SeqCst) == 1;
+                match timeout(GRACE, answer).await {
+                    Ok(Ok(answer)) => Ok(answer),
+                    _ if is_alone && operation.starts_with("publish") => Err(ApiError::Denied(operation)),
+                    _ => Err(ApiError::Unanswerable(operation)),
+                }
+            }
+        };
+        if matches!(answer, Ok(_) | Err(ApiError::Denied(_) | ApiError::NoResponders)) {
+            self.unanswered.fetch_sub(1, Ordering::SeqCst);
+        }
+        match parsed::<Ack>(&answer?.payload)? {
+            // In a cluster: one with this key was proposed, and is not stored or never will be.
+            Ack { seq: 0, .. } => Err(ApiError::UnderWay),
+            ack => Ok(ack),
+        }
+    }
+
+    /// Whether the server still denies what it has denied on this connection: permissions change while it is open.
+    async fn ask_again(&self, subject: &str, operation: String) -> Result<(), ApiError> {
+        {
+            let mut asked = self.asked_again.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|asked| asked.elapsed() < ASK_AGAIN) {
+                return Err(ApiError::Denied(operation));
+            }
+            *asked = Some(Instant::now());
+        }
+        self.may_append(subject).await?;
+        self.denials.send_modify(|denials| denials.forget(&operation));
+        Ok(())
     }
 
     /// Whether this connection may append to a subject. Nothing is appended: the stream is told that it is the wrong one.
     pub(crate) async fn may_append(&self, subject: &str) -> Result<(), ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_EXPECTED_STREAM, "-");
-        let mut denials = self.denials.clone();
+        let mut denials = self.denials.subscribe();
+        let before = denials.borrow_and_update().count(subject);
         let answer = tokio::select! {
-            answer = self.append(subject, headers, Bytes::new(), PATIENCE) => answer,
-            denied = denied(&mut denials, subject) => Err(denied),
+            answer = self.request(subject, Some(headers), Bytes::new(), PATIENCE) => answer?,
+            operation = denied_again(&mut denials, subject, before) => return Err(ApiError::Denied(operation)),
         };
-        match answer {
+        match parsed::<Ack>(&answer.payload) {
             Err(ApiError::Refused { err_code: OTHER_STREAM, .. }) | Ok(_) => Ok(()),
             Err(error) => Err(error),
         }
@@ -112,8 +169,7 @@ impl Api {
             request = request.headers(headers);
         }
         // Around the whole: the client's own does not count the time in its queue.
-        let answer =
-            tokio::time::timeout(patience, self.client.send_request(subject.to_owned(), request)).await;
+        let answer = timeout(patience, self.client.send_request(subject.to_owned(), request)).await;
         let error = match answer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
@@ -129,41 +185,6 @@ impl Api {
             RequestErrorKind::Other => ApiError::Closed("it was cut".into()),
         })
     }
-
-    fn denial(&self, subject: &str) -> Option<ApiError> {
-        self.denials.borrow().iter().find(|denied| is_about(denied, subject)).cloned().map(ApiError::Denied)
-    }
-}
-
-async fn denied(denials: &mut Denials, subject: &str) -> ApiError {
-    loop {
-        if let Some(denied) = denials.borrow_and_update().iter().find(|denied| is_about(denied, subject)) {
-            return ApiError::Denied(denied.clone());
-        }
-        if denials.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
-}
-
-/// Answers come to an inbox: a connection that may not subscribe to it gets none at all.
-fn is_about(denied: &str, subject: &str) -> bool {
-    denied.ends_with(&format!("publish to {subject}")) || denied.starts_with("subscribe to _INBOX.")
-}
-
-/// What a line of the server's says that it denies: `Permissions Violation for Publish to "x"`.
-pub(crate) fn denied_operation(line: &str) -> Option<String> {
-    let rest = line.trim_matches('\'').strip_prefix("Permissions Violation for ")?;
-    let (verb, rest) = rest.split_once(" to ")?;
-    let verb = match verb {
-        "Publish" => "publish",
-        "Subscription" => "subscribe",
-        _ => return None,
-    };
-    let subject = rest.trim_start_matches('"').split('"').next()?;
-    // Each connection has an inbox of its own.
-    let subject = if subject.starts_with("_INBOX.") { "_INBOX.>" } else { subject };
-    Some(format!("{verb} to {subject}"))
 }
 
 fn parsed<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ApiError> {
@@ -198,7 +219,14 @@ pub(crate) struct Ack {
 pub(crate) enum ApiError {
     NoResponders,
     Denied(String),
-    Refused { err_code: u32, description: String },
+    /// Denied, or accepted and the answer denied.
+    Unanswerable(String),
+    /// Its key is known, and no record yet.
+    UnderWay,
+    Refused {
+        err_code: u32,
+        description: String,
+    },
     TimedOut,
     Closed(String),
     Malformed,
@@ -219,7 +247,14 @@ impl fmt::Display for ApiError {
             Self::NoResponders => {
                 f.write_str("no stream takes it: it was deleted, or JetStream is not there")
             }
-            Self::Denied(operation) => write!(f, "the server denies this user to {operation}"),
+            Self::Denied(operation) => {
+                write!(f, "the server denies this user to {operation}: give the user this permission")
+            }
+            Self::Unanswerable(operation) => write!(
+                f,
+                "no answer came, and the server denies this user to {operation}: give the user this permission"
+            ),
+            Self::UnderWay => f.write_str("the server has its key, and has not stored it yet"),
             Self::Refused { description, .. } => write!(f, "the server refused it: {description}"),
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::Closed(reason) => write!(f, "the connection is over: {reason}"),
@@ -229,21 +264,3 @@ impl fmt::Display for ApiError {
 }
 
 impl Error for ApiError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_denied_is_read_from_the_servers_line() {
-        let denied =
-            denied_operation("Permissions Violation for Publish to \"$JS.API.STREAM.INFO.sse-hub\"").unwrap();
-        assert_eq!(denied, "publish to $JS.API.STREAM.INFO.sse-hub");
-        assert!(is_about(&denied, "$JS.API.STREAM.INFO.sse-hub"));
-        assert!(!is_about(&denied, "$JS.API.STREAM.INFO.sse-hub2"));
-        let denied = denied_operation("Permissions Violation for Subscription to \"_INBOX.a.*\"").unwrap();
-        assert_eq!(denied, "subscribe to _INBOX.>");
-        assert!(is_about(&denied, "anything"));
-        assert_eq!(denied_operation("Stale Connection"), None);
-    }
-}

@@ -33,12 +33,16 @@ impl ConnectError {
                 "the NATS server at {server} has no JetStream for this account: start it with `-js` or a block \
                  `jetstream {{}}`, and enable JetStream for the account"
             ),
-            ApiError::Denied(operation) => {
+            ApiError::Denied(operation) | ApiError::Unanswerable(operation) => {
                 format!("the NATS server at {server} denies {operation}: give the user this permission")
             }
             ApiError::Refused { err_code: 10039 | 10076 | 10035, .. } => format!(
                 "the NATS server at {server} has no JetStream for this account: enable it in the server's configuration, \
                  with `jetstream: enabled` in the account"
+            ),
+            ApiError::Refused { err_code: 10008 | 10009, description, .. } => format!(
+                "the NATS server at {server} has no leader to {what} ({description}): start most of the cluster's servers, \
+                 and try again"
             ),
             ApiError::Refused { err_code: 10023 | 10028 | 10047 | 10002 | 10110, description, .. } => {
                 format!(
@@ -57,7 +61,7 @@ impl ConnectError {
             ApiError::Refused { description, .. } => format!(
                 "the NATS server at {server} refuses to {what} ({description}): its own log tells more"
             ),
-            ApiError::TimedOut => format!(
+            ApiError::TimedOut | ApiError::UnderWay => format!(
                 "the NATS server at {server} did not answer in time when asked to {what}: look at its log, and in a \
                  cluster whether JetStream has a leader"
             ),

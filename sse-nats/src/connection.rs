@@ -21,8 +21,9 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, denied_operation},
+    api::Api,
     connect_error::ConnectError,
+    denials::{Denials, denied_operation},
     settings::{Server, Settings},
     tls,
 };
@@ -31,8 +32,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The client gives a connection up when it has missed three of these.
 const PING: Duration = Duration::from_secs(2);
-/// Denials that are remembered.
-const MAX_DENIALS: usize = 32;
 /// The longest first line of a server's that is read.
 const MAX_HELLO: u64 = 64 * 1024;
 
@@ -54,18 +53,30 @@ impl Connection {
                 "the NATS server at {name} is to be reached over TLS: turn on the feature `tls` of sse-nats"
             )));
         }
+        #[cfg(feature = "nkeys")]
+        let proof = match &settings.credentials {
+            Some(credentials) => Some(credentials.load().await?),
+            None => None,
+        };
+        #[cfg(feature = "nkeys")]
+        let user = proof.as_ref().map(crate::credentials::Proof::user);
+        #[cfg(not(feature = "nkeys"))]
+        let user: Option<String> = None;
         let over = watch::Sender::new(None);
-        let denials = watch::Sender::new(Vec::new());
-        let seen = denials.subscribe();
+        let denials = watch::Sender::new(Denials::default());
+        let noted = denials.clone();
         let is_open = Arc::new(AtomicBool::new(false));
         let (auth, was_open) = (server.auth.clone(), Arc::clone(&is_open));
         let over_too = over.clone();
-        let mut options = ConnectOptions::with_auth_callback(move |_| {
-            let auth = match was_open.load(Ordering::SeqCst) {
-                // It tries to reconnect.
-                true => Err(AuthError::new("this connection is not used again")),
-                false => Ok(auth.clone()),
-            };
+        #[cfg_attr(not(feature = "nkeys"), expect(unused_variables, reason = "nothing is signed"))]
+        let mut options = ConnectOptions::with_auth_callback(move |nonce| {
+            #[cfg(feature = "nkeys")]
+            let auth = proof.as_ref().map_or_else(|| Ok(auth.clone()), |proof| proof.answer(&nonce));
+            #[cfg(not(feature = "nkeys"))]
+            let auth = Ok(auth.clone());
+            // Later it tries to reconnect.
+            let is_used = was_open.load(Ordering::SeqCst);
+            let auth = if is_used { Err(AuthError::new("this connection is not used again")) } else { auth };
             std::future::ready(auth)
         })
         .name("sse-nats")
@@ -78,12 +89,11 @@ impl Connection {
         .event_callback(move |event| {
             match event {
                 Event::Disconnected | Event::Closed => end(&over_too, "it was cut"),
+                Event::ServerError(ServerError::AuthorizationViolation) => {
+                    end(&over_too, "the server does not accept these credentials any more");
+                }
                 Event::ServerError(ServerError::Other(line)) => match denied_operation(&line) {
-                    Some(operation) => denials.send_modify(|denials| {
-                        if denials.len() < MAX_DENIALS && !denials.contains(&operation) {
-                            denials.push(operation);
-                        }
-                    }),
+                    Some(operation) => noted.send_modify(|denials| denials.note(operation)),
                     // Whatever else it says, it closes the connection afterwards: `Stale Connection`.
                     None => end(&over_too, &format!("the server says: {}", line.trim_matches('\''))),
                 },
@@ -98,7 +108,7 @@ impl Connection {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
         let client = options.connect(server.address.clone()).await;
-        let client = client.map_err(|error| refused(&name, &error))?;
+        let client = client.map_err(|error| refused(&name, user.as_deref(), &error))?;
         is_open.store(true, Ordering::SeqCst);
         let info = client.server_info();
         if !client.is_server_compatible(2, 9, 0) {
@@ -107,7 +117,7 @@ impl Connection {
                 info.version
             )));
         }
-        Ok(Self { name, api: Api::new(client, seen), info, over })
+        Ok(Self { name, api: Api::new(client, denials), info, over })
     }
 
     /// Ends it for everybody, for a reason.
@@ -138,13 +148,21 @@ fn end(over: &watch::Sender<Option<String>>, reason: &str) {
     });
 }
 
-fn refused(server: &str, error: &async_nats::ConnectError) -> ConnectError {
+fn refused(server: &str, user: Option<&str>, error: &async_nats::ConnectError) -> ConnectError {
     // The sources of these hold no credentials: the address has none.
     let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let source = source.lines().next().unwrap_or_default();
     // Some of TLS is told as I/O.
     let is_about_tls = ["certificate", "fatal alert", "TLS"].iter().any(|word| source.contains(word));
+    let is_about_credentials =
+        matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
+            || source.to_ascii_lowercase().contains("authentication");
     ConnectError::new(match error.kind() {
+        _ if is_about_credentials && user.is_some() => format!(
+            "the NATS server at {server} does not let in the user {}: add this key to its users, or renew the file of \
+             credentials",
+            user.unwrap_or_default()
+        ),
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => format!(
             "the NATS server at {server} does not accept these credentials: correct user, password or token in the address"
         ),

@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use async_nats::HeaderMap;
 use sse_core::{Engine, EngineError, EngineFuture, EventId, Past, Publication, Published, Tail};
 
+#[cfg(feature = "nkeys")]
+use crate::credentials::Credentials;
 use crate::{
     api::ApiError,
     connect_error::ConnectError,
@@ -142,6 +144,25 @@ impl JetStreamBuilder {
         self
     }
 
+    /// A file with a user's credentials, as `nsc` writes it (`.creds`): what the operator says of the user, and the seed
+    /// that proves it. It is read anew for each connection, so it may be renewed while the process runs. In place of
+    /// credentials in the address.
+    #[cfg(feature = "nkeys")]
+    #[must_use]
+    pub fn credentials(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.credentials = Some(Credentials::File(path.into()));
+        self
+    }
+
+    /// The seed of a user's nkey (`SU…`), of which the server has the public half. In place of credentials in the address
+    /// or in a file.
+    #[cfg(feature = "nkeys")]
+    #[must_use]
+    pub fn nkey_seed(mut self, seed: &str) -> Self {
+        self.settings.credentials = Some(Credentials::Seed(seed.into()));
+        self
+    }
+
     /// Connects, makes the streams where there are none, and tries that this user may do all that a hub does.
     ///
     /// # Errors
@@ -152,6 +173,12 @@ impl JetStreamBuilder {
     pub async fn connect(self) -> Result<JetStream, ConnectError> {
         let servers = self.servers?;
         self.settings.check()?;
+        #[cfg(feature = "nkeys")]
+        if self.settings.credentials.is_some() && servers.iter().any(Server::has_credentials) {
+            return Err(ConnectError::setting(
+                "there are credentials in the address and others beside it: take one of the two away".into(),
+            ));
+        }
         let publish_timeout = self.settings.publish_timeout;
         let keeper = Keeper::start(servers, self.settings).await?;
         let window = keeper.presence.borrow().link().map_or(0, |link| link.duplicate_window);
@@ -220,18 +247,20 @@ impl JetStream {
         let ack = link.api().append(&subject, headers, publication.record, self.publish_timeout).await;
         let ack = ack.map_err(|error| {
             match error {
-                ApiError::TimedOut => link.missed_an_answer(),
+                ApiError::TimedOut | ApiError::Unanswerable(_) => link.missed_an_answer(),
                 // The stream is gone, or its server: whoever opens the next link makes it anew.
                 ApiError::NoResponders => link.connection.give_up("no stream takes records"),
                 _ => {}
             }
             match error {
-                // It is too large.
-                ApiError::Refused { err_code: 0, .. } => EngineError::refused(error),
-                ApiError::NoResponders | ApiError::Denied(_) | ApiError::Refused { .. } => {
-                    EngineError::not_published(error)
-                }
-                ApiError::TimedOut | ApiError::Closed(_) | ApiError::Malformed => EngineError::unknown(error),
+                // It is too large; or nobody but an operator can help.
+                ApiError::Refused { err_code: 0, .. } | ApiError::Denied(_) => EngineError::refused(error),
+                ApiError::NoResponders | ApiError::Refused { .. } => EngineError::not_published(error),
+                ApiError::TimedOut
+                | ApiError::Closed(_)
+                | ApiError::Malformed
+                | ApiError::Unanswerable(_)
+                | ApiError::UnderWay => EngineError::unknown(error),
             }
         })?;
         // That of a record which was here before may be another one than the present.

@@ -4,6 +4,9 @@
 mod api;
 mod connect_error;
 mod connection;
+#[cfg(feature = "nkeys")]
+mod credentials;
+mod denials;
 mod engine;
 mod epoch;
 mod keeper;

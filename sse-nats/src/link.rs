@@ -33,12 +33,26 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The client remembers each question that was not answered for as long as its connection is used.
 const MAX_UNANSWERED: usize = 10_000;
 
+/// How often a cluster is asked again whether it has no log, where this process never had one and where it had.
+const LOOKS: [usize; 2] = [4, 10];
+/// Between two of them.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether there was a link before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquaintance {
+    First,
+    Return,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) names: Names,
     /// What the log is known by; its first epoch.
     pub(crate) base: u64,
+    /// On how many servers the log is.
+    pub(crate) replicas: usize,
     /// For how long the log that is there remembers keys, in nanoseconds.
     pub(crate) duplicate_window: u64,
     /// For how long what is kept stays, in nanoseconds; 0 is for ever.
@@ -95,6 +109,7 @@ impl Link {
     pub(crate) async fn open(
         connection: Connection,
         settings: &Settings,
+        acquaintance: Acquaintance,
     ) -> Result<(Self, Vec<String>), ConnectError> {
         let names = Names::new(settings);
         let server = connection.name.clone();
@@ -105,15 +120,22 @@ impl Link {
         let alone = if is_alone { connection.info.server_id.clone() } else { String::new() };
         let new = Identity { base: rand::random(), server: alone.clone() };
         let wanted = StreamConfig::log(settings, &names, new);
-        let info = ensure(&api, &wanted).await.map_err(|error| fail("make the stream of the log", &error))?;
+        let looks = match acquaintance {
+            // What one server says of itself is true.
+            _ if connection.info.cluster.is_none() => 0,
+            Acquaintance::First => LOOKS[0],
+            Acquaintance::Return => LOOKS[1],
+        };
+        let info =
+            ensure(&api, &wanted, looks).await.map_err(|error| fail("make the stream of the log", &error))?;
         let identity = Identity::of(&info.config, &names)?;
         let base = identity.base;
         let kept = StreamConfig::kept(settings, &names, base);
         let kept_info =
-            ensure(&api, &kept).await.map_err(|error| fail("make the stream of kept records", &error))?;
+            ensure(&api, &kept, 0).await.map_err(|error| fail("make the stream of kept records", &error))?;
         let epochs = StreamConfig::epochs(settings, &names);
         let epochs_info =
-            ensure(&api, &epochs).await.map_err(|error| fail("make the stream of epochs", &error))?;
+            ensure(&api, &epochs, 0).await.map_err(|error| fail("make the stream of epochs", &error))?;
         let mut differences = Vec::new();
         for (wanted, is) in [(wanted, &info), (kept, &kept_info), (epochs, &epochs_info)] {
             let found = wanted.differences(&is.config);
@@ -123,6 +145,7 @@ impl Link {
         let link = Self {
             names,
             base,
+            replicas: info.config.num_replicas,
             duplicate_window: info.config.duplicate_window,
             keep_for: kept_info.config.max_age,
             // A stream in a cluster may be on another server than the connection.
@@ -346,10 +369,18 @@ async fn stream_info(api: &Api, stream: &str) -> Result<StreamInfo, ApiError> {
 }
 
 /// The stream that is there, whatever its settings; made where there is none. Of two that make it one is first.
-async fn ensure(api: &Api, wanted: &StreamConfig) -> Result<StreamInfo, ApiError> {
-    match stream_info(api, &wanted.name).await {
-        Err(error) if error.code() == Some(NO_STREAM) => {}
-        answer => return answer,
+///
+/// A cluster that has just come back may not know all its streams yet, and would make an empty one in the place of one that
+/// is there: so it is asked again for a while.
+async fn ensure(api: &Api, wanted: &StreamConfig, looks: usize) -> Result<StreamInfo, ApiError> {
+    for look in 0..=looks {
+        match stream_info(api, &wanted.name).await {
+            Err(error) if error.code() == Some(NO_STREAM) => {}
+            answer => return answer,
+        }
+        if look < looks {
+            sleep(LOOK_AGAIN).await;
+        }
     }
     match api.call::<StreamInfo>(&format!("STREAM.CREATE.{}", wanted.name), Some(wanted)).await {
         Err(error) if error.code() == Some(NAME_IN_USE) => {}

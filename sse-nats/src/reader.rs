@@ -77,6 +77,8 @@ pub(crate) struct Reader {
     api: Api,
     stream: String,
     consumer: String,
+    /// Where records are asked for.
+    subject: String,
     inbox: String,
     messages: Subscriber,
     /// How many of those asked for have not come.
@@ -131,6 +133,7 @@ impl Reader {
         let nanoseconds = nanoseconds(&created.created).ok_or(ApiError::Malformed)?;
         Ok(Self {
             api: api.clone(),
+            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", created.name),
             stream: stream.to_owned(),
             consumer: created.name,
             inbox,
@@ -151,7 +154,10 @@ impl Reader {
                 self.pull(batch).await?;
                 self.wanted = batch;
             }
-            let message = self.messages.next().await.ok_or_else(gone)?;
+            let message = tokio::select! {
+                message = self.messages.next() => message.ok_or_else(gone)?,
+                denied = self.api.denied(&self.subject) => return Err(denied),
+            };
             match message.status {
                 None | Some(StatusCode::OK) => {
                     let Some(meta) = message.reply.as_deref().and_then(Meta::read) else { continue };
@@ -210,7 +216,7 @@ impl Reader {
         let max_bytes = (!self.is_large).then_some(BATCH_BYTES);
         let pull = Pull { batch, expires: PULL.as_nanos() as u64, max_bytes };
         let body = serde_json::to_vec(&pull).map_err(|_| ApiError::Malformed)?;
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.consumer);
+        let subject = self.subject.clone();
         let sent = self.api.client().publish_with_reply(subject, self.inbox.clone(), body.into()).await;
         sent.map_err(|_| ApiError::Closed("it was cut".into()))
     }

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) publish_timeout: Duration,
     pub(crate) root_certificates: Option<PathBuf>,
     pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+    #[cfg(feature = "nkeys")]
+    pub(crate) credentials: Option<crate::credentials::Credentials>,
 }
 
 impl Default for Settings {
@@ -40,6 +42,8 @@ impl Default for Settings {
             publish_timeout: Duration::from_secs(2),
             root_certificates: None,
             client_certificate: None,
+            #[cfg(feature = "nkeys")]
+            credentials: None,
         }
     }
 }
@@ -159,6 +163,12 @@ impl Server {
     pub(crate) fn neighbour(&self, host_and_port: &str) -> Option<Self> {
         let url = format!("{}://{host_and_port}", self.address.scheme());
         Some(Self { address: url.parse().ok()?, auth: self.auth.clone() })
+    }
+
+    /// Whether its address has credentials.
+    #[cfg(feature = "nkeys")]
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.auth.username.is_some() || self.auth.token.is_some()
     }
 
     pub(crate) fn name(&self) -> String {

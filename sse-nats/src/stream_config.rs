@@ -23,7 +23,7 @@ pub(crate) struct StreamConfig {
     max_msg_size: i64,
     max_bytes: i64,
     pub(crate) max_age: u64,
-    num_replicas: usize,
+    pub(crate) num_replicas: usize,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) duplicate_window: u64,
     deny_delete: bool,

@@ -13,8 +13,10 @@ use crate::{
     stream_config::Identity,
 };
 
-/// How often a cluster is asked whether it really has less than it had, and with what pauses.
+/// How often a cluster is asked whether it really has less than it had, and with what pauses: for a stream on one server,
+/// which can have lost something, and for one on several, which is no more than late.
 const LOOKS: usize = 6;
+const LOOKS_AT_REPLICAS: usize = 40;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Epochs that are remembered: in an older copy of the log the present one has not begun.
 const MAX_PAST: usize = 16;
@@ -85,7 +87,11 @@ pub(super) fn is_log(link: &Link, info: &StreamInfo) -> bool {
 /// Whether the log still has what was read last, or has had it.
 pub(super) async fn is_intact(link: &Link, position: &Position, info: &StreamInfo) -> Result<bool, ApiError> {
     let mut last = info.state.last_seq;
-    let looks = if link.is_alone() { 1 } else { LOOKS };
+    let looks = match link.replicas {
+        _ if link.is_alone() => 1,
+        0 | 1 => LOOKS,
+        _ => LOOKS_AT_REPLICAS,
+    };
     for _ in 1..looks {
         if last >= position.seq {
             break;

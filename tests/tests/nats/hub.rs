@@ -14,7 +14,7 @@ async fn node(nats: &Nats) -> Hub {
 }
 
 /// The next events: what a client is sent, with the position that it has then.
-async fn read(events: &mut Subscription, count: usize) -> Vec<String> {
+pub(crate) async fn read(events: &mut Subscription, count: usize) -> Vec<String> {
     let mut read = Vec::new();
     while read.len() < count {
         let event = timeout(PATIENCE, events.next()).await.expect("an event in time").expect("it goes on");

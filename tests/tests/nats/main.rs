@@ -1,13 +1,16 @@
 //! The engine on NATS JetStream, on real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is a failed test")]
 
+mod cluster;
 mod connect;
+mod denied;
 mod figures;
 mod hub;
 mod kept;
 mod log;
 mod lost;
 mod outage;
+mod users;
 
 use std::{
     net::SocketAddr,

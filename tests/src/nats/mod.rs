@@ -1,4 +1,7 @@
-//! A nats-server of Debian's package with JetStream, on a free port and with a store of its own.
+//! A nats-server of Debian's package with JetStream, on a free port and with a store of its own; and three as a cluster.
+
+mod cluster;
+mod operator;
 
 use std::{
     fs,
@@ -16,6 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use self::{cluster::Cluster, operator::Operator};
 use crate::{left_out, program};
 
 /// Longer than anything that a test waits for.
@@ -51,13 +55,42 @@ impl Nats {
 
     /// One with a configuration, in which `STORE` is its folder.
     pub async fn start_with(configuration: &str) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let store = folder.path().join("store");
-        let configuration = configuration.replace("STORE", &store.display().to_string());
-        fs::write(folder.path().join("nats.conf"), configuration).expect("a file");
-        let mut nats = Self { child: None, addr: free_addr(), folder };
+        let mut nats = Self::stopped(configuration, free_addr());
         nats.restart().await;
         nats
+    }
+
+    /// One with a configuration and an address, that was never started.
+    fn stopped(configuration: &str, addr: SocketAddr) -> Self {
+        let nats = Self { child: None, addr, folder: TempDir::new().expect("a folder") };
+        nats.configure(configuration);
+        nats
+    }
+
+    fn configure(&self, configuration: &str) {
+        let configuration = configuration.replace("STORE", &self.store().display().to_string());
+        fs::write(self.folder.path().join("nats.conf"), configuration).expect("a file");
+    }
+
+    /// Gives it another configuration while it runs.
+    ///
+    /// # Panics
+    /// When it does not take it.
+    pub async fn reconfigure(&self, configuration: &str) {
+        let reloads = || self.log().matches("Reloaded server configuration").count();
+        let before = reloads();
+        self.configure(configuration);
+        self.signal(Signal::HUP);
+        let deadline = Instant::now() + PATIENCE;
+        while reloads() == before {
+            assert!(Instant::now() < deadline, "it is not taken: {}", self.log());
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether it was started and not killed.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Starts it again, on the same port and with what its store holds.

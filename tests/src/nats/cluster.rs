@@ -1,0 +1,147 @@
+//! Three nats-servers that are one cluster.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::{Nats, PATIENCE, free_addr};
+
+/// How long one question may take; a server without a leader leaves some unanswered.
+const ONE_TRY: Duration = Duration::from_secs(3);
+
+/// Three nats-servers with routes to each other, each with a store of its own; killed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Nats>,
+    /// Before the address, where a user is needed: `user:password@`.
+    user: String,
+}
+
+impl Cluster {
+    /// Three of them, with one who leads.
+    pub async fn start() -> Self {
+        Self::start_with("", "").await
+    }
+
+    /// The same with more configuration, which names this user: `user:password@`, or nothing.
+    pub async fn start_with(more: &str, user: &str) -> Self {
+        let addrs: Vec<_> = (0..6).map(|_| free_addr()).collect();
+        let (clients, routes) = addrs.split_at(3);
+        let all: Vec<_> = routes.iter().map(|addr| format!("\"nats://{addr}\"")).collect();
+        let server = |number: usize| {
+            let configuration = format!(
+                "server_name: n{number}\njetstream {{ store_dir: \"STORE\" }}\n\
+                 cluster {{ name: tests, listen: \"{}\", routes: [{}] }}\n{more}\n",
+                routes[number],
+                all.join(", "),
+            );
+            Nats::stopped(&configuration, clients[number])
+        };
+        let mut cluster = Self { servers: (0..3).map(server).collect(), user: user.to_owned() };
+        cluster.start_all().await;
+        cluster
+    }
+
+    /// Starts those that do not run, and waits until somebody leads.
+    pub async fn start_all(&mut self) {
+        let stopped = self.servers.iter_mut().filter(|server| !server.runs());
+        join_all(stopped.map(Nats::restart)).await;
+        self.has_leader().await;
+    }
+
+    /// Waits until JetStream answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn has_leader(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let context = self.context().await;
+            // Not by the client's own types, which want what only newer servers say.
+            let answer = timeout(ONE_TRY, context.request::<_, _, Value>("INFO", &())).await;
+            if matches!(&answer, Ok(Ok(info)) if info["error"].is_null()) {
+                return;
+            }
+            let logs: Vec<_> = self.servers.iter().map(Nats::log).collect();
+            assert!(Instant::now() < deadline, "nobody leads: {answer:?} {logs:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// All of it: `nats://…,nats://…,nats://…`
+    pub fn url(&self) -> String {
+        (0..3).map(|number| self.url_of(number)).collect::<Vec<_>>().join(",")
+    }
+
+    /// One of it.
+    pub fn url_of(&self, number: usize) -> String {
+        format!("nats://{}{}", self.user, self.servers[number].addr())
+    }
+
+    /// One of it.
+    pub fn server(&mut self, number: usize) -> &mut Nats {
+        &mut self.servers[number]
+    }
+
+    /// A plain client of any that runs.
+    pub async fn context(&self) -> jetstream::Context {
+        let addrs: Vec<_> = (0..3).filter(|number| self.servers[*number].runs()).collect();
+        let addrs: Vec<_> = addrs.into_iter().map(|number| self.url_of(number)).collect();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match async_nats::connect(addrs.as_slice()).await {
+                Ok(client) => return jetstream::new(client),
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Who leads a stream, and how many of the others have all of it; waits until somebody does.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub async fn leader(&self, stream: &str) -> (usize, usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let context = self.context().await;
+            if let Ok(Ok(stream)) = timeout(ONE_TRY, context.get_stream(stream)).await
+                && let Some(cluster) = &stream.cached_info().cluster
+                && let Some(leader) = cluster.leader.as_deref().and_then(|name| name.strip_prefix('n'))
+            {
+                let current = cluster.replicas.iter().filter(|replica| replica.current).count();
+                return (leader.parse().expect("a number"), current);
+            }
+            assert!(Instant::now() < deadline, "nobody leads {stream}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a stream is the same on all three.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn is_settled(&self, stream: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.leader(stream).await.1 < 2 {
+            assert!(Instant::now() < deadline, "{stream} is not on all three");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Who leads a stream does so no longer. Returns who that was.
+    ///
+    /// # Panics
+    /// When nobody leads it.
+    pub async fn step_down(&self, stream: &str) -> usize {
+        let (leader, _) = self.leader(stream).await;
+        let context = self.context().await;
+        let subject = format!("STREAM.LEADER.STEPDOWN.{stream}");
+        let answer: Value = context.request(subject, &serde_json::json!({})).await.expect("an answer");
+        assert_eq!(answer["success"], true, "{answer}");
+        leader
+    }
+}

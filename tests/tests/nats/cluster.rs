@@ -1,0 +1,301 @@
+//! A cluster of three, with the streams on all of them: servers are killed and changed under traffic, and what was
+//! published, what each client was given and what the log holds are held against each other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use sse_core::{EventId, Hub, PublishError, Start, Subscription};
+use sse_nats::JetStream;
+use sse_tests::{
+    engines::Logged,
+    nats::{Cluster, Nats},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::PATIENCE;
+
+const STREAM: &str = "sse-hub";
+
+async fn cluster() -> Option<Cluster> {
+    if !Nats::is_available() {
+        return None;
+    }
+    Some(Cluster::start().await)
+}
+
+async fn engine(url: &str) -> JetStream {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let builder = JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20);
+        match builder.connect().await {
+            Ok(engine) => return engine,
+            // The cluster may not be complete yet.
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn hub(url: &str) -> Hub {
+    let engine = engine(url).await;
+    Hub::builder().engine(engine).ready_timeout(PATIENCE).build().await.unwrap()
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Publishes, again and again under one key, until it is there.
+async fn publish_at_last(hub: &Hub, data: &str) -> EventId {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match hub.publish_once(data, "news", data).await {
+            Ok(published) => return published.id,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What a client was given, up to an event with this text.
+async fn read_up_to(events: &mut Subscription, last: &str) -> Vec<(EventId, String)> {
+    let mut given = Vec::new();
+    loop {
+        let event = timeout(PATIENCE, events.next()).await.unwrap_or_else(|_| panic!("no {last}: {given:?}"));
+        let event = event.unwrap();
+        assert!(!event.is_gap(), "nothing was lost: {} behind {:?}", event.data(), given.last());
+        given.push((event.id(), event.data().into_owned()));
+        if event.data() == last {
+            return given;
+        }
+    }
+}
+
+/// Nodes that publish all the time, and a client on each.
+struct Traffic {
+    hubs: Vec<Hub>,
+    is_over: Arc<AtomicBool>,
+    said: Arc<Mutex<HashMap<String, Result<EventId, PublishError>>>>,
+    publishers: Vec<JoinHandle<()>>,
+    clients: Vec<JoinHandle<Vec<(EventId, String)>>>,
+}
+
+impl Traffic {
+    /// A node on each of these addresses.
+    async fn start(urls: &[String]) -> Self {
+        let mut hubs = Vec::new();
+        for url in urls {
+            hubs.push(hub(url).await);
+        }
+        let clients = hubs.iter().map(|hub| {
+            let mut events = hub.subscribe("news", Start::Now).unwrap();
+            tokio::spawn(async move { read_up_to(&mut events, "end").await })
+        });
+        let clients: Vec<_> = clients.collect();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let said = Arc::default();
+        let publishers = (0..urls.len() * 4).map(|number| {
+            let hub = hubs[number % hubs.len()].clone();
+            tokio::spawn(publish_until(number, hub, Arc::clone(&is_over), Arc::clone(&said)))
+        });
+        let publishers = publishers.collect();
+        Self { hubs, is_over, said, publishers, clients }
+    }
+
+    fn accepted(&self) -> usize {
+        self.said.lock().unwrap().values().filter(|said| said.is_ok()).count()
+    }
+
+    /// Waits until some more was published.
+    async fn flows(&self) {
+        let before = self.accepted();
+        until("events are published", || self.accepted() > before + 100).await;
+    }
+
+    fn are_away(&self) -> usize {
+        self.hubs.iter().filter(|hub| hub.away_for().is_some()).count()
+    }
+
+    /// Nothing was lost, repeated or told to be lost.
+    async fn judge(self, cluster: &Cluster) {
+        until("all are back", || self.are_away() == 0).await;
+        self.flows().await;
+        self.is_over.store(true, Ordering::SeqCst);
+        for publisher in self.publishers {
+            publisher.await.unwrap();
+        }
+        publish_at_last(&self.hubs[0], "end").await;
+        let log = log_of(cluster).await;
+        let ids: HashMap<_, _> = log.iter().map(|(id, data)| (data.clone(), *id)).collect();
+        let mut counts = BTreeMap::new();
+        for (_, data) in &log {
+            *counts.entry(data).or_insert(0) += 1;
+        }
+        let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+        let (mut refused, mut unknown, mut of_those) = (0, 0, 0);
+        for (data, said) in self.said.lock().unwrap().iter() {
+            match said {
+                Ok(id) => assert_eq!(ids.get(data), Some(id), "{data} was accepted as {id}"),
+                Err(PublishError::Unknown) => {
+                    unknown += 1;
+                    of_those += usize::from(ids.contains_key(data));
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(!ids.contains_key(data), "{data}: {error}, but it is there");
+                }
+            }
+        }
+        for client in self.clients {
+            let given = client.await.unwrap();
+            assert_eq!(given, log, "each once, in the order of the log");
+        }
+        // Who comes back anywhere, also to a node that starts now, has what it missed.
+        let late = hub(&cluster.url()).await;
+        for hub in self.hubs.iter().chain([&late]) {
+            let from = rand::random_range(0..log.len() - 1);
+            let mut events = hub.subscribe("news", Start::After(log[from].0)).unwrap();
+            assert_eq!(read_up_to(&mut events, "end").await, log[from + 1..], "from {from} on");
+        }
+        println!(
+            "{} events; {refused} not published, {unknown} unknown, of which {of_those} are there",
+            log.len()
+        );
+    }
+}
+
+async fn publish_until(
+    number: usize,
+    hub: Hub,
+    is_over: Arc<AtomicBool>,
+    said: Arc<Mutex<HashMap<String, Result<EventId, PublishError>>>>,
+) {
+    for count in 0.. {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let data = format!("{number}/{count}");
+        let published = hub.publish("news", data.clone()).await;
+        said.lock().unwrap().insert(data, published);
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The events in the log, each asked for by itself of whoever leads the stream.
+async fn log_of(cluster: &Cluster) -> Vec<(EventId, String)> {
+    let context = cluster.context().await;
+    let stream = context.get_stream(STREAM).await.unwrap();
+    let info = stream.cached_info();
+    let description = info.config.description.clone().unwrap();
+    let epoch = u64::from_str_radix(&description["sse-nats epoch=".len()..][..16], 16).unwrap();
+    assert_eq!(info.state.first_sequence, 1);
+    let messages = stream::iter(1..=info.state.last_sequence).map(|seq| {
+        let stream = &stream;
+        async move { stream.get_raw_message(seq).await.unwrap_or_else(|error| panic!("{seq}: {error}")) }
+    });
+    let messages: Vec<_> = messages.buffered(16).collect().await;
+    let events = messages.into_iter().filter_map(|message| {
+        // In a cluster there is one epoch, or something was lost.
+        assert!(!message.subject.ends_with(".epoch"), "a new epoch at {}", message.sequence);
+        let event = Logged::read(EventId::new(epoch, message.sequence), &message.payload)?;
+        Some((event.id, event.data))
+    });
+    events.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_leader_is_no_loss() {
+    let Some(cluster) = cluster().await else { return };
+    let traffic = Traffic::start(&[cluster.url(), cluster.url_of(0), cluster.url_of(1)]).await;
+    for _ in 0..5 {
+        traffic.flows().await;
+        cluster.is_settled(STREAM).await;
+        cluster.step_down(STREAM).await;
+    }
+    traffic.judge(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_is_killed() {
+    let Some(mut cluster) = cluster().await else { return };
+    let traffic = Traffic::start(&[cluster.url(), cluster.url(), cluster.url()]).await;
+    for _ in 0..3 {
+        traffic.flows().await;
+        cluster.is_settled(STREAM).await;
+        let (leader, _) = cluster.leader(STREAM).await;
+        cluster.server(leader).kill();
+        traffic.flows().await;
+        cluster.start_all().await;
+    }
+    traffic.judge(&cluster).await;
+}
+
+/// They know of the others by what their only one has told them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_that_nodes_are_connected_to_is_killed() {
+    let Some(mut cluster) = cluster().await else { return };
+    let urls: Vec<_> = (0..3).map(|number| cluster.url_of(number)).collect();
+    let traffic = Traffic::start(&urls).await;
+    for number in 0..3 {
+        traffic.flows().await;
+        cluster.is_settled(STREAM).await;
+        cluster.server(number).kill();
+        until("its node notices", || traffic.hubs[number].away_for().is_some()).await;
+        until("its node is connected to another", || traffic.hubs[number].away_for().is_none()).await;
+        traffic.flows().await;
+        cluster.start_all().await;
+    }
+    traffic.judge(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_three_are_killed() {
+    let Some(mut cluster) = cluster().await else { return };
+    let traffic = Traffic::start(&[cluster.url(), cluster.url(), cluster.url()]).await;
+    for number in 0..2 {
+        traffic.flows().await;
+        cluster.is_settled(STREAM).await;
+        let left = (number + 2) % 3;
+        for killed in (0..3).filter(|server| *server != left) {
+            cluster.server(killed).kill();
+        }
+        until("all notice", || traffic.are_away() == 3).await;
+        let failed = traffic.hubs[0].publish("news", format!("without a quorum {number}")).await;
+        assert!(matches!(failed, Err(PublishError::NotPublished | PublishError::Unknown)), "{failed:?}");
+        assert!(traffic.clients.iter().all(|client| !client.is_finished()), "clients stay");
+        cluster.start_all().await;
+        until("all are back", || traffic.are_away() == 0).await;
+    }
+    traffic.judge(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_are_killed_and_come_back_with_their_data() {
+    let Some(mut cluster) = cluster().await else { return };
+    let traffic = Traffic::start(&[cluster.url(), cluster.url(), cluster.url()]).await;
+    for _ in 0..3 {
+        traffic.flows().await;
+        for number in 0..3 {
+            cluster.server(number).kill();
+        }
+        until("all notice", || traffic.are_away() == 3).await;
+        cluster.start_all().await;
+        until("all are back", || traffic.are_away() == 0).await;
+    }
+    traffic.judge(&cluster).await;
+}

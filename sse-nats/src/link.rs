@@ -69,7 +69,19 @@ pub(crate) struct Link {
 pub(crate) struct StreamInfo {
     pub(crate) config: StreamConfig,
     pub(crate) state: StreamState,
-    cluster: Option<serde_json::Value>,
+    cluster: Option<Cluster>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cluster {
+    leader: Option<String>,
+}
+
+impl StreamInfo {
+    /// The server that leads the stream, in a cluster.
+    pub(crate) fn leader(&self) -> Option<&str> {
+        self.cluster.as_ref()?.leader.as_deref()
+    }
 }
 
 #[derive(Debug, Deserialize)]

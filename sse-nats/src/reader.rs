@@ -85,6 +85,8 @@ pub(crate) struct Reader {
     wanted: usize,
     /// Whether the next one is larger than what is asked for at once.
     is_large: bool,
+    /// The server that it reads on, in a cluster.
+    pub(crate) server: Option<String>,
     pub(crate) clock: Clock,
     /// How many records there were when it began.
     pub(crate) pending: u64,
@@ -98,6 +100,11 @@ impl Reader {
             created: String,
             #[serde(default)]
             num_pending: u64,
+            cluster: Option<Cluster>,
+        }
+        #[derive(Deserialize)]
+        struct Cluster {
+            leader: Option<String>,
         }
         let inbox = api.client().new_inbox();
         let messages = api.client().subscribe(inbox.clone()).await;
@@ -140,6 +147,7 @@ impl Reader {
             messages,
             wanted: 0,
             is_large: false,
+            server: created.cluster.and_then(|cluster| cluster.leader),
             clock: Clock { nanoseconds, at },
             pending: created.num_pending,
         })

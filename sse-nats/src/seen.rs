@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 
+use futures_util::future::try_join_all;
+
 use crate::{api::ApiError, link::Link};
 
 /// Records that are remembered.
 const MAX: usize = 1024;
+/// The newest of them, each of which is looked at: replicas that were killed together may differ in some of those that were
+/// under way, and not in what came later.
+const RECENT: usize = 32;
 
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -33,19 +38,34 @@ impl Seen {
         }
     }
 
-    pub(crate) fn time_of(&self, seq: u64) -> Option<i64> {
+    fn time_of(&self, seq: u64) -> Option<i64> {
         let index = self.times.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
         self.times.get(index).map(|(_, time)| *time)
     }
 
-    /// The last position up to a limit at which the log has what was read there. Up to it the past is the same, since
-    /// what is replaced is replaced to the end.
+    /// The first position of the newest ones up to a limit at which the log has another record than what was read there.
+    /// What has left the log is no other.
+    pub(crate) async fn first_other(&self, link: &Link, limit: u64) -> Result<Option<u64>, ApiError> {
+        let known = self.times.iter().rev().filter(|(seq, _)| *seq <= limit).take(RECENT);
+        let looks = known.map(|&(seq, seen)| async move {
+            let time = link.time_of(seq).await?;
+            Ok(time.is_some_and(|time| time != seen).then_some(seq))
+        });
+        Ok(try_join_all(looks).await?.into_iter().flatten().min())
+    }
+
+    /// The last position up to a limit at which the log has what was read there. Up to it the past is the same: what is
+    /// replaced further back than among the newest is replaced to the end.
     pub(crate) async fn last_common(
         &self,
         link: &Link,
         limit: u64,
         first: u64,
     ) -> Result<Option<u64>, ApiError> {
+        let limit = match self.first_other(link, limit).await? {
+            Some(other) => other - 1,
+            None => limit,
+        };
         let known: Vec<_> = self.times.iter().filter(|(seq, _)| (first..=limit).contains(seq)).collect();
         let (mut same, mut other) = (0, known.len());
         while same < other {

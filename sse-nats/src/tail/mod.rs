@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::{
     kept::{Kept, is_alive, kept_of, next_kept},
-    position::{KeptRecords, Position, certain, end_of_past, is_intact, is_log, pass},
+    position::{KeptRecords, Position, certain, end_of_past, is_intact, is_log, pass, read_behind},
 };
 use crate::{
     api::ApiError,
@@ -286,8 +286,7 @@ impl Follower {
             reader.close().await;
         }
         session.place = 0;
-        let names = &session.link.names;
-        session.reader = Some(Reader::open(session.link.api(), &names.log(), From::Seq(seq + 1)).await?);
+        session.reader = Some(read_behind(&session.link, seq).await?);
         Ok(())
     }
 

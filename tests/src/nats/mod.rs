@@ -144,6 +144,16 @@ impl Nats {
         }
     }
 
+    /// Asks it to end, as whoever stops a machine does, and waits until it has.
+    pub fn terminate(&mut self) {
+        if self.child.is_some() {
+            self.signal(Signal::TERM);
+        }
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("it runs");
+        }
+    }
+
     /// It does nothing more, and its connections stay open.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use sse_core::{Engine, Fed, Past, Publication};
 use sse_nats::JetStream;
 
-use crate::{Node, engine, key, publish, records, server, streams};
+use crate::{Node, at_last, engine, key, publish, records, server, streams};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_come_in_one_order_and_densely() {
@@ -124,9 +124,8 @@ async fn two_that_make_the_stream_make_one() {
     let Some(nats) = server().await else { return };
     for round in 0..10 {
         let url = nats.url();
-        let connect = || JetStream::builder(&url).name(format!("race-{round}")).connect();
+        let connect = || at_last(|| JetStream::builder(&url).name(format!("race-{round}")));
         let (one, other, third) = tokio::join!(connect(), connect(), connect());
-        let (one, other, third) = (one.unwrap(), other.unwrap(), third.unwrap());
         let mut epochs = BTreeSet::new();
         for engine in [&one, &other, &third] {
             epochs.insert(publish(engine, "x").await.unwrap().id.epoch());

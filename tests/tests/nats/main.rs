@@ -21,7 +21,7 @@ use std::{
 use async_nats::jetstream;
 use futures_util::StreamExt;
 use sse_core::{Engine, EngineError, EventId, Fed, Past, Publication, Published, Tail};
-use sse_nats::JetStream;
+use sse_nats::{JetStream, JetStreamBuilder};
 use sse_tests::nats::Nats;
 use tokio::time::timeout;
 
@@ -37,7 +37,19 @@ async fn server() -> Option<Nats> {
 }
 
 async fn engine(nats: &Nats) -> JetStream {
-    JetStream::connect(&nats.url()).await.unwrap()
+    at_last(|| JetStream::builder(&nats.url())).await
+}
+
+/// A server on a busy machine may take longer to make its streams than whoever connects waits.
+async fn at_last(builder: impl Fn() -> JetStreamBuilder) -> JetStream {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        match builder().connect().await {
+            Ok(engine) => return engine,
+            Err(error) if error.to_string().contains("in time") && std::time::Instant::now() < deadline => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// What a node follows, and what it was given.

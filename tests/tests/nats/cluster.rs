@@ -313,7 +313,7 @@ async fn two_of_three_are_killed() {
     traffic.judge(&cluster).await;
 }
 
-/// Who leads knows a key before the others have its record, and says to whoever tries it again that it is there.
+/// Who leads may know a key before the others have its record: to try it again is no proof that it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_not_published() {
     let Some(mut cluster) = cluster().await else { return };

@@ -255,10 +255,12 @@ impl Request {
         #[cfg(feature = "limits")]
         let permit = {
             let asker = Asker { subject: self.subject(), address: self.client };
-            let enter =
-                |limits: &Limits| limits.enter(asker, topics.into_iter().flatten().map(Topic::as_str));
+            let enter = |limits: &Limits| {
+                let place = limits.enter(asker, topics.into_iter().flatten().map(Topic::as_str));
+                place.map_err(|over| self.refuse_over(limits, over, rhythm))
+            };
             let places = self.limits(other, options).map(enter).collect::<Result<_, _>>();
-            permit.with_places(places.map_err(|over| self.refuse_over(over, rhythm))?)
+            permit.with_places(places?)
         };
         Ok((permit, other_permit))
     }
@@ -274,9 +276,10 @@ impl Request {
         #[cfg(feature = "limits")]
         if let Some(topics) = topics {
             let count = topics.iter().len();
-            let mut limits = self.limits(other, options);
-            let checked = limits.try_for_each(|limits| limits.check_topics(count));
-            checked.map_err(|over| self.refuse_over(over, options.rhythm))?;
+            for limits in self.limits(other, options) {
+                let checked = limits.check_topics(count);
+                checked.map_err(|over| self.refuse_over(limits, over, options.rhythm))?;
+            }
         }
         Ok(())
     }
@@ -296,7 +299,7 @@ impl Request {
     }
 
     #[cfg(feature = "limits")]
-    fn refuse_over(&self, over: Over, rhythm: Rhythm) -> Refusal {
+    fn refuse_over(&self, limits: &Limits, over: Over, rhythm: Rhythm) -> Refusal {
         // Who comes too often fills no log.
         tracing::debug!(status = over.status(), reason = %over, "refused a stream");
         metrics::refused(refused(over));
@@ -304,7 +307,9 @@ impl Request {
         // Not all of them at once.
         let retry = over.retry(rhythm.retry()).map(|retry| retry.mul_f64(rand::random_range(1.0..1.5)));
         self.refuse(match retry {
-            Some(retry) if self.is_browser => Refusal::come_back(retry),
+            Some(retry) if self.is_browser && !limits.gives_browsers_the_status() => {
+                Refusal::come_back(retry)
+            }
             Some(retry) => refusal.retry_after(retry),
             None => refusal,
         })

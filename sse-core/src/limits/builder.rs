@@ -11,6 +11,7 @@ pub struct LimitsBuilder {
     connects_by_subject: Option<u32>,
     connects_by_address: Option<u32>,
     proxies: Option<TrustedProxies>,
+    status_for_browsers: bool,
 }
 
 impl LimitsBuilder {
@@ -88,6 +89,18 @@ impl LimitsBuilder {
         self
     }
 
+    /// Whether a browser's `EventSource` over one of these limits is answered with the status, as everybody else is
+    /// (default: no, it is answered 200 with a stream that ends at once and says when to come back).
+    ///
+    /// **It does not come back then**: to it any status but 200 is the end. For pages that open a new one by themselves
+    /// after an `error` with `readyState` at `CLOSED`, and where whoever counts answers by their status in front of the
+    /// server must see these.
+    #[must_use]
+    pub fn status_for_browsers(mut self, on: bool) -> Self {
+        self.status_for_browsers = on;
+        self
+    }
+
     /// The limits, with nothing counted yet.
     pub fn build(self) -> Limits {
         Limits(Arc::new(Inner {
@@ -96,6 +109,7 @@ impl LimitsBuilder {
             by_subject: self.connects_by_subject.map(Rate::per_minute),
             by_address: self.connects_by_address.map(Rate::per_minute),
             proxies: self.proxies,
+            status_for_browsers: self.status_for_browsers,
             told: Default::default(),
         }))
     }

@@ -39,7 +39,8 @@ pub(crate) use self::{over::Over, place::Place};
 ///
 /// **Over a limit** nobody who is connected is sent away: the one who asks has to come back. A browser's `EventSource`
 /// is told so in the only form that it obeys, a stream that ends at once with a `retry`; other clients are answered 429
-/// where it is on them, 503 where the server is full, with `Retry-After`.
+/// where it is on them, 503 where the server is full, with `Retry-After`, and so are browsers where
+/// [`LimitsBuilder::status_for_browsers`] says so.
 ///
 /// What is counted are streams, not connections: over HTTP/2 one connection may bear many. A place is free again as
 /// soon as the stream has ended or is dropped. A `HEAD` holds none. What is read on this side
@@ -53,6 +54,7 @@ struct Inner {
     by_subject: Option<Rate>,
     by_address: Option<Rate>,
     proxies: Option<TrustedProxies>,
+    status_for_browsers: bool,
     /// Whether it was said that addresses are not known.
     told: AtomicBool,
 }
@@ -120,6 +122,11 @@ impl Limits {
     /// Who is believed when it says where a client is.
     pub(crate) fn proxies(&self) -> Option<&TrustedProxies> {
         self.0.proxies.as_ref()
+    }
+
+    /// Whether a browser is answered as everybody else.
+    pub(crate) fn gives_browsers_the_status(&self) -> bool {
+        self.0.status_for_browsers
     }
 
     /// Whether both are one.

@@ -205,6 +205,52 @@ pub(crate) async fn an_endpoint_has_limits_of_its_own(framework: Framework) {
     assert_eq!((few.streams(), served.limits.streams()), (1, 2));
 }
 
+/// Browsers are answered as everybody else where the limits say so, each for itself.
+pub(crate) async fn browsers_get_the_status_where_it_is_said(framework: Framework) {
+    let few = Limits::builder().max_streams(0).build();
+    let strict = Limits::builder().max_streams(0).status_for_browsers(true).build();
+    let back = Limits::builder().max_streams(0).status_for_browsers(true).status_for_browsers(false).build();
+    let options = |limits| StreamOptions::new().keep_alive(Duration::from_millis(100)).limits(limits);
+    let endpoints =
+        HashMap::from([("few", options(&few)), ("strict", options(&strict)), ("back", options(&back))]);
+    let limits = Limits::builder()
+        .max_streams(2)
+        .max_streams_per_address(1)
+        .max_connects_per_minute_by_subject(1)
+        .status_for_browsers(true);
+    let served = Served::with(framework, limits, endpoints).await;
+    for path in ["/with/few", "/with/back"] {
+        sent_back(served.get(path, &BROWSER).await).await;
+    }
+    turned_away(served.get("/with/strict", &BROWSER).await, 503).await;
+    let one = opened(served.get("/events", &BROWSER).await).await;
+    turned_away(served.get("/events", &BROWSER).await, 429).await;
+    // The server's are asked first.
+    turned_away(served.get("/with/few", &BROWSER).await, 429).await;
+    let _two = opened(served.send("127.0.0.2", "GET", "/events", &BROWSER).await).await;
+    turned_away(served.send("127.0.0.3", "GET", "/events", &BROWSER).await, 503).await;
+    drop(one);
+    served.holds(1).await;
+    let bearer = Token::new("ada", &["news"]).bearer();
+    let headers = [&[("Authorization", &*bearer)], &BROWSER[..]].concat();
+    drop(opened(served.get("/private", &headers).await).await);
+    served.holds(1).await;
+    turned_away(served.get("/private", &headers).await, 429).await;
+}
+
+/// To a browser's own `EventSource` a status is the end.
+pub(crate) async fn chromium_stops_at_a_status(framework: Framework) {
+    let Some(browser) = clients::browser(Client::Chromium).await else {
+        return;
+    };
+    let limits = Limits::builder().max_streams(0).status_for_browsers(true);
+    let served = Served::start(framework, limits).await;
+    browser.client().goto(&format!("http://{}/blank", served.server.addr)).await.unwrap();
+    browser.run("window.events = new EventSource('/events')").await;
+    browser.wait_for("events.readyState === EventSource.CLOSED").await;
+    browser.close().await;
+}
+
 /// Asks `often` times at once: as many are let in as may come in a minute, and as time has gone by for since then.
 async fn comes_often(a_minute: u64, often: usize, ask: impl AsyncFn(&[(&str, &str)]) -> Answer) {
     let start = Instant::now();

@@ -85,6 +85,8 @@ conformance! {
         streams_of_a_topic
         topics_of_a_request
         an_endpoint_has_limits_of_its_own
+        browsers_get_the_status_where_it_is_said
+        chromium_stops_at_a_status
         connects_a_minute
         a_trusted_proxy_says_where_a_client_is
         over_http_2_streams_are_counted

@@ -1,9 +1,9 @@
 //! A raw HTTP/1.1 client: every byte of the answer, and where its chunks begin and end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -16,10 +16,15 @@ const KEEP_ALIVE: &str = ":\n";
 /// What some examples send in its place.
 const PING: &str = "event: ping\ndata: {}\n\n";
 
+/// What an answer comes over: TCP, TLS, a Unix socket.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Io for T {}
+
 /// An answer being read.
 #[derive(Debug)]
 pub struct Answer {
-    socket: TcpStream,
+    socket: Box<dyn Io>,
     buffer: Vec<u8>,
     /// The status code.
     pub status: u16,
@@ -62,15 +67,27 @@ pub async fn send(
 
 /// [`send`] over a connection that was made already.
 pub async fn send_over(
-    mut socket: TcpStream,
+    socket: TcpStream,
     method: &str,
     path: &str,
     headers: &[(&str, &[u8])],
     body: &[u8],
 ) -> Answer {
-    let addr = socket.peer_addr().expect("a connection");
+    let host = socket.peer_addr().expect("a connection").to_string();
     socket.set_nodelay(true).expect("an option of TCP");
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n").into_bytes();
+    send_to(&host, Box::new(socket), method, path, headers, body).await
+}
+
+/// [`send`] over a connection of any kind, to the host of this name.
+pub async fn send_to(
+    host: &str,
+    mut socket: Box<dyn Io>,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
     for (name, value) in headers {
         request.extend_from_slice(format!("{name}: ").as_bytes());
         request.extend_from_slice(value);
@@ -83,6 +100,7 @@ pub async fn send_over(
     request.extend_from_slice(body);
     // A server may answer and close before it has read a large body.
     socket.write_all(&request).await.ok();
+    socket.flush().await.ok();
     let mut answer = Answer {
         socket,
         buffer: Vec::new(),
@@ -198,6 +216,19 @@ impl Answer {
     /// Whether the server has closed the connection, or does so soon.
     pub async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await
+    }
+
+    /// Waits until the server closes the connection, with nothing more said.
+    ///
+    /// # Errors
+    /// Where it is cut: over TLS, one that ends without TLS's own word of the end.
+    pub async fn closed(mut self) -> io::Result<()> {
+        assert!(self.buffer.is_empty(), "{:?}", self.text());
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.socket.read_to_end(&mut rest)).await;
+        read.expect("the server closes it in time")?;
+        assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+        Ok(())
     }
 
     /// Reads slowly from here on: at most so many bytes at a time, and a pause before them.

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod clients;
 pub mod engines;
 pub mod examples;
+pub mod h2;
 pub mod http;
 mod left_out;
 pub mod nats;
@@ -21,6 +22,7 @@ pub mod redis_cluster;
 pub mod reverse_proxy;
 pub mod sdks;
 pub mod servers;
+pub mod tls;
 pub mod tokens;
 pub mod traffic;
 
@@ -57,6 +59,7 @@ pub struct Readme;
 #[doc = include_str!("../../docs/metrics.md")]
 #[doc = include_str!("../../docs/nodes.md")]
 #[doc = include_str!("../../docs/stopping.md")]
+#[doc = include_str!("../../docs/tls.md")]
 pub struct Documents;
 
 /// Compiles the code in the document on production.

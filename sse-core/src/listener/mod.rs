@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Within what a time may be: Linux takes no longer one for its keep-alive.
 const TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(32_767));
@@ -49,6 +49,7 @@ pub struct ListenOptions {
     user_timeout: Option<Duration>,
     unsent: Option<u32>,
     keep_alive: Option<Duration>,
+    reuse_port: bool,
 }
 
 impl ListenOptions {
@@ -60,6 +61,7 @@ impl ListenOptions {
             user_timeout: Some(Duration::from_secs(90)),
             unsent: Some(16 << 10),
             keep_alive: Some(Duration::from_secs(60)),
+            reuse_port: false,
         }
     }
 
@@ -116,6 +118,33 @@ impl ListenOptions {
         self
     }
 
+    /// Whether others of the same user may listen on the same address at the same time, this process or another, if they
+    /// ask for it too (`SO_REUSEPORT`; default: no). For [`bind`](Self::bind) alone.
+    ///
+    /// So a new process can listen before the old one stops. Linux deals the connections among them, whoever is busy;
+    /// **those that the old one has not accepted when it closes its socket are reset** and come back, unless the sysctl
+    /// `net.ipv4.tcp_migrate_req` is 1. Without it, an address that is taken is an error, which is how a second server
+    /// started by mistake is noticed.
+    #[must_use]
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// Sets these options on a socket that listens already, for the connections that it accepts from now on, and its
+    /// backlog: one that systemd has passed on, or that the application has made by itself.
+    ///
+    /// There is none of this for a Unix socket, which has no such options.
+    ///
+    /// # Errors
+    /// What the system says to one of them.
+    pub fn set_on(&self, listener: &TcpListener) -> io::Result<()> {
+        let socket = SockRef::from(listener);
+        self.set(&socket)?;
+        // Changes how many may wait.
+        socket.listen(self.backlog)
+    }
+
     /// Listens on the first of these addresses that can be had, as [`TcpListener::bind`] does; an address of which a
     /// process that ended has connections left is free.
     ///
@@ -146,6 +175,9 @@ impl ListenOptions {
         // On Windows it would let another process take the address.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
+        if self.reuse_port {
+            reuse_port(&socket)?;
+        }
         self.set(&socket)?;
         socket.bind(&addr.into())?;
         socket.listen(self.backlog)?;
@@ -177,6 +209,16 @@ impl ListenOptions {
         }
         Ok(())
     }
+}
+
+#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+fn reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+fn reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system shares no address (SO_REUSEPORT)"))
 }
 
 impl Default for ListenOptions {
@@ -222,6 +264,26 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn an_address_is_shared_by_those_who_ask_for_it() {
+        let shared = ListenOptions::new().reuse_port(true);
+        let first = shared.bind("127.0.0.1:0").unwrap();
+        let addr = first.local_addr().unwrap();
+        let second = shared.bind(addr).unwrap();
+        assert_eq!(listener(addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // Whoever comes now comes to the other.
+        drop(first);
+        for _ in 0..20 {
+            let client = std::net::TcpStream::connect(addr).unwrap();
+            assert_eq!(second.accept().unwrap().1, client.local_addr().unwrap());
+        }
+        // Nor the other way round.
+        let alone = listener("127.0.0.1:0").unwrap();
+        let taken = shared.bind(alone.local_addr().unwrap()).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
     fn both_versions_of_ip_are_listened_on() {
         for addr in ["127.0.0.1:0", "[::1]:0"] {
             match listener(addr) {
@@ -253,8 +315,21 @@ mod tests {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn accepted_connections_have_the_options() {
+        let bound = |options: &ListenOptions| options.bind("127.0.0.1:0").unwrap();
+        let passed_on = |options: &ListenOptions| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            options.set_on(&listener).unwrap();
+            listener
+        };
+        for listens in [&bound as &dyn Fn(&ListenOptions) -> TcpListener, &passed_on] {
+            are_had_by_what_is_accepted(listens);
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn are_had_by_what_is_accepted(listens: &dyn Fn(&ListenOptions) -> TcpListener) {
         let accepted = |options: &ListenOptions| {
-            let listener = options.bind("127.0.0.1:0").unwrap();
+            let listener = listens(options);
             let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let socket = Socket::from(listener.accept().unwrap().0);
             drop(client);

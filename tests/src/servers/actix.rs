@@ -126,7 +126,8 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let stopped = app.hub.lifecycle().stopped();
-            let listener = app.listen.bind((app.address, 0)).expect("a free port");
+            let listener = app.listen.bind((app.address, app.port)).expect("a free port");
+            let tls = app.tls.clone();
             let server = HttpServer::new(move || {
                 ActixApp::new()
                     .configure(sse_actix::with_hub(&app.hub))
@@ -183,9 +184,13 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
             .workers(2)
             .h1_allow_half_closed(false)
             .shutdown_signal(stopped)
-            .shutdown_timeout(1)
-            .listen_auto_h2c(listener)
-            .expect("a listener");
+            .shutdown_timeout(1);
+            let server = match tls {
+                // It names the protocols by itself.
+                Some(tls) => server.listen_rustls_0_23(listener, tls.server(&[])),
+                None => server.listen_auto_h2c(listener),
+            };
+            let server = server.expect("a listener");
             addr_sender.send(server.addrs()[0]).expect("the test waits");
             server.run().await.expect("the server ends cleanly");
         });

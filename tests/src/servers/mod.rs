@@ -26,7 +26,7 @@ use sse_core::{
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::user::User;
-use crate::tokens;
+use crate::{tls::Certificate, tokens};
 
 /// A stream of the application's own, by name.
 pub type OwnStream = Pin<Box<dyn Stream<Item = Result<Event, String>> + Send>>;
@@ -54,8 +54,12 @@ pub struct App {
     pub looked: Arc<AtomicUsize>,
     /// Where the server listens.
     pub address: IpAddr,
+    /// At which port; at a free one where it is 0.
+    pub port: u16,
     /// How it does.
     pub listen: ListenOptions,
+    /// For TLS, over which HTTP/2 and HTTP/1.1 are offered.
+    pub tls: Option<Certificate>,
     /// For the head of a request, where the framework's own time is not to be waited for.
     pub head_timeout: Option<Duration>,
 }
@@ -73,7 +77,9 @@ impl App {
             asked: Arc::default(),
             looked: Arc::default(),
             address: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
             listen: ListenOptions::new(),
+            tls: None,
             head_timeout: None,
         }
     }
@@ -130,7 +136,7 @@ impl Framework {
         }
     }
 
-    /// Serves the application on a free port, over HTTP/1.1 and, with prior knowledge, HTTP/2.
+    /// Serves the application on a free port, over HTTP/1.1 and HTTP/2: with prior knowledge, or as TLS agrees on it.
     pub async fn serve(self, app: App) -> Server {
         let hub = app.hub.clone();
         let (addr, ended) = match self {
@@ -160,10 +166,15 @@ pub struct Server {
 
 impl Server {
     /// Stops the server and waits for its end.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.hub.lifecycle().stop();
-        let ended = self.ended.take().expect("a server is stopped once");
-        timeout(Duration::from_secs(10), ended).await.expect("the server ends in time").ok();
+        timeout(Duration::from_secs(10), self.ended()).await.expect("the server ends in time");
+    }
+
+    /// Waits for the end of a server that others stop.
+    pub async fn ended(mut self) {
+        let ended = self.ended.take().expect("it ends once");
+        ended.await.ok();
     }
 }
 

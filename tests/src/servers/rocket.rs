@@ -6,6 +6,7 @@ use futures_util::Stream;
 use model::{Question, anthropic, openai};
 use rocket::{
     Request, Responder, State, catch, catchers,
+    config::TlsConfig,
     fairing::AdHoc,
     get,
     http::{Cookie, Header, Status},
@@ -146,12 +147,15 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (addr_sender, addr) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
     let addr_sender = Mutex::new(Some(addr_sender));
-    let config = rocket::Config::figment()
+    let mut config = rocket::Config::figment()
         .merge(("address", app.address))
-        .merge(("port", 0))
+        .merge(("port", app.port))
         .merge(("log_level", "off"))
         .merge(("shutdown.grace", 1))
         .merge(("shutdown.mercy", 1));
+    if let Some(tls) = &app.tls {
+        config = config.merge(("tls", TlsConfig::from_bytes(tls.certificate.as_bytes(), tls.key.as_bytes())));
+    }
     let streams = routes![events, own, with, filtered, posted, completions, messages, once];
     let rocket = rocket::custom(config)
         .attach(sse_rocket::with_hub(&app.hub).listen(app.listen.clone()))

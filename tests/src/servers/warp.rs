@@ -1,10 +1,11 @@
 //! The application on warp.
 
-use std::{future::pending, net::SocketAddr};
+use std::{future::pending, net::SocketAddr, sync::Arc};
 
 use model::{Question, anthropic, openai};
 use sse_warp::{Auth, Authorized, Error, EventStream, Hub, Sse, SseRequest};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use warp::{
     Filter, Rejection, Reply, compression,
     filters::BoxedFilter,
@@ -17,6 +18,7 @@ use super::{
     App, User,
     user::{OWN, Unknown},
 };
+use crate::tls::{H2, HTTP_1_1};
 
 fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
     Ok(Sse(hub.open(&request, request.any_topics("news")?)?))
@@ -114,7 +116,8 @@ async fn session_out(client: Authorized<User>, auth: Auth) -> Result<impl Reply,
 pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
     let (ended_sender, ended) = oneshot::channel();
     let lifecycle = app.hub.lifecycle().clone();
-    let (address, listen, head_timeout) = (app.address, app.listen.clone(), app.head_timeout);
+    let (address, listen, head_timeout) = ((app.address, app.port), app.listen.clone(), app.head_timeout);
+    let tls = app.tls.clone();
     let request = sse_warp::request(&app.hub);
     let hub = sse_warp::with_hub(&app.hub);
     let auth = app.auth.clone();
@@ -173,14 +176,21 @@ pub(super) async fn serve(app: App) -> (SocketAddr, oneshot::Receiver<()>) {
         .recover(sse_warp::recover)
         .recover(recover)
         .boxed();
-    let listener = listen.bind((address, 0)).expect("a free port");
+    let listener = listen.bind(address).expect("a free port");
     let addr = listener.local_addr().expect("an address");
     let mut server = sse_warp::serve(warp::service(routes), &lifecycle).http2();
     if let Some(timeout) = head_timeout {
         server = server.head_timeout(timeout);
     }
     tokio::spawn(async move {
-        server.run(listener).await.expect("the server ends cleanly");
+        let ended = match tls {
+            Some(tls) => {
+                let acceptor = TlsAcceptor::from(Arc::new(tls.server(&[H2, HTTP_1_1])));
+                server.run_with(listener, move |socket| acceptor.accept(socket)).await
+            }
+            None => server.run(listener).await,
+        };
+        ended.expect("the server ends cleanly");
         ended_sender.send(()).ok();
     });
     (addr, ended)

@@ -18,7 +18,7 @@ sse_tests::on_each_framework! {
 }
 
 /// The server's end of a connection, which stands in this process too.
-fn servers_end(client: &TcpStream) -> Socket {
+pub(crate) fn servers_end(client: &TcpStream) -> Socket {
     let process = pidfd_open(getpid(), PidfdFlags::empty()).expect("a system that allows it");
     for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
         let Some(number) = entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -41,7 +41,7 @@ fn servers_end(client: &TcpStream) -> Socket {
 }
 
 /// A connection on which an event stream has begun.
-async fn opened(addr: SocketAddr) -> TcpStream {
+pub(crate) async fn opened(addr: SocketAddr) -> TcpStream {
     let mut client = TcpStream::connect(addr).await.unwrap();
     client.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut some = [0; 16];

@@ -5,6 +5,9 @@
 mod accepted;
 mod forbidden;
 mod heads;
+mod shared;
 mod stalled;
+mod tls;
+mod unix;
 mod vanished;
 mod warp_server;

@@ -10,7 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     http::{
-        ConnectionType, StatusCode,
+        ConnectionType, StatusCode, Version,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -31,13 +31,18 @@ impl<S: Source + 'static> Responder for Sse<S> {
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse<Body<S>> {
         let mut response = HttpResponse::new(StatusCode::OK).drop_body();
-        if request.version() < actix_web::http::Version::HTTP_11 {
+        if request.version() < Version::HTTP_11 {
             response.head_mut().no_chunking(true);
         }
         for (name, value) in self.0.headers() {
             append(&mut response, name, &value);
         }
-        response.set_body(Body(Box::pin(self.0)))
+        // Over HTTP/2 it is by writing alone that actix-web learns of a stream that was left.
+        let stream = match request.version() {
+            Version::HTTP_2 => self.0.keep_alive_early(),
+            _ => self.0,
+        };
+        response.set_body(Body(Box::pin(stream)))
     }
 }
 

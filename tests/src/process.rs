@@ -1,7 +1,14 @@
 //! A server in a process of its own: its processor time can be told from the test's, and one that hangs is
 //! ended without waiting for it.
 
-use std::{fs, io::Write as _, net::SocketAddr, process::Stdio, sync::Once, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    sync::Once,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -18,8 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server's process; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
-    // Kept for its end.
-    _child: Child,
+    child: Child,
     pid: u32,
     pipes: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
     /// Where it listens.
@@ -29,8 +35,14 @@ pub struct Process {
 impl Process {
     /// Starts the program `sweep-server`, which stands at this path, for a framework.
     pub async fn start(program: &str, framework: Framework) -> Self {
+        Self::start_with(program, framework, None).await
+    }
+
+    /// [`start`](Self::start), with so many streams at the most.
+    pub async fn start_with(program: &str, framework: Framework, streams: Option<usize>) -> Self {
         let mut child = Command::new(program)
             .arg(framework.name())
+            .args(streams.map(|streams| streams.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -41,7 +53,7 @@ impl Process {
         let addr = timeout(PATIENCE, output.next_line()).await.expect("the server listens in time");
         let addr = addr.expect("a pipe").expect("an address").parse().expect("an address");
         let pid = child.id().expect("the server runs");
-        Self { _child: child, pid, pipes: Mutex::new((input, output)), addr }
+        Self { child, pid, pipes: Mutex::new((input, output)), addr }
     }
 
     /// Publishes events of [`data`](crate::traffic::data) without a pause between them. The position before,
@@ -55,6 +67,22 @@ impl Process {
     /// How many streams are open.
     pub async fn streams(&self) -> usize {
         self.ask("streams\n").await.parse().expect("a number")
+    }
+
+    /// Has it stop as a signal would; how it ended.
+    pub async fn stop(mut self) -> ExitStatus {
+        // It may have ended before it could answer.
+        self.pipes.lock().await.0.write_all(b"stop\n").await.expect("the server runs");
+        let ended = timeout(Duration::from_secs(60), self.child.wait()).await;
+        ended.expect("the server ends in time").expect("a process of this one's")
+    }
+
+    /// Its memory that is not shared, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let memory = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        memory.expect("Linux says so")
     }
 
     async fn ask(&self, command: &str) -> String {

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix_web::{
@@ -37,9 +38,10 @@ impl<S: Source + 'static> Responder for Sse<S> {
         for (name, value) in self.0.headers() {
             append(&mut response, name, &value);
         }
-        // Over HTTP/2 it is by writing alone that actix-web learns of a stream that was left.
+        // Over HTTP/2 a body is a task of its own, which only learns by writing that nobody reads any more. The listener
+        // is the application's.
         let stream = match request.version() {
-            Version::HTTP_2 => self.0.keep_alive_early(),
+            Version::HTTP_2 => self.0.noticed_by_writing(Duration::ZERO),
             _ => self.0,
         };
         response.set_body(Body(Box::pin(stream)))

@@ -1,5 +1,7 @@
 //! [`SseFairing`]: the hub as managed state, and the end of the streams before the end of the server.
 
+use std::time::Duration;
+
 use rocket::{
     Build, Orbit, Rocket,
     fairing::{self, Fairing, Info, Kind},
@@ -39,6 +41,9 @@ impl SseFairing {
     }
 }
 
+/// Of the socket that Rocket listens on, as far as is known before it does.
+pub(crate) struct UserTimeout(pub(crate) Duration);
+
 #[rocket::async_trait]
 impl Fairing for SseFairing {
     fn info(&self) -> Info {
@@ -48,7 +53,9 @@ impl Fairing for SseFairing {
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let figment =
             rocket.figment().clone().merge(("shutdown.ctrlc", false)).merge(("shutdown.signals", [""; 0]));
-        let rocket = rocket.configure(figment).manage(self.lifecycle.clone());
+        let user_timeout =
+            UserTimeout(self.listen.as_ref().map_or(Duration::ZERO, ListenOptions::cuts_after));
+        let rocket = rocket.configure(figment).manage(self.lifecycle.clone()).manage(user_timeout);
         Ok(match &self.hub {
             Some(hub) => rocket.manage(hub.clone()),
             None => rocket,

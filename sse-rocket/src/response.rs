@@ -1,6 +1,6 @@
 //! [`Sse`] and [`Error`]: a stream and a refusal as Rocket responses.
 
-use std::io;
+use std::{io, time::Duration};
 
 use rocket::{
     Request,
@@ -9,13 +9,15 @@ use rocket::{
 };
 use sse_core::{EventStream, Source, Subscription, adapter_error};
 
+use crate::fairing::UserTimeout;
+
 /// Sends an [`EventStream`]: `Sse` alone is that of a hub, `Sse<S>` that of a stream of the application's own.
 #[derive(Debug)]
 #[must_use = "a response does nothing unless it is returned"]
 pub struct Sse<S = Subscription>(pub EventStream<S>);
 
 impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'o> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'o> {
         let mut response = Response::build();
         for (name, value) in self.0.headers().filter(|(name, value)| is_ours(name, value)) {
             // Several of one name are several cookies.
@@ -23,7 +25,8 @@ impl<'r, 'o: 'r, S: Source + Send + 'o> Responder<'r, 'o> for Sse<S> {
         }
         // Rocket's body is a task of its own, which only learns by writing that nobody reads any more. Its buffer has
         // 4 KiB; larger ones stay resident in full.
-        response.streamed_body(self.0.keep_alive_early().into_async_read()).ok()
+        let user_timeout = request.rocket().state::<UserTimeout>().map_or(Duration::ZERO, |after| after.0);
+        response.streamed_body(self.0.noticed_by_writing(user_timeout).into_async_read()).ok()
     }
 }
 

@@ -96,6 +96,11 @@ impl ListenOptions {
         self
     }
 
+    /// The [`user_timeout`](Self::user_timeout); zero where it is the system's.
+    pub fn cuts_after(&self) -> Duration {
+        self.user_timeout.unwrap_or_default()
+    }
+
     /// How many bytes that were not sent yet a connection takes before it is full (default 16 KiB; `None`: the
     /// system's, up to megabytes). Linux alone (`TCP_NOTSENT_LOWAT`).
     ///

@@ -40,6 +40,11 @@ const HEAD_TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// How long no connection is accepted after one could not be, for want of descriptors most often.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// As many bytes hyper collects of a body while its socket is full, and reads of a request's head. By default it takes
+/// 408 KiB from each body whose client reads nothing, which others have to wait for; a head of 32 KiB is more than
+/// clients and proxies send.
+const BUFFER: usize = 32 << 10;
+
 /// HTTP/2 asks a silent client whether it is still there after this long, and waits as long for an answer.
 #[cfg(feature = "http2")]
 const PING: Duration = Duration::from_secs(20);
@@ -62,6 +67,9 @@ const PING: Duration = Duration::from_secs(20);
 /// sse_warp::serve(warp::service(routes), &hub).run(listener).await
 /// # }
 /// ```
+///
+/// Over HTTP/1.1 the head of a request may have 32 KiB, or the answer is 431; for a client that reads nothing no more than
+/// that, and one chunk, is kept of a body.
 ///
 /// SIGTERM and Ctrl-C end the streams as [`Lifecycle::stop_on_signal`] says, then the server, which does not wait for a
 /// client that stopped reading.
@@ -257,7 +265,8 @@ where
         #[cfg(feature = "http2")]
         if self.http2 {
             let mut http = auto::Builder::new(TokioExecutor::new());
-            http.http1().writev(false).timer(TokioTimer::new()).header_read_timeout(self.head_timeout);
+            http.http1().writev(false).max_buf_size(BUFFER).timer(TokioTimer::new());
+            http.http1().header_read_timeout(self.head_timeout);
             http.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
             let io = TokioIo::new(first_bytes::FirstBytes::new(io, self.head_timeout));
             let connection = http.serve_connection_with_upgrades(io, service).into_owned();
@@ -265,7 +274,8 @@ where
         }
         let mut http = http1::Builder::new();
         // One copy into a flat buffer is less work than a write of three parts.
-        http.writev(false).timer(TokioTimer::new()).header_read_timeout(self.head_timeout);
+        http.writev(false).max_buf_size(BUFFER);
+        http.timer(TokioTimer::new()).header_read_timeout(self.head_timeout);
         let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
         until_told(connection, http1::UpgradeableConnection::graceful_shutdown, told).await;
     }

@@ -1,10 +1,19 @@
 //! `sse_warp::serve`, where it is more than another framework's server.
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use sse_tests::http;
-use sse_warp::{Hub, Lifecycle, PeerAddr, SseRequest};
+use sse_warp::{Error, Event, EventStream, Hub, Lifecycle, PeerAddr, Sse, SseRequest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::TcpStream,
@@ -14,6 +23,9 @@ use tokio::{
 use warp::{Filter, Reply, filters::BoxedFilter};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of an event, where many are given.
+const EVENT: usize = 1000;
 
 /// `/` says who asks, twice: as the library knows it, and as a filter of the application's finds it.
 fn routes(lifecycle: &Lifecycle) -> BoxedFilter<(impl Reply + use<>,)> {
@@ -206,5 +218,67 @@ async fn http_2_is_a_choice() {
         drop(client);
         lifecycle.stop();
         timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// A client that takes nothing: what the server has of the body meanwhile is bounded, on whatever kind of connection.
+#[tokio::test]
+async fn a_client_that_reads_nothing_has_the_server_hold_little() {
+    for http2_too in [false, true] {
+        let lifecycle = Lifecycle::new();
+        let given = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&given);
+        let endless = move |request: SseRequest| -> Result<_, Error> {
+            let given = Arc::clone(&counted);
+            let events = futures_util::stream::repeat_with(move || {
+                given.fetch_add(EVENT, Ordering::Relaxed);
+                Event::new("x".repeat(EVENT))
+            });
+            Ok(Sse(EventStream::open(&request, events)?))
+        };
+        let routes = warp::path::end().and(sse_warp::request(&lifecycle)).map(endless);
+        let (mut client, connection) = tokio::io::duplex(1000);
+        let connections =
+            futures_util::stream::iter([Ok((connection, None))]).chain(futures_util::stream::pending());
+        let server = sse_warp::serve(warp::service(routes), &lifecycle);
+        let server = if http2_too { server.http2() } else { server };
+        let server = tokio::spawn(server.run_on(connections));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        // Its first bytes are there, and nobody takes the rest: all that may happen does, in this one thread.
+        client.read_exact(&mut [0; 12]).await.unwrap();
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        let held = given.load(Ordering::Relaxed);
+        assert!((1000..64 << 10).contains(&held), "{held}");
+        // All that it waited for is the client.
+        let mut taken = 0;
+        while taken < 1 << 20 {
+            taken += timeout(PATIENCE, client.read(&mut [0; 4096])).await.unwrap().unwrap();
+        }
+        server.abort();
+    }
+}
+
+/// As long as those that hold a token and many cookies, and not for ever.
+#[tokio::test]
+async fn a_head_may_be_long_but_not_endless() {
+    for (length, status) in [(24 << 10, "200"), (40 << 10, "431")] {
+        let lifecycle = Lifecycle::new();
+        let (mut client, connection) = tokio::io::duplex(100_000);
+        let connections =
+            futures_util::stream::iter([Ok((connection, None))]).chain(futures_util::stream::pending());
+        let server =
+            tokio::spawn(sse_warp::serve(warp::service(routes(&lifecycle)), &lifecycle).run_on(connections));
+        let cookies = "x".repeat(length / 4);
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n",
+            format!("Cookie: {cookies}\r\n").repeat(4)
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        timeout(PATIENCE, client.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(std::str::from_utf8(&answer).unwrap(), format!("HTTP/1.1 {status}"));
+        server.abort();
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     plot,
     processes::{Crowd, Server},
     publisher::Publisher,
-    server::Settings,
+    server::{ITEMS, Settings},
 };
 
 /// How the two are called in their events.
@@ -32,7 +32,7 @@ pub(super) async fn run(scale: Scale, framework: &str) -> Vec<Figure> {
 }
 
 async fn restart(scale: Scale, framework: &str) -> Vec<Figure> {
-    let (clients, window) = scale.of((2_000, 10_000), (100, 2_000));
+    let (clients, window) = scale.of((2_000, 10_000), (100, 4_000));
     let settings = Settings { notice: 1_000, window, ..Settings::default() };
     let balancer = Balancer::start();
     let mut old = Server::start(framework, &settings).await;
@@ -61,17 +61,25 @@ async fn restart(scale: Scale, framework: &str) -> Vec<Figure> {
         }
     };
     let roll = async {
+        // In the short form it has said half of it before the signal: the window is too short for all.
+        let own = || Crowd::hold(balancer.addr, 1, 0, "/own");
+        let early = if scale == Scale::Short { Some(own().await) } else { None };
         sleep(Duration::from_secs(2)).await;
         let new = Server::start(framework, &settings).await;
         let second = balancer.add(new.addr).await;
+        let own = match early {
+            Some(early) => early,
+            // At the old process still, with all of it to say.
+            None => own().await,
+        };
         let signal = now();
         old.terminate();
         let gone = old.exit(Duration::from_millis(window) + Duration::from_secs(20)).await;
         // Whoever left last has its `retry` to wait, and is then sent what is said meanwhile.
         sleep(scale.of(Duration::from_secs(7), Duration::ZERO)).await;
-        (new, second, signal, gone)
+        (new, second, signal, gone, own)
     };
-    let (new, second, signal, gone) = tokio::select! {
+    let (new, second, signal, gone, mut own) = tokio::select! {
         rolled = roll => rolled,
         () = publish => unreachable!("it goes on"),
     };
@@ -80,6 +88,8 @@ async fn restart(scale: Scale, framework: &str) -> Vec<Figure> {
     let finish = format!("finish {}:{old_last} {}:{new_last}", NAMES[0], NAMES[1]);
     let verdict = timeout(Duration::from_secs(60), crowd.ask(&finish)).await.expect("an answer");
     let verdict: serde_json::Value = serde_json::from_str(&verdict).expect("JSON");
+    let own = own.stats().await;
+    let is_whole = number(&own, "events") == ITEMS && number(&own, "whole") == 1;
     drop(new);
 
     let seconds = reconnects(&second, signal);
@@ -112,6 +122,12 @@ async fn restart(scale: Scale, framework: &str) -> Vec<Figure> {
         Figure::seen("events of the old process, of the new; publishes unanswered", {
             format!("{old_last}, {new_last}; {}", unanswered.get())
         }),
+        Figure::counted(
+            "an own stream of 4 s, begun at the old process before the signal",
+            &format!("{ITEMS} of {ITEMS}, whole"),
+            format!("{} of {ITEMS}, {}", number(&own, "events"), if is_whole { "whole" } else { "cut" }),
+            is_whole,
+        ),
         Figure::seen("reconnects accepted by the new process, each second", {
             seconds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }),

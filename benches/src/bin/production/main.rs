@@ -5,6 +5,9 @@
 //! figures in `results/production.md`, whose others stay. `--short` is a small form of the cheap ones, which writes
 //! nothing and fails where something that is counted, not timed, is not as it must be; it may run in a debug build.
 //!
+//! With the features `jemalloc` or `mimalloc` all of it allocates with those. Then, and where the environment has
+//! `GLIBC_TUNABLES`, the table is printed alone: what is kept is of the system's allocator as it is.
+//!
 //! Each server and each crowd is a process of its own, and this program in another part: `serve`, `crowd`, `topics`
 //! and `inside` are its own words. All of it stays on loopback, or in network namespaces of its own (as root), and ends
 //! with it. It needs 20,000 open files, and two cores for figures that mean something.
@@ -16,6 +19,7 @@
     reason = "a benchmark may fail where it stands"
 )]
 
+mod allocator;
 mod balancer;
 mod crowd;
 mod figure;
@@ -71,7 +75,8 @@ async fn measure(args: &Args, short: bool) {
         |name: &str, all: &[&str]| only.contains(&name) || !all.iter().any(|name| only.contains(name));
     let names = SCENARIOS.map(|scenario| scenario.name);
 
-    let mut results = if short { Results::default() } else { Results::kept() };
+    let is_kept = !short && allocator::is_as_it_is();
+    let mut results = if is_kept { Results::kept() } else { Results::default() };
     let scale = if short { Scale::Short } else { Scale::Full };
     let mut failed = Vec::new();
     for scenario in
@@ -101,13 +106,15 @@ async fn measure(args: &Args, short: bool) {
                     failed.push(format!("{} on {framework}: {why}", scenario.name));
                 }
             }
-            if !short {
+            if is_kept {
                 results.write();
             }
         }
     }
-    if short {
+    if !is_kept {
         print!("{}", results.report());
+    }
+    if short {
         failed.extend(results.broken());
     }
     if !failed.is_empty() {

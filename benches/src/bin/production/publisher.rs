@@ -102,12 +102,17 @@ impl Publisher {
 
     /// Says what time it is, so often and so far apart.
     pub(crate) async fn tell_time(&mut self, times: usize, apart: Duration) {
+        self.tell_time_at("/publish", times, apart).await;
+    }
+
+    /// The same to others than a hub's.
+    pub(crate) async fn tell_time_at(&mut self, path: &str, times: usize, apart: Duration) {
         let start = Instant::now();
         for n in 0..times {
             sleep((start + apart * n as u32).saturating_duration_since(Instant::now())).await;
             // As long as what is usual.
             let body = format!("at {}{}", now(), ".".repeat(60));
-            let status = self.post("/publish", &body).await.expect("an answer");
+            let status = self.post(path, &body).await.expect("an answer");
             assert_eq!(status, 202);
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 use serde_json::{Value, json};
 use sse_benches::Report;
 
-use crate::{FRAMEWORKS, figure::Figure, scenarios::SCENARIOS};
+use crate::{FRAMEWORKS, allocator, figure::Figure, scenarios::SCENARIOS};
 
 /// By scenario and framework.
 type Runs = BTreeMap<String, BTreeMap<String, Run>>;
@@ -61,11 +61,12 @@ impl Results {
     pub(crate) fn report(&self) -> Report {
         let mut report = Report::new("Under load and faults");
         report.text(&format!(
-            "`cargo run --release -p sse-benches --bin production`, {}. Servers on core 0, clients and publisher on core \
+            "`cargo run --release -p sse-benches --bin production`, {}; allocator: {}. Servers on core 0, clients and publisher on core \
              1, all over loopback. ✓ meets its target, ✗ does not. Each figure is of one run, with fewer clients than is \
              said in the short form. What else the machine had to do stands at the end: ratios compare, single times \
              hardly do.",
-            machine()
+            machine(),
+            allocator::name()
         ));
         for scenario in SCENARIOS {
             let Some(by) = self.runs.get(scenario.name) else { continue };

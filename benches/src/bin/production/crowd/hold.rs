@@ -3,7 +3,7 @@
 //!
 //! `crowd stall <address> <streams> <per connection>`: the same over HTTP/2, but each takes one KiB and no more.
 //!
-//! `stats`: what was seen since `clear`, and of the latencies what came after `mark`. `leave`: gives all streams up, over HTTP/2 each by a reset while the connections
+//! `stats`: what was seen since `clear`, and of the latencies what came before `mark` and after it. `leave`: gives all streams up, over HTTP/2 each by a reset while the connections
 //! stay.
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};

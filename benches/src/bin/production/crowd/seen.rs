@@ -89,11 +89,15 @@ impl Seen {
 
     pub(super) fn stats(&self) -> Value {
         let [p50, p99, max] = quantiles(&self.latencies);
-        let [later_p50, later_p99, later_max] = quantiles(&self.latencies[self.marked..]);
+        let (first, later) = self.latencies.split_at(self.marked);
+        let of = |latencies: &[u64]| {
+            let [p50, p99, max] = quantiles(latencies);
+            json!({ "p50": p50, "p99": p99, "max": max })
+        };
         json!({
             "opened": self.opened, "refused": self.refused, "events": self.events, "last": self.last,
             "measured": self.latencies.len(), "p50": p50, "p99": p99, "max": max,
-            "later": { "p50": later_p50, "p99": later_p99, "max": later_max },
+            "first": of(first), "later": of(later),
             "ends": self.ends.iter().map(|end| end.0).collect::<Vec<_>>(),
             "whole": self.ends.iter().filter(|end| end.1).count(),
         })

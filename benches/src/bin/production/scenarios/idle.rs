@@ -16,12 +16,15 @@ use crate::{
 /// What the first ones cause to be set up is no part of a connection.
 const FIRST: usize = 100;
 
+/// Longer than the longest keep-alive.
+const LIMIT: Duration = Duration::from_secs(40);
+
 /// Events to all, one after the other.
 const EVENTS: usize = 5;
 
 struct Seen {
     /// Which are still open, until this is dropped.
-    _crowds: [Crowd; 2],
+    crowds: [Crowd; 2],
     /// Of each connection.
     kib: f64,
     /// How many there were, and how many events they had.
@@ -33,6 +36,14 @@ pub(super) async fn run(scale: Scale, framework: &str) -> Vec<Figure> {
     let mut server = Server::start(framework, &Settings::default()).await;
     let ours = crowd(server.addr, clients, || server.resident()).await;
     let open = server.streams().await;
+    let full = server.resident() / 1024.0;
+    drop(ours.crowds);
+    let left = match scale {
+        Scale::Full => server.until_streams(0, LIMIT).await,
+        Scale::Short => None,
+    };
+    sleep(scale.of(Duration::from_secs(5), Duration::ZERO)).await;
+    let after = server.resident() / 1024.0;
     drop(server);
 
     let had = number(&ours.stats, "events");
@@ -62,6 +73,14 @@ pub(super) async fn run(scale: Scale, framework: &str) -> Vec<Figure> {
         let own = crowd(process.addr, clients, || process.resident()).await;
         let ratio = ours.kib / own.kib;
         figures.extend([
+            Figure::seen(
+                "RSS with all of them; 5 s after all slots are free",
+                if left.is_some() {
+                    format!("{full:.0}; {after:.0} MB")
+                } else {
+                    "not all are free".to_owned()
+                },
+            ),
             Figure::seen("KiB a connection", format!("{:.1}", ours.kib)),
             Figure::seen("KiB of the framework's own", format!("{:.1}", own.kib)),
             Figure::timed("× the framework's own", "≤ 1.1", format!("{ratio:.2}"), ratio <= 1.1),
@@ -87,7 +106,7 @@ async fn crowd(addr: std::net::SocketAddr, clients: usize, resident: impl Fn() -
     }
     sleep(Duration::from_millis(500)).await;
     let kib = (resident() - before) / clients as f64;
-    Seen { _crowds: [first, crowd], kib, stats }
+    Seen { crowds: [first, crowd], kib, stats }
 }
 
 fn build_peer() {

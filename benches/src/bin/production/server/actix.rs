@@ -1,7 +1,11 @@
 //! On actix-web.
 
+use std::convert::Infallible;
+
 use actix_web::{App as ActixApp, HttpResponse, HttpServer, web};
+use futures_util::StreamExt as _;
 use sse_actix::{Error, Hub, Sse, SseRequest, with_hub};
+use sse_benches::{Encoded, live};
 
 use super::{App, NEWS};
 
@@ -15,6 +19,14 @@ pub(super) fn serve(app: App) {
     async fn publish(request: SseRequest, hub: web::Data<Hub>, body: String) -> Result<HttpResponse, Error> {
         hub.publish(request.any_topics(NEWS)?, body).await?;
         Ok(HttpResponse::Accepted().finish())
+    }
+    async fn bare(app: web::Data<App>) -> HttpResponse {
+        let events = live(&app.bare).map(|Encoded(bytes)| Ok::<_, Infallible>(bytes));
+        HttpResponse::Ok().content_type("text/event-stream").streaming(events)
+    }
+    async fn publish_bare(app: web::Data<App>, body: String) -> HttpResponse {
+        app.bare.publish(&body);
+        HttpResponse::Accepted().finish()
     }
     async fn ready(app: web::Data<App>) -> HttpResponse {
         if app.is_ready() { HttpResponse::Ok().finish() } else { HttpResponse::ServiceUnavailable().finish() }
@@ -30,6 +42,8 @@ pub(super) fn serve(app: App) {
                 .route("/events", web::get().to(events))
                 .route("/own", web::get().to(own))
                 .route("/publish", web::post().to(publish))
+                .route("/bare", web::get().to(bare))
+                .route("/bare", web::post().to(publish_bare))
                 .route("/readyz", web::get().to(ready))
         };
         let server = HttpServer::new(routes)

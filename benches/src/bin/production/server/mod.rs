@@ -17,10 +17,14 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
+use sse_benches::{Channel, Encoded, channel};
 use sse_core::{Event, EventStream, Hub, Lifecycle, Limits, ListenOptions, Refusal, Request, StreamOptions};
 
 /// Where everything is published that a client does not ask for by name.
 pub(crate) const NEWS: &str = "news";
+
+/// What goes to the framework's own streaming bodies at `/bare`, which are no streams of ours, and to nobody else.
+pub(crate) const BARE: &str = "bare";
 
 /// How often the stream at `/own` says something, and how far apart.
 pub(crate) const ITEMS: usize = 9;
@@ -80,6 +84,7 @@ impl Settings {
 #[derive(Clone)]
 struct App {
     hub: Hub,
+    bare: Channel<Encoded>,
     host: IpAddr,
     listen: ListenOptions,
     http2: bool,
@@ -100,7 +105,7 @@ impl App {
         let hub = Hub::builder().lifecycle(&lifecycle.build()).stream_options(options).build();
         let host = std::env::var("SSE_HOST")
             .map_or_else(|_| [127, 0, 0, 1].into(), |host| host.parse().expect("an address"));
-        Self { hub, host, listen, http2: settings.http2 == 1 }
+        Self { hub, bare: channel(), host, listen, http2: settings.http2 == 1 }
     }
 
     fn addr(&self) -> SocketAddr {
@@ -155,7 +160,10 @@ impl App {
                 for n in 0..number(count) {
                     let due = start + apart * n as u32;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
-                    self.hub.publish_now(topic, data.as_str()).expect("a topic");
+                    match topic {
+                        BARE => self.bare.publish(&data),
+                        _ => drop(self.hub.publish_now(topic, data.as_str()).expect("a topic")),
+                    }
                 }
                 "published".to_owned()
             }

@@ -1,7 +1,11 @@
 //! On Rocket.
 
-use ::rocket::{Config, State, fairing::AdHoc, get, http::Status, post, routes};
-use futures_util::Stream;
+use ::rocket::{
+    Config, State, fairing::AdHoc, get, http::Status, post, response::stream::ByteStream, routes,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use sse_benches::{Encoded, live};
 use sse_core::Event;
 use sse_rocket::{Error, Hub, Sse, SseRequest, with_hub};
 
@@ -21,6 +25,17 @@ fn own(request: SseRequest, app: &State<App>) -> Result<Sse<impl Stream<Item = E
 async fn publish(request: SseRequest, hub: &State<Hub>, body: &str) -> Result<Status, Error> {
     hub.publish(request.any_topics(NEWS)?, body).await?;
     Ok(Status::Accepted)
+}
+
+#[get("/bare")]
+fn bare(app: &State<App>) -> ByteStream<impl Stream<Item = Bytes> + use<>> {
+    ByteStream(live(&app.bare).map(|Encoded(bytes)| bytes))
+}
+
+#[post("/bare", data = "<body>")]
+fn publish_bare(app: &State<App>, body: &str) -> Status {
+    app.bare.publish(body);
+    Status::Accepted
 }
 
 #[get("/readyz")]
@@ -45,6 +60,6 @@ pub(super) fn serve(app: App) {
         .attach(with_hub(&served.hub).listen(served.listen.clone()))
         .attach(liftoff)
         .manage(served)
-        .mount("/", routes![events, own, publish, ready]);
+        .mount("/", routes![events, own, publish, bare, publish_bare, ready]);
     ::rocket::execute(server.launch()).expect("a server");
 }

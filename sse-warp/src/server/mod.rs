@@ -41,9 +41,9 @@ const HEAD_TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// As many bytes hyper collects of a body while its socket is full, and reads of a request's head. By default it takes
-/// 408 KiB from each body whose client reads nothing, which others have to wait for; a head of 32 KiB is more than
+/// 408 KiB from each body whose client reads nothing, which others have to wait for; a head of 64 KiB is more than
 /// clients and proxies send.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 64 << 10;
 
 /// HTTP/2 asks a silent client whether it is still there after this long, and waits as long for an answer.
 #[cfg(feature = "http2")]
@@ -68,8 +68,8 @@ const PING: Duration = Duration::from_secs(20);
 /// # }
 /// ```
 ///
-/// Over HTTP/1.1 the head of a request may have 32 KiB, or the answer is 431; for a client that reads nothing no more than
-/// that, and one chunk, is kept of a body.
+/// Over HTTP/1.1 the head of a request may have 64 KiB; one of more than 128 is answered 431, between them it depends on
+/// how it arrives. For a client that reads nothing no more than 64 KiB and a chunk are kept of a body.
 ///
 /// SIGTERM and Ctrl-C end the streams as [`Lifecycle::stop_on_signal`] says, then the server, which does not wait for a
 /// client that stopped reading.

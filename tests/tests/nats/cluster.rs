@@ -35,7 +35,8 @@ async fn cluster() -> Option<Cluster> {
 }
 
 async fn engine(url: &str) -> JetStream {
-    let deadline = Instant::now() + PATIENCE;
+    // Each try is several questions, of which a cluster on a busy machine may leave one unanswered.
+    let deadline = Instant::now() + PATIENCE * 2;
     loop {
         let builder = JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20);
         match builder.connect().await {

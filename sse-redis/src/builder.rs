@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Redis {
-    /// Reaches Redis at `redis://user:password@host:6379/0`, with the defaults of [`builder`](Self::builder).
+    /// Reaches Redis at `redis://user:password@host:6379/0`, with the defaults of [`builder`](Self::builder). Of a cluster one
+    /// host is enough; several are written as `redis://user:password@one:6379,other:6379`.
     ///
     /// # Errors
     /// As [`RedisBuilder::connect`].

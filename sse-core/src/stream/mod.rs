@@ -236,7 +236,7 @@ impl<S: Source> EventStream<S> {
     }
 
     /// For adapters whose framework notices only by writing that a client has gone; `user_timeout` is that of the
-    /// listener ([`ListenOptions::user_timeout`](crate::ListenOptions::user_timeout)), zero where it is not known.
+    /// listener (`ListenOptions::user_timeout`), zero where it is not known.
     /// With [`StreamOptions::no_keep_alive`] nothing changes.
     ///
     /// - The first keep-alives come early: where nothing else is sent, when the stream is 1, 2, 4, 8 and 16 s old. One

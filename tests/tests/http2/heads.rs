@@ -1,7 +1,7 @@
 //! Heads of requests that are too large, or do not end.
 
 use sse_tests::{
-    h2::{Frame, block, flag, frame, kind},
+    h2::{Connection, block, flag, frame, kind},
     servers::Framework,
 };
 
@@ -41,35 +41,50 @@ fn filler() -> Vec<u8> {
     field.repeat(FRAME / field.len())
 }
 
-/// A megabyte of fields with each request: it is answered, on warp refused, and others are served.
+/// 320 KiB of fields with each request: it is answered, on warp refused, and others are served.
 async fn heads_as_large_as_can_be(framework: Framework) {
     let target = Target::start(framework).await;
     let mut bystander = target.bystander().await;
     let mut clients = Vec::new();
-    for _ in 0..4 {
+    let mut refused = 0;
+    while clients.len() < 4 {
         let mut client = target.connect().await;
-        let mut bytes = Vec::new();
-        for _ in 0..2 {
-            let stream = client.stream();
-            bytes.extend(frame(kind::HEADERS, flag::END_STREAM, stream, &block("/events", &[])));
-            bytes.extend(frame(kind::CONTINUATION, 0, stream, &filler()).repeat(60));
-            bytes.extend(frame(kind::CONTINUATION, flag::END_HEADERS, stream, &[]));
+        if is_answered(&mut client).await {
+            assert!(framework != Framework::Warp, "warp takes such heads now: say so in the documents");
+        } else {
+            // Others only where the machine is so busy that it takes longer than they wait for the answer to a ping.
+            refused += 1;
+            assert!(
+                framework == Framework::Warp || refused < 10,
+                "such heads are refused: say so in the documents"
+            );
+            if framework != Framework::Warp {
+                continue;
+            }
         }
-        let seen = client.flood(&bytes).await;
-        let (mut is_ok, mut is_over) = (seen.answers > 0, seen.go_away.is_some() || seen.is_closed);
-        while !is_ok && !is_over {
-            let next = client.next().await;
-            is_ok = next.as_ref().is_some_and(Frame::is_ok);
-            is_over = next.is_none_or(|next| matches!(next.kind, kind::GOAWAY | kind::HEADERS));
-        }
-        assert_eq!(is_ok, framework != Framework::Warp);
         clients.push(client);
     }
-    let memory = target.server.memory();
-    println!("{framework}: {memory} KiB while they are open");
     bystander.is_served(&target).await;
     drop((clients, bystander));
     target.has_recovered("large heads").await;
+}
+
+async fn is_answered(client: &mut Connection) -> bool {
+    let stream = client.stream();
+    let mut bytes = frame(kind::HEADERS, flag::END_STREAM, stream, &block("/events", &[]));
+    bytes.extend(frame(kind::CONTINUATION, 0, stream, &filler()).repeat(20));
+    bytes.extend(frame(kind::CONTINUATION, flag::END_HEADERS, stream, &[]));
+    let seen = client.flood(&bytes).await;
+    if seen.answers > 0 || seen.go_away.is_some() || seen.is_closed {
+        return seen.answers > 0;
+    }
+    loop {
+        match client.next().await {
+            Some(next) if next.kind == kind::HEADERS => return next.is_ok(),
+            Some(next) if next.kind != kind::GOAWAY => {}
+            _ => return false,
+        }
+    }
 }
 
 /// A field of 4,000 bytes is said once, then named by one byte 16,000 times: 16 KiB that unfold to 64 MB.

@@ -23,6 +23,12 @@ async fn a_new_server_on_warp_takes_over() {
     a_new_server_takes_over(Framework::Warp).await;
 }
 
+/// A port that nobody has. Of one that is to be shared the system might give another's, who shares too.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Who comes while both listen comes to either, and once the old one has stopped, everybody to the new one.
 async fn a_new_server_takes_over(framework: Framework) {
     let options = StreamOptions::new().keep_alive(Duration::from_millis(100));
@@ -30,7 +36,7 @@ async fn a_new_server_takes_over(framework: Framework) {
         let listen = ListenOptions::new().reuse_port(true);
         App { listen, port, ..App::new(Hub::builder().stream_options(options.clone()).build()) }
     };
-    let old = framework.serve(app(0)).await;
+    let old = framework.serve(app(free_port())).await;
     let new = framework.serve(app(old.addr.port())).await;
     let addr = old.addr;
     assert_eq!(addr, new.addr);
@@ -62,7 +68,7 @@ async fn a_new_server_takes_over(framework: Framework) {
 /// Its own socket asks for nothing of that, and a fairing comes too late: a server on an address that is taken says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rocket_shares_none() {
-    let taken = ListenOptions::new().reuse_port(true).bind("127.0.0.1:0").unwrap();
+    let taken = ListenOptions::new().reuse_port(true).bind(("127.0.0.1", free_port())).unwrap();
     let config =
         Config::figment().merge(("port", taken.local_addr().unwrap().port())).merge(("log_level", "off"));
     let fairing = sse_rocket::with_hub(&Hub::new()).listen(ListenOptions::new().reuse_port(true));

@@ -263,12 +263,12 @@ async fn chromium_reads_it(framework: Framework) {
             "window.ends = 0;
              window.seen = [];
              window.events = new EventSource('/events');
-             events.onopen = () => window.open = true;
+             events.onopen = () => window.isOpen = true;
              events.onerror = () => window.ends++;
              events.onmessage = event => seen.push(event.data);",
         )
         .await;
-    browser.wait_for("window.open").await;
+    browser.wait_for("window.isOpen").await;
     let mut expected = Vec::new();
     let mut n = 0;
     // Each is there before the next is published; some while it is away.

@@ -129,7 +129,7 @@ impl ListenOptions {
     /// So a new process can listen before the old one stops. Linux deals the connections among them, whoever is busy;
     /// **those that the old one has not accepted when it closes its socket are reset** and come back, unless the sysctl
     /// `net.ipv4.tcp_migrate_req` is 1. Without it, an address that is taken is an error, which is how a second server
-    /// started by mistake is noticed.
+    /// started by mistake is noticed. Port 0 is an error with it: the system might give the port of another who shares.
     #[must_use]
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
@@ -176,6 +176,12 @@ impl ListenOptions {
     }
 
     fn bind_one(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        if self.reuse_port && addr.port() == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an address that is shared needs a port",
+            ));
+        }
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         // On Windows it would let another process take the address.
         #[cfg(unix)]
@@ -272,8 +278,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn an_address_is_shared_by_those_who_ask_for_it() {
         let shared = ListenOptions::new().reuse_port(true);
-        let first = shared.bind("127.0.0.1:0").unwrap();
-        let addr = first.local_addr().unwrap();
+        assert_eq!(shared.bind("127.0.0.1:0").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let first = shared.bind(addr).unwrap();
         let second = shared.bind(addr).unwrap();
         assert_eq!(listener(addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         // Whoever comes now comes to the other.

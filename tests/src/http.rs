@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// Longer than anything that a test waits for.
@@ -211,6 +211,25 @@ impl Answer {
     /// Whether nothing more comes for this long.
     pub async fn is_silent_for(&mut self, time: Duration) -> bool {
         self.buffer.is_empty() && timeout(time, self.fill()).await.is_err()
+    }
+
+    /// Whether the stream goes on for this long, and nothing comes of it but keep-alives: see [`until`](Self::until).
+    pub async fn goes_on_for(&mut self, time: Duration) -> bool {
+        let chunks = [KEEP_ALIVE, PING].map(|text| format!("{:X}\r\n{text}\r\n", text.len()));
+        let end = Instant::now() + time;
+        loop {
+            while let Some(chunk) = chunks.iter().find(|chunk| self.buffer.starts_with(chunk.as_bytes())) {
+                self.buffer.drain(..chunk.len());
+            }
+            if !chunks.iter().any(|chunk| chunk.as_bytes().starts_with(&self.buffer)) {
+                return false;
+            }
+            match timeout_at(end, self.fill()).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(_) => return true,
+            }
+        }
     }
 
     /// Whether the server has closed the connection, or does so soon.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sse_tests::{
     examples::Example,
     http::{self, Answer},
+    nats::Nats,
     on_each_framework,
     prometheus::{Prometheus, promtool},
     servers::Framework,
@@ -176,6 +177,28 @@ fn questions() -> Vec<String> {
     questions.map(|text| text.replace("$__rate_interval", "30s").replace("$instance", ".*")).collect()
 }
 
+/// Servers with an engine behind them have answers to more.
+fn is_of_an_engine(question: &str) -> bool {
+    ["engine_delay", "engine_away_seconds"].iter().any(|name| question.contains(name))
+}
+
+/// The engine goes away and comes back, and the dashboard shows it.
+async fn an_outage_is_seen(prometheus: &Prometheus, nats: &mut Nats, node: SocketAddr, questions: &[String]) {
+    let of = |name: &str| questions.iter().find(|question| question.contains(name)).expect(name);
+    let ada = sign_in(node, "ada").await;
+    nats.kill();
+    prometheus.until_answered(&format!("{} > 0", of("engine_away_seconds"))).await;
+    let note = json!({ "title": "a", "body": "b" });
+    assert_eq!(post(node, &ada, "/notify", &note).await, 503, "nobody takes it");
+    prometheus.until_answered(&format!("sum({}) > 0", of("engine_publish_failures"))).await;
+    nats.restart().await;
+    prometheus.until_answered(&format!("{} == 0", of("engine_away_seconds"))).await;
+    prometheus.until_answered(&format!("{} > 0", of("engine_away_total"))).await;
+    // A server by itself that was started anew is another epoch, and nothing was lost.
+    prometheus.until_answered(&format!("{} > 0", of("engine_seams"))).await;
+    prometheus.until_answered(&format!("{} == 0", of("engine_holes"))).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prometheus_answers_every_question_of_the_dashboard() {
     if !Prometheus::is_available() {
@@ -185,25 +208,34 @@ async fn a_prometheus_answers_every_question_of_the_dashboard() {
     std::fs::write(&rules, block("yaml")).unwrap();
     promtool(&["check", "rules", &rules.path().display().to_string()], "").await.unwrap();
 
-    let examples =
-        [start(Framework::Actix).await, start(Framework::Rocket).await, start(Framework::Warp).await];
-    let addrs = [examples[0].addr, examples[1].addr, examples[2].addr];
+    let mut examples =
+        vec![start(Framework::Actix).await, start(Framework::Rocket).await, start(Framework::Warp).await];
+    let mut nats = None;
+    if Nats::is_available() {
+        let server = Nats::start().await;
+        let env = [("ENGINE_URL", &*server.url())];
+        examples.push(Example::start_featured(Framework::Actix, "notifications", "engines", &env).await);
+        nats = Some(server);
+    }
+    let addrs: Vec<_> = examples.iter().map(|example| example.addr).collect();
     let prometheus = Prometheus::start(&addrs).await;
     let mut streams = Vec::new();
-    for addr in addrs {
+    for &addr in &addrs {
         let ada = sign_in(addr, "ada").await;
         for _ in 0..3 {
             streams.push(open(addr, &ada, None).await);
         }
     }
-    prometheus.until_answered("count(sse_streams_open) == 3").await;
+    prometheus.until_answered(&format!("count(sse_streams_open) == {}", addrs.len())).await;
 
     // Something goes on until every question has an answer that is a number.
     let questions = questions();
-    assert!(questions.len() >= 20, "{questions:?}");
+    assert!(questions.len() >= 29, "{questions:?}");
+    assert_eq!(questions.iter().filter(|question| question.contains("sse_engine_")).count(), 9);
+    let has_engine = nats.is_some();
     let going_on = async {
         loop {
-            for addr in addrs {
+            for &addr in &addrs {
                 let ada = sign_in(addr, "ada").await;
                 for _ in 0..5 {
                     notify(addr, &ada).await;
@@ -218,7 +250,7 @@ async fn a_prometheus_answers_every_question_of_the_dashboard() {
         }
     };
     let asking = async {
-        for question in &questions {
+        for question in questions.iter().filter(|question| has_engine || !is_of_an_engine(question)) {
             let values = prometheus.until_answered(question).await;
             println!("{question}: {values:?}");
         }
@@ -230,6 +262,9 @@ async fn a_prometheus_answers_every_question_of_the_dashboard() {
     tokio::select! {
         () = going_on => {}
         () = asking => {}
+    }
+    if let Some(mut nats) = nats {
+        an_outage_is_seen(&prometheus, &mut nats, addrs[3], &questions).await;
     }
 
     let mut text = http::get(addrs[0], "/metrics").await;

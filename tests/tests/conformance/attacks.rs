@@ -98,7 +98,7 @@ pub(crate) async fn who_reads_nothing_holds_nobody_up_while_their_right_ends(fra
         401
     );
     let mut again = served.open(&User::new("ada", "1")).await;
-    assert!(again.is_silent_for(Duration::from_millis(50)).await);
+    assert!(again.goes_on_for(Duration::from_millis(50)).await);
     drop((revoked, again));
     still_gets(&served, &mut other, "after").await;
     served.is_idle(1).await;

@@ -390,7 +390,7 @@ pub(crate) async fn events_and_bytes_of_the_past(framework: Framework) {
     }
     let mut answer = http::resume(server.addr, "/with/under", start.as_bytes()).await;
     answer.until(|text| http::events(text).len() == 4).await;
-    assert!(answer.is_silent_for(Duration::from_millis(100)).await, "it goes on");
+    assert!(answer.goes_on_for(Duration::from_millis(100)).await, "it goes on");
 }
 
 /// One client comes a thousand times with the oldest id there is. What it gets is bounded each time and in all, and

@@ -199,14 +199,14 @@ pub(crate) async fn a_session_ends_and_its_streams_with_it(framework: Framework)
     served.is_revoked(framework, &two).await;
 
     let third = served.open(&User::new("ada", "4")).await;
-    assert!(other.is_silent_for(Duration::from_millis(200)).await);
+    assert!(other.goes_on_for(Duration::from_millis(200)).await);
     assert_eq!(revocations.revoke_subject("ada").await.unwrap(), 1);
     ends(third).await;
     served.is_revoked(framework, &User::new("ada", "4")).await;
     // Whoever has signed in since is welcome.
     let again = User { signed_in: SystemTime::now() + Duration::from_secs(1), ..User::new("ada", "5") };
     served.open(&again).await;
-    assert!(other.is_silent_for(Duration::from_millis(200)).await);
+    assert!(other.goes_on_for(Duration::from_millis(200)).await);
 }
 
 pub(crate) async fn a_topic_is_taken_from_all_who_have_it(framework: Framework) {
@@ -237,7 +237,7 @@ pub(crate) async fn a_topic_is_taken_from_all_who_have_it(framework: Framework) 
     }
     assert_eq!(ask("/session?topic=user/ada", "text/event-stream").await.status, 200);
     other.until(|text| text.contains("\n\n")).await;
-    assert!(other.is_silent_for(Duration::from_millis(100)).await);
+    assert!(other.goes_on_for(Duration::from_millis(100)).await);
 }
 
 pub(crate) async fn a_session_is_over_on_time(framework: Framework) {

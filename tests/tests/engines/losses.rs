@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sse_core::{Auth, Hub, Identity};
+use sse_core::{Auth, EngineHubBuilder, Hub, Identity};
 use sse_tests::engines::{Kind, Running};
 use tokio::runtime;
 
@@ -95,7 +95,7 @@ impl Stalled {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let hub = runtime.block_on(async {
                 let builder = builder().engine(log.connect().await).ready_timeout(PATIENCE);
-                let builder = auth.iter().fold(builder, |builder, auth| builder.share(auth));
+                let builder = auth.iter().fold(builder, EngineHubBuilder::share);
                 builder.build().await.expect("the engine answers")
             });
             drop(log);

@@ -50,6 +50,9 @@ fn limits() -> impl Iterator<Item = usize> {
     (1..=200).chain([255, 1000]).chain(4000..=4110).chain([8191, 8192, 8193, 16_384, 65_536, usize::MAX])
 }
 
+/// What a turn gives to who is far behind.
+const LONG_TURN: usize = 32 << 10;
+
 /// How a chunk is asked for: in turns with others or not.
 #[derive(Clone, Copy, Debug)]
 enum Poller {
@@ -71,7 +74,7 @@ fn a_replay_is_whole() {
                 let request = Request::new(&resume(Some(&start)), hub.lifecycle());
                 let mut reader = Reader::new(hub.open(&request, "news").unwrap());
                 let chunks = reader.read(limit, poller);
-                assert_whole(&without_opening(chunks), &blocks, limit, &context);
+                assert_whole(&without_opening(chunks), &blocks, (limit, poller), &context);
                 assert!(!reader.ended, "{context}");
                 // Another topic wakes nobody, this one does.
                 hub.publish_now("other", "x").unwrap();
@@ -81,7 +84,34 @@ fn a_replay_is_whole() {
             let mut reader = Reader::new(hub.open(&request, "news").unwrap());
             reader.read(4096, Poller::Turn);
             let blocks = reader.is_woken_by(|| publish(&hub, 1, len), true).await;
-            assert_whole(&reader.read(4096, Poller::Turn), &blocks, 4096, "after a replay");
+            assert_whole(&reader.read(4096, Poller::Turn), &blocks, (4096, Poller::Turn), "after a replay");
+        }
+    });
+}
+
+/// Small turns for who is a little behind, long ones for who is owed more than 16 KiB, and again small ones afterwards.
+#[test]
+fn who_is_far_behind_has_longer_turns() {
+    in_bounded_time(async || {
+        let hub = Hub::new();
+        let request = Request::new(&resume(None), hub.lifecycle());
+        let mut reader = Reader::new(hub.open(&request, "news").unwrap());
+        reader.read(4096, Poller::Turn);
+        for again in 0..2 {
+            let blocks = reader.is_woken_by(|| publish(&hub, 300, 1000), true).await;
+            let chunks = reader.read(4096, Poller::Turn);
+            assert_whole(&chunks, &blocks, (4096, Poller::Turn), "far");
+            let lengths: Vec<_> = chunks.iter().map(Bytes::len).collect();
+            let long = lengths.iter().position(|&len| len > 4096).unwrap();
+            assert_eq!(long, 4, "{lengths:?}");
+            let (last, long) = lengths[long..].split_last().unwrap();
+            assert!(long.iter().all(|len| (30_000..=LONG_TURN).contains(len)), "{again}: {lengths:?}");
+            assert!(*last <= LONG_TURN);
+            // Fourteen events of a kilobyte are not far.
+            let blocks = reader.is_woken_by(|| publish(&hub, 14, 1000), true).await;
+            let chunks = reader.read(4096, Poller::Turn);
+            assert_whole(&chunks, &blocks, (4096, Poller::Turn), "near");
+            assert!(chunks.iter().all(|chunk| chunk.len() <= 4096), "{again}: {chunks:?}");
         }
     });
 }
@@ -101,7 +131,7 @@ fn live_events_are_whole() {
                     let context = format!("{count} x {len} by {limit}, {poller:?}, alone: {alone}");
                     let blocks = readers[0].is_woken_by(|| publish(&hub, count, len), true).await;
                     for reader in &mut *readers {
-                        assert_whole(&reader.read(limit, poller), &blocks, limit, &context);
+                        assert_whole(&reader.read(limit, poller), &blocks, (limit, poller), &context);
                         assert!(!reader.ended, "{context}");
                     }
                 }
@@ -119,11 +149,11 @@ fn own_events_at_once_are_whole_and_end() {
                 let (sender, mut reader) = own();
                 let blocks = send(&sender, count, len);
                 let chunks = reader.read(limit, poller);
-                assert_whole(&without_opening(chunks), &blocks, limit, &context);
+                assert_whole(&without_opening(chunks), &blocks, (limit, poller), &context);
                 assert!(!reader.ended, "{context}");
                 let blocks = reader.is_woken_by(|| send(&sender, count, len), true).await;
                 drop(sender);
-                assert_whole(&reader.read(limit, poller), &blocks, limit, &context);
+                assert_whole(&reader.read(limit, poller), &blocks, (limit, poller), &context);
                 assert!(reader.ended, "{context}");
                 assert!(reader.read(limit, poller).is_empty() && reader.ended, "{context}");
             }
@@ -141,7 +171,7 @@ fn own_events_one_by_one_are_whole_and_end() {
                 let context = format!("{count} x {len} by {limit}, {poller:?}");
                 for _ in 0..count.min(5) {
                     let blocks = reader.is_woken_by(|| send(&sender, 1, len), true).await;
-                    assert_whole(&reader.read(limit, poller), &blocks, limit, &context);
+                    assert_whole(&reader.read(limit, poller), &blocks, (limit, poller), &context);
                 }
             }
             reader.is_woken_by(|| drop(sender), true).await;
@@ -267,16 +297,18 @@ fn without_opening(mut chunks: Vec<Bytes>) -> Vec<Bytes> {
     chunks
 }
 
-/// All events, each of them whole in one chunk, and chunks as large as the limit lets them be.
-fn assert_whole(chunks: &[Bytes], blocks: &[String], limit: usize, context: &str) {
+/// All events, each of them whole in one chunk, and chunks as large as the limit lets them be; in turns those that follow
+/// may be larger.
+fn assert_whole(chunks: &[Bytes], blocks: &[String], (limit, poller): (usize, Poller), context: &str) {
     let mut blocks = blocks.iter();
-    for chunk in chunks {
+    for (n, chunk) in chunks.iter().enumerate() {
+        let most = if n > 0 && matches!(poller, Poller::Turn) { limit.max(LONG_TURN) } else { limit };
         let mut rest = &chunk[..];
         while !rest.is_empty() {
             let block = blocks.next().unwrap_or_else(|| panic!("{context}: too much"));
             let next = rest.strip_prefix(block.as_bytes());
             rest = next.unwrap_or_else(|| panic!("{context}: {:?}", String::from_utf8_lossy(rest)));
-            assert!(chunk.len() <= limit || chunk.len() == block.len(), "{context}: {} at once", chunk.len());
+            assert!(chunk.len() <= most || chunk.len() == block.len(), "{context}: {} at once", chunk.len());
         }
         let next = blocks.as_slice().first();
         assert!(next.is_none_or(|next| chunk.len() + next.len() > limit), "{context}: one more would fit");

@@ -7,11 +7,11 @@ use super::{Log, Mark, Pos, look::Member, topics::TopicKey};
 /// How many events are given in one look under the hub's lock, however small they are.
 pub(super) const LOOK_AT_ONCE: usize = 512;
 
-/// How many are kept. With no more than [`LARGEST`] bytes each they take a quarter of a MiB at the most.
+/// How many are kept. With no more than [`LARGEST`] bytes each they take half a MiB at the most.
 const PLACES: usize = 16;
 
 /// The largest that is kept.
-const LARGEST: usize = 16 << 10;
+const LARGEST: usize = 32 << 10;
 
 /// The newest few concatenations, each in the place that its topics have.
 #[derive(Debug, Default)]

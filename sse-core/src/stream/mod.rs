@@ -35,6 +35,12 @@ const COMMENT: &[u8] = b":\n";
 /// How many bytes [`EventStream`] gives at a time where nobody says otherwise.
 const CHUNK: usize = 16 * 1024;
 
+/// How many bytes a turn gives to who is [`FAR`] behind: about as many as the frameworks write at a time.
+const LONG_TURN: usize = 32 * 1024;
+
+/// After how many pages of 4 KiB in a row a stream counts as far behind. One that is not keeps no larger buffer.
+const FAR: u8 = 4;
+
 pin_project! {
     /// The body of an answer: a comment at once, then events as they come, keep-alives while there are none,
     /// and an end.
@@ -68,6 +74,8 @@ pin_project! {
         opened: bool,
         stopping: bool,
         paused: bool,
+        // How many pages it was given in turns that left more.
+        behind: u8,
         extra: Option<Box<Extra>>,
     }
 }
@@ -188,6 +196,7 @@ impl<S: Source> EventStream<S> {
             opened: false,
             stopping: false,
             paused: false,
+            behind: 0,
             extra: extra.boxed(),
         })
     }
@@ -205,6 +214,7 @@ impl<S: Source> EventStream<S> {
             opened,
             stopping,
             paused,
+            behind,
             extra,
         } = self;
         let source = source.map(map);
@@ -219,6 +229,7 @@ impl<S: Source> EventStream<S> {
             opened,
             stopping,
             paused,
+            behind,
             extra,
         }
     }
@@ -325,12 +336,27 @@ impl<S: Source> EventStream<S> {
 
     /// [`poll_chunk`](Self::poll_chunk), but after a full chunk pending once, with a wake-up: for servers that
     /// would otherwise poll one body until its socket is full, and let the others wait.
+    ///
+    /// Who has been given 16 KiB in such turns, and is owed more, is given up to 32 KiB in the next: a crowd that is far
+    /// behind, as one that reads nothing is until its sockets are full, takes fewer rounds and writes, and the others wait
+    /// for it less.
     pub fn poll_turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>, limit: usize) -> Poll<Option<Bytes>> {
-        if std::mem::replace(self.as_mut().project().paused, false) {
+        let this = self.as_mut().project();
+        if std::mem::replace(this.paused, false) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.poll_chunk(cx, limit)
+        let limit = if *this.behind < FAR { limit } else { limit.max(LONG_TURN) };
+        let polled = self.as_mut().poll_chunk(cx, limit);
+        let this = self.project();
+        *this.behind = match &polled {
+            Poll::Ready(Some(chunk)) if *this.paused => {
+                let pages = u8::try_from(1 + chunk.len() / 4096).unwrap_or(u8::MAX);
+                this.behind.saturating_add(pages)
+            }
+            _ => 0,
+        };
+        polled
     }
 }
 

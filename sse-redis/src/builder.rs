@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use crate::{
-    cluster::Node,
     connect_error::ConnectError,
     engine::Redis,
     fitness,
     keys::Keys,
+    node::Node,
     script::{Held, Script},
     server::{Server, host},
 };

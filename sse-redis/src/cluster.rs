@@ -1,30 +1,13 @@
 //! [`Cluster`]: which server of a Redis Cluster has the log.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
 
-use crate::{answer, trouble::Trouble};
+use crate::{answer, node::Node, trouble::Trouble};
 
 /// Of the servers that were told, so many are remembered beside those of the log's own slot.
 const MAX_OTHERS: usize = 32;
-
-/// A server of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
 
 /// Whom to ask for the server that has the log.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod epochs;
 mod first_of;
 mod fitness;
 mod keys;
+mod node;
 mod publisher;
 mod script;
 mod server;

@@ -17,8 +17,9 @@ use tokio::time::timeout;
 
 use crate::{
     answer,
-    cluster::{Cluster, Node, Told},
+    cluster::{Cluster, Told},
     first_of::first_of,
+    node::Node,
     trouble::Trouble,
 };
 

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::cluster::Node;
+use crate::node::Node;
 
 /// Why a server did not do what it was asked. Its text is for the log: it has no credentials.
 #[derive(Debug)]

@@ -146,6 +146,9 @@ fn free_addr() -> SocketAddr {
 
 /// Builds one example and keeps a copy: the three frameworks' examples have the same names, so that cargo puts
 /// them in the same place.
+///
+/// With all else of the workspace chosen, what lies below it has the features that the tests were built with, and is
+/// there already. `.ci/run` checks that each builds by itself.
 async fn build(framework: Framework, bin: &str, feature: &str) -> PathBuf {
     static BUILT: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut built = BUILT.get_or_init(Mutex::default).lock().await;
@@ -154,8 +157,14 @@ async fn build(framework: Framework, bin: &str, feature: &str) -> PathBuf {
         return program.clone();
     }
     let package = format!("example-{framework}");
+    let others = Framework::ALL.into_iter().filter(|other| *other != framework);
+    let others = others.flat_map(|other| ["--exclude".to_owned(), format!("example-{other}")]);
+    let feature = (!feature.is_empty()).then(|| format!("--features={package}/{feature}"));
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", &package, "--bin", bin, "--features", feature])
+        .args(["build", "--quiet", "--workspace"])
+        .args(others)
+        .args(["--bin", bin])
+        .args(feature)
         .args(["--message-format", "json"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .stderr(Stdio::inherit())

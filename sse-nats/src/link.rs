@@ -18,7 +18,7 @@ use crate::{
     connect_error::ConnectError,
     connection::Connection,
     epoch::{Epoch, Marker, Present},
-    reader::{From, Reader},
+    reader::From,
     settings::Settings,
     stream_config::{Identity, Names, StreamConfig},
     timestamp::nanoseconds,
@@ -74,10 +74,17 @@ pub(crate) struct StreamInfo {
 
 #[derive(Debug, Deserialize)]
 struct Cluster {
+    #[serde(default)]
+    name: String,
     leader: Option<String>,
 }
 
 impl StreamInfo {
+    /// Whether the server that has it is one of several. Of one by itself newer servers say that it leads, in no cluster.
+    fn is_in_cluster(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| !cluster.name.is_empty())
+    }
+
     /// The server that leads the stream, in a cluster.
     pub(crate) fn leader(&self) -> Option<&str> {
         self.cluster.as_ref()?.leader.as_deref()
@@ -161,7 +168,7 @@ impl Link {
             duplicate_window: info.config.duplicate_window,
             keep_for: kept_info.config.max_age,
             // A stream in a cluster may be on another server than the connection.
-            server: if info.cluster.is_none() { alone } else { String::new() },
+            server: if info.is_in_cluster() { String::new() } else { alone },
             present: Mutex::new(Epoch { id: base, since: 0 }),
             unanswered: AtomicUsize::new(0),
             connection,
@@ -180,10 +187,10 @@ impl Link {
         }
         let fail = |error: ApiError| ConnectError::api(&self.connection.name, "read the log", &error);
         let last = self.info().await.map_err(fail)?.state.last_seq;
-        let reader = Reader::open(self.api(), &self.names.log(), From::Seq(last + 1)).await.map_err(fail)?;
+        let reader = self.read(&self.names.log(), From::Seq(last + 1)).await.map_err(fail)?;
         reader.may_pull().await.map_err(fail)?;
         let kept = self.names.kept_log(self.base);
-        let reader = Reader::open(self.api(), &kept, From::Seq(u64::MAX / 2)).await.map_err(fail)?;
+        let reader = self.read(&kept, From::Seq(u64::MAX / 2)).await.map_err(fail)?;
         reader.may_pull().await.map_err(fail)?;
         Ok(())
     }
@@ -209,8 +216,14 @@ impl Link {
         &self.connection.api
     }
 
+    /// What is said of the log.
     pub(crate) async fn info(&self) -> Result<StreamInfo, ApiError> {
-        stream_info(self.api(), &self.names.log()).await
+        self.info_of(&self.names.log()).await
+    }
+
+    /// What is said of one of its streams.
+    pub(crate) async fn info_of(&self, stream: &str) -> Result<StreamInfo, ApiError> {
+        stream_info(self.api(), stream).await
     }
 
     /// Which epoch it is now.

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
-use futures_util::future::join_all;
-use serde_json::Value;
+use futures_util::{StreamExt as _, future::join_all};
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{Nats, PATIENCE, free_addr};
 
 /// How long one question may take; a server without a leader leaves some unanswered.
 const ONE_TRY: Duration = Duration::from_secs(3);
+/// How many are started until one is whole.
+const STARTS: usize = 5;
 
 /// Three nats-servers with routes to each other, each with a store of its own; killed when dropped.
 #[derive(Debug)]
@@ -27,7 +29,19 @@ impl Cluster {
     }
 
     /// The same with more configuration, which names this user: `user:password@`, or nothing.
+    ///
+    /// Servers that come up in one moment may elect a leader that never learns of all of them: then there are others.
     pub async fn start_with(more: &str, user: &str) -> Self {
+        for _ in 0..STARTS {
+            let cluster = Self::begin(more, user).await;
+            if cluster.has_room().await {
+                return cluster;
+            }
+        }
+        panic!("of {STARTS} clusters none has room for a stream on all of its servers");
+    }
+
+    async fn begin(more: &str, user: &str) -> Self {
         let addrs: Vec<_> = (0..6).map(|_| free_addr()).collect();
         let (clients, routes) = addrs.split_at(3);
         let all: Vec<_> = routes.iter().map(|addr| format!("\"nats://{addr}\"")).collect();
@@ -69,6 +83,22 @@ impl Cluster {
             assert!(Instant::now() < deadline, "nobody leads: {answer:?} {logs:#?}");
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Whether it makes a stream on all of its servers.
+    async fn has_room(&self) -> bool {
+        let context = self.context().await;
+        let config = json!({ "name": "room", "subjects": ["room"], "num_replicas": 3, "storage": "memory" });
+        let deadline = Instant::now() + PATIENCE / 4;
+        while Instant::now() < deadline {
+            let answer =
+                timeout(ONE_TRY, context.request::<_, _, Value>("STREAM.CREATE.room", &config)).await;
+            if matches!(&answer, Ok(Ok(made)) if made["error"].is_null()) {
+                return timeout(ONE_TRY, context.delete_stream("room")).await.is_ok_and(|gone| gone.is_ok());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        false
     }
 
     /// All of it: `nats://…,nats://…,nats://…`
@@ -117,6 +147,37 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "nobody leads {stream}");
             sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// One on which nothing waits: it leads neither a stream nor the cluster's own affairs.
+    ///
+    /// # Panics
+    /// When each of them leads something, however often those that do step down.
+    pub async fn bystander(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut led = [Vec::new(), Vec::new(), Vec::new()];
+            let names: Vec<_> = self.context().await.stream_names().collect().await;
+            for name in names {
+                let name = name.expect("a name");
+                let (leader, _) = self.leader(&name).await;
+                led[leader].push(name);
+            }
+            let leads_all = |number: &usize| {
+                let log = self.servers[*number].log();
+                let last = log.lines().rfind(|line| line.contains("metadata leader")).map(str::to_owned);
+                last.is_some_and(|line| line.contains("Self is new"))
+            };
+            let others = (0..3).filter(|number| !leads_all(number));
+            let least = others.min_by_key(|number| led[*number].len()).expect("one leads");
+            if led[least].is_empty() {
+                return least;
+            }
+            assert!(Instant::now() < deadline, "each of them leads something: {led:?}");
+            for name in &led[least] {
+                self.step_down(name).await;
+            }
         }
     }
 

@@ -24,6 +24,8 @@ use crate::{left_out, program};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of its log that are shown where a test has failed.
+const LAST_WORDS: usize = 100;
 
 /// A nats-server; killed when dropped.
 #[derive(Debug)]
@@ -46,6 +48,20 @@ impl Nats {
             .collect();
         left_out("nats-server", &missing);
         missing.is_empty()
+    }
+
+    /// Major and minor version.
+    ///
+    /// # Panics
+    ///
+    /// When it does not tell.
+    pub fn version() -> (u32, u32) {
+        let output =
+            Command::new(path().expect("it is installed")).arg("--version").output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.trim().strip_prefix("nats-server: v").expect("a version");
+        let mut numbers = version.split('.').map(|number| number.parse().expect("a number"));
+        (numbers.next().expect("a major version"), numbers.next().expect("a minor version"))
     }
 
     /// One with JetStream.
@@ -221,6 +237,12 @@ impl Nats {
 impl Drop for Nats {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().rev().take(LAST_WORDS).collect();
+            let lines: Vec<_> = lines.into_iter().rev().collect();
+            eprintln!("the last that the nats-server at {} has said:\n{}", self.addr, lines.join("\n"));
+        }
     }
 }
 

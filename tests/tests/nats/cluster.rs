@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     error::Error,
+    io::Write as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +14,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use sse_core::{Engine, EventId, Hub, Publication, PublishError, Start, Subscription};
-use sse_nats::JetStream;
+use sse_nats::{JetStream, JetStreamBuilder};
 use sse_tests::{
     engines::Logged,
     nats::{Cluster, Nats},
@@ -26,6 +27,8 @@ use tokio::{
 use crate::{Node, PATIENCE, brief, key, publish};
 
 const STREAM: &str = "sse-hub";
+/// The first servers whose replicas are alike when all of them have ended amid traffic: README.md of sse-nats tells.
+const KEEP_ALIKE: (u32, u32) = (2, 10);
 
 async fn cluster() -> Option<Cluster> {
     if !Nats::is_available() {
@@ -34,12 +37,15 @@ async fn cluster() -> Option<Cluster> {
     Some(Cluster::start().await)
 }
 
+fn builder(url: &str) -> JetStreamBuilder {
+    JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20)
+}
+
 async fn engine(url: &str) -> JetStream {
     // Each try is several questions, of which a cluster on a busy machine may leave one unanswered.
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
-        let builder = JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20);
-        match builder.connect().await {
+        match builder(url).connect().await {
             Ok(engine) => return engine,
             // The cluster may not be complete yet.
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
@@ -314,6 +320,37 @@ async fn two_of_three_are_killed() {
     traffic.judge(&cluster).await;
 }
 
+/// Where a node reads is the cluster's choice: neither a server that does not answer nor one that has not come so far may
+/// cost it anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_while_a_replica_stands_still_or_lags() {
+    let Some(mut cluster) = cluster().await else { return };
+    let first = engine(&cluster.url()).await;
+    publish(&first, "before").await.unwrap();
+    let frozen = cluster.bystander().await;
+    let url = cluster.url_of((frozen + 1) % 3);
+    let first = engine(&url).await;
+    cluster.server(frozen).freeze();
+    for number in 0..200 {
+        publish(&first, &number.to_string()).await.unwrap();
+    }
+    for number in 0..2 {
+        let late = builder(&url).connect().await.unwrap_or_else(|error| panic!("{number}: {error}"));
+        is_full(number, &Node::start(&late).await);
+    }
+    cluster.server(frozen).thaw();
+    for number in 2..6 {
+        // It may ask for other leaders.
+        let late = engine(&url).await;
+        is_full(number, &Node::start(&late).await);
+    }
+}
+
+fn is_full(number: usize, node: &Node) {
+    assert!(node.is_whole(), "{number}: {}", brief(&node.fed));
+    assert_eq!(node.records().len(), 201, "{number}: {}", brief(&node.fed));
+}
+
 /// Who leads may know a key before the others have its record: to try it again is no proof that it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_not_published() {
@@ -356,15 +393,20 @@ async fn all_are_stopped_and_come_back_with_their_data() {
     all_end_and_come_back(Nats::terminate).await;
 }
 
-/// Whether the replicas agree afterwards is the server's affair: README.md of sse-nats tells how often they did not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "nats-server 2.9 does not always keep its replicas alike"]
 async fn all_are_killed_and_come_back_with_their_data() {
     all_end_and_come_back(Nats::kill).await;
 }
 
 async fn all_end_and_come_back(end: fn(&mut Nats)) {
     let Some(mut cluster) = cluster().await else { return };
+    if Nats::version() < KEEP_ALIKE {
+        // Unlike eprintln!, this is not captured.
+        let _ = std::io::stderr().write_all(
+            b"left out: all of a cluster end amid traffic, since nats-server 2.9 does not always keep replicas alike\n",
+        );
+        return;
+    }
     let traffic = Traffic::start(&[cluster.url(), cluster.url(), cluster.url()]).await;
     for _ in 0..3 {
         traffic.flows().await;

@@ -6,6 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
+use super::Nats;
+
 /// An operator with one account that has JetStream, and the system's, which servers want for their own.
 #[derive(Debug)]
 pub struct Operator {
@@ -21,8 +23,12 @@ impl Default for Operator {
 }
 
 impl Operator {
-    /// What a server must know of it.
-    pub fn configuration(&self) -> String {
+    /// A server with JetStream that knows of it.
+    pub async fn start(&self) -> Nats {
+        Nats::start_with(&format!("jetstream {{ store_dir: \"STORE\" }}\n{}", self.configuration())).await
+    }
+
+    fn configuration(&self) -> String {
         let own = signed(&self.key, &self.key, "operator", None, json!({ "type": "operator", "version": 2 }));
         let account = |storage: i64| {
             json!({ "type": "account", "version": 2, "limits": {

@@ -66,9 +66,7 @@ async fn a_file_of_credentials() {
         return;
     }
     let operator = Operator::default();
-    let nats =
-        Nats::start_with(&format!("jetstream {{ store_dir: \"STORE\" }}\n{}", operator.configuration()))
-            .await;
+    let nats = operator.start().await;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("user.creds");
     let with = |file: &str| {
@@ -106,9 +104,7 @@ async fn credentials_are_renewed_while_the_process_runs() {
         return;
     }
     let operator = Operator::default();
-    let nats =
-        Nats::start_with(&format!("jetstream {{ store_dir: \"STORE\" }}\n{}", operator.configuration()))
-            .await;
+    let nats = operator.start().await;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("user.creds");
     fs::write(&path, operator.credentials(Duration::from_secs(10)).0).unwrap();

@@ -2,7 +2,6 @@
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 mod api;
-mod at_leader;
 mod connect_error;
 mod connection;
 #[cfg(feature = "nkeys")]

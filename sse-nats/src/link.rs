@@ -18,7 +18,7 @@ use crate::{
     connect_error::ConnectError,
     connection::Connection,
     epoch::{Epoch, Marker, Present},
-    reader::From,
+    reader::{From, Reader},
     settings::Settings,
     stream_config::{Identity, Names, StreamConfig},
     timestamp::nanoseconds,
@@ -187,10 +187,10 @@ impl Link {
         }
         let fail = |error: ApiError| ConnectError::api(&self.connection.name, "read the log", &error);
         let last = self.info().await.map_err(fail)?.state.last_seq;
-        let reader = self.read(&self.names.log(), From::Seq(last + 1)).await.map_err(fail)?;
+        let reader = Reader::open(self.api(), &self.names.log(), From::Seq(last + 1)).await.map_err(fail)?;
         reader.may_pull().await.map_err(fail)?;
         let kept = self.names.kept_log(self.base);
-        let reader = self.read(&kept, From::Seq(u64::MAX / 2)).await.map_err(fail)?;
+        let reader = Reader::open(self.api(), &kept, From::Seq(u64::MAX / 2)).await.map_err(fail)?;
         reader.may_pull().await.map_err(fail)?;
         Ok(())
     }
@@ -216,14 +216,8 @@ impl Link {
         &self.connection.api
     }
 
-    /// What is said of the log.
     pub(crate) async fn info(&self) -> Result<StreamInfo, ApiError> {
-        self.info_of(&self.names.log()).await
-    }
-
-    /// What is said of one of its streams.
-    pub(crate) async fn info_of(&self, stream: &str) -> Result<StreamInfo, ApiError> {
-        stream_info(self.api(), stream).await
+        stream_info(self.api(), &self.names.log()).await
     }
 
     /// Which epoch it is now.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, stream::PeerInfo};
-use futures_util::{StreamExt as _, future::join_all};
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -124,37 +124,6 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "nobody leads {stream}");
             sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// One on which nothing waits: it leads neither a stream nor the cluster's own affairs.
-    ///
-    /// # Panics
-    /// When each of them leads something, however often those that do step down.
-    pub async fn bystander(&self) -> usize {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut led = [Vec::new(), Vec::new(), Vec::new()];
-            let names: Vec<_> = self.context().await.stream_names().collect().await;
-            for name in names {
-                let name = name.expect("a name");
-                let (leader, _) = self.leader(&name).await;
-                led[leader].push(name);
-            }
-            let leads_all = |number: &usize| {
-                let log = self.servers[*number].log();
-                let last = log.lines().rfind(|line| line.contains("metadata leader")).map(str::to_owned);
-                last.is_some_and(|line| line.contains("Self is new"))
-            };
-            let others = (0..3).filter(|number| !leads_all(number));
-            let least = others.min_by_key(|number| led[*number].len()).expect("one leads");
-            if led[least].is_empty() {
-                return least;
-            }
-            assert!(Instant::now() < deadline, "each of them leads something: {led:?}");
-            for name in &led[least] {
-                self.step_down(name).await;
-            }
         }
     }
 

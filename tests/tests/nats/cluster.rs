@@ -320,37 +320,6 @@ async fn two_of_three_are_killed() {
     traffic.judge(&cluster).await;
 }
 
-/// Where a node reads is the cluster's choice: neither a server that does not answer nor one that has not come so far may
-/// cost it anything.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_starts_while_a_replica_stands_still_or_lags() {
-    let Some(mut cluster) = cluster().await else { return };
-    let first = engine(&cluster.url()).await;
-    publish(&first, "before").await.unwrap();
-    let frozen = cluster.bystander().await;
-    let url = cluster.url_of((frozen + 1) % 3);
-    let first = engine(&url).await;
-    cluster.server(frozen).freeze();
-    for number in 0..200 {
-        publish(&first, &number.to_string()).await.unwrap();
-    }
-    for number in 0..2 {
-        let late = builder(&url).connect().await.unwrap_or_else(|error| panic!("{number}: {error}"));
-        is_full(number, &Node::start(&late).await);
-    }
-    cluster.server(frozen).thaw();
-    for number in 2..6 {
-        // It may ask for other leaders.
-        let late = engine(&url).await;
-        is_full(number, &Node::start(&late).await);
-    }
-}
-
-fn is_full(number: usize, node: &Node) {
-    assert!(node.is_whole(), "{number}: {}", brief(&node.fed));
-    assert_eq!(node.records().len(), 201, "{number}: {}", brief(&node.fed));
-}
-
 /// Who leads may know a key before the others have its record: to try it again is no proof that it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_not_published() {

@@ -13,12 +13,21 @@ use std::{
 ///
 /// When something is missing although `SSE_TESTS_REQUIRE_ALL` is `1`.
 pub fn left_out(kind: &'static str, missing: &[String]) {
-    static NAMED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let reasons: String = missing.iter().map(|reason| format!("left out: {reason}\n")).collect();
     assert!(
         missing.is_empty() || std::env::var_os("SSE_TESTS_REQUIRE_ALL").is_none_or(|v| v != "1"),
         "SSE_TESTS_REQUIRE_ALL is set, but {kind} are missing\n{reasons}"
     );
+    name_once(kind, &reasons);
+}
+
+/// Names on standard error why something is left out that cannot be had where the tests run, once for each `kind`.
+pub fn left_out_here(kind: &'static str, reason: &str) {
+    name_once(kind, &format!("left out: {reason}\n"));
+}
+
+fn name_once(kind: &'static str, reasons: &str) {
+    static NAMED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     if NAMED.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
         // Unlike eprint!, this is not captured by the test harness.
         let _ = std::io::stderr().write_all(reasons.as_bytes());

@@ -26,8 +26,8 @@ pub mod tls;
 pub mod tokens;
 pub mod traffic;
 
-pub use left_out::left_out;
 use left_out::program;
+pub use left_out::{left_out, left_out_here};
 
 /// Makes a test of each of these functions for each framework: `actix::…`, `rocket::…`, `warp::…`.
 #[macro_export]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{self, stream::PeerInfo};
+use async_nats::jetstream;
 use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -11,8 +11,6 @@ use super::{Nats, PATIENCE, free_addr};
 
 /// How long one question may take; a server without a leader leaves some unanswered.
 const ONE_TRY: Duration = Duration::from_secs(3);
-/// Records of which a replica may lack so many at a moment.
-const NEARLY_ALL: u64 = 50;
 
 /// Three nats-servers with routes to each other, each with a store of its own; killed when dropped.
 #[derive(Debug)]
@@ -114,13 +112,8 @@ impl Cluster {
                 && let Some(cluster) = &stream.cached_info().cluster
                 && let Some(leader) = cluster.leader.as_deref().and_then(|name| name.strip_prefix('n'))
             {
-                // Amid traffic one is hardly ever told to be current, but a little behind.
-                let has_all = |replica: &&PeerInfo| {
-                    let is_near = !replica.offline && replica.active < ONE_TRY;
-                    replica.current || is_near && replica.lag.is_none_or(|lag| lag < NEARLY_ALL)
-                };
-                let have_all = cluster.replicas.iter().filter(has_all).count();
-                return (leader.parse().expect("a number"), have_all);
+                let current = cluster.replicas.iter().filter(|replica| replica.current).count();
+                return (leader.parse().expect("a number"), current);
             }
             assert!(Instant::now() < deadline, "nobody leads {stream}");
             sleep(Duration::from_millis(50)).await;

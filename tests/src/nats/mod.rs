@@ -239,9 +239,9 @@ impl Drop for Nats {
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
-            let lines: Vec<_> = log.lines().rev().take(LAST_WORDS).collect();
-            let lines: Vec<_> = lines.into_iter().rev().collect();
-            eprintln!("the last that the nats-server at {} has said:\n{}", self.addr, lines.join("\n"));
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
+            eprintln!("the last that the nats-server at {} has said:\n{}", self.addr, last.join("\n"));
         }
     }
 }

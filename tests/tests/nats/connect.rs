@@ -1,6 +1,6 @@
 //! What is wrong with a server is one sentence that names the remedy, and no secret.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sse_nats::JetStream;
 use sse_tests::nats::Nats;
@@ -221,4 +221,29 @@ async fn tls_without_cryptography() {
     refused(JetStream::builder(&format!("tls://ada:secret@{}", nats.addr())), &["TLS", "feature"]).await;
     let engine = engine(&nats).await;
     publish(&engine, "x").await.unwrap();
+}
+
+/// Whether a node may read is tried where no record comes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn amid_traffic() {
+    let Some(nats) = server().await else { return };
+    let busy = Arc::new(engine(&nats).await);
+    let publishers: Vec<_> = (0..8)
+        .map(|_| {
+            let busy = Arc::clone(&busy);
+            tokio::spawn(async move {
+                loop {
+                    publish(&busy, "traffic").await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for number in 0..5 {
+        let connected = JetStream::builder(&nats.url()).connect().await;
+        connected.unwrap_or_else(|error| panic!("{number}: {error}"));
+    }
+    for publisher in publishers {
+        publisher.abort();
+        assert!(publisher.await.unwrap_err().is_cancelled(), "records came all the time");
+    }
 }

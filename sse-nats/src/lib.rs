@@ -2,6 +2,7 @@
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 mod api;
+mod at_leader;
 mod connect_error;
 mod connection;
 #[cfg(feature = "nkeys")]

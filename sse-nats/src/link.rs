@@ -18,7 +18,7 @@ use crate::{
     connect_error::ConnectError,
     connection::Connection,
     epoch::{Epoch, Marker, Present},
-    reader::{From, Reader},
+    reader::From,
     settings::Settings,
     stream_config::{Identity, Names, StreamConfig},
     timestamp::nanoseconds,
@@ -191,7 +191,7 @@ impl Link {
         // A record would come in the place of the answer, under a subject by which the client does not know it for one. So
         // none is asked for: behind the last one there may be another by now.
         for stream in [self.names.log(), self.names.kept_log(self.base)] {
-            let reader = Reader::open(self.api(), &stream, From::All(&probe)).await.map_err(fail)?;
+            let reader = self.read(&stream, From::All(&probe)).await.map_err(fail)?;
             reader.may_pull().await.map_err(fail)?;
         }
         Ok(())
@@ -218,8 +218,14 @@ impl Link {
         &self.connection.api
     }
 
+    /// What is said of the log.
     pub(crate) async fn info(&self) -> Result<StreamInfo, ApiError> {
-        stream_info(self.api(), &self.names.log()).await
+        self.info_of(&self.names.log()).await
+    }
+
+    /// What is said of one of its streams.
+    pub(crate) async fn info_of(&self, stream: &str) -> Result<StreamInfo, ApiError> {
+        stream_info(self.api(), stream).await
     }
 
     /// Which epoch it is now.

@@ -32,9 +32,9 @@ impl Kept {
 pub(super) async fn kept_of(link: &Link, in_log: bool) -> Result<Kept, ApiError> {
     let subjects = link.names.all_kept(link.base);
     let reader = if in_log {
-        Reader::open(link.api(), &link.names.log(), From::LastOfEach(&subjects)).await?
+        link.read(&link.names.log(), From::LastOfEach(&subjects)).await?
     } else {
-        Reader::open(link.api(), &link.names.kept_log(link.base), From::All(&subjects)).await?
+        link.read(&link.names.kept_log(link.base), From::All(&subjects)).await?
     };
     Ok(Kept { is_empty: reader.pending == 0, reader, is_log: in_log, deadline: Instant::now() + PATIENCE })
 }

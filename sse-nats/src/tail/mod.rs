@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::{
     kept::{Kept, is_alive, kept_of, next_kept},
-    position::{KeptRecords, Position, certain, end_of_past, is_intact, is_log, pass, read_behind},
+    position::{KeptRecords, Position, certain, end_of_past, is_intact, is_log, pass},
 };
 use crate::{
     api::ApiError,
@@ -198,12 +198,12 @@ impl Follower {
     async fn begin(&mut self, link: &Arc<Link>) -> Result<(), ApiError> {
         let state = link.info().await?.state;
         // Any consumer tells the server's time.
-        let reader = Reader::open(link.api(), &link.names.log(), From::Seq(state.last_seq + 1)).await?;
+        let reader = link.read(&link.names.log(), From::Seq(state.last_seq + 1)).await?;
         let clock = reader.clock;
         reader.close().await;
         let age = i64::try_from(self.past.age.as_nanos()).unwrap_or(i64::MAX);
         let since = clock.now().saturating_sub(age).max(0);
-        let reader = Reader::open(link.api(), &link.names.log(), From::Time(since)).await?;
+        let reader = link.read(&link.names.log(), From::Time(since)).await?;
         let by_age = reader.pending;
         reader.close().await;
         // Roughly, by the records that are there; a record takes more there than what it holds.
@@ -286,7 +286,8 @@ impl Follower {
             reader.close().await;
         }
         session.place = 0;
-        session.reader = Some(read_behind(&session.link, seq).await?);
+        let link = &session.link;
+        session.reader = Some(link.read(&link.names.log(), From::Seq(seq + 1)).await?);
         Ok(())
     }
 

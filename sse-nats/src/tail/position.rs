@@ -9,7 +9,6 @@ use crate::{
     api::ApiError,
     epoch::Epoch,
     link::{Link, StreamInfo},
-    reader::{From, Reader},
     seen::Seen,
     stream_config::Identity,
 };
@@ -19,8 +18,6 @@ use crate::{
 const LOOKS: usize = 6;
 const LOOKS_AT_REPLICAS: usize = 40;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How many readers are made until one is where it should be: of three servers one is not in 0.2 % of all cases.
-const TRIES: usize = 16;
 /// Epochs that are remembered: in an older copy of the log the present one has not begun.
 const MAX_PAST: usize = 16;
 
@@ -123,26 +120,6 @@ pub(super) async fn end_of_past(
     }
     let epoch = link.epoch_at(before_first).await?;
     Ok(Epoch { id: epoch.id, since: before_first })
-}
-
-/// A reader behind a position, where the stream's leader is: what is accepted is what that one has. Another replica may have
-/// a record at a position of its own, which was under way when all of them were killed, and keeps it.
-pub(super) async fn read_behind(link: &Link, seq: u64) -> Result<Reader, ApiError> {
-    let from = From::Seq(seq + 1);
-    if link.replicas > 1 {
-        for _ in 0..TRIES {
-            let info = link.info().await?;
-            // It is the server that chooses where.
-            let reader = Reader::open(link.api(), &link.names.log(), from).await?;
-            let is_there =
-                info.leader().zip(reader.server.as_deref()).is_none_or(|(leader, is)| leader == is);
-            if is_there {
-                return Ok(reader);
-            }
-            reader.close().await;
-        }
-    }
-    Reader::open(link.api(), &link.names.log(), from).await
 }
 
 /// Goes over what can no longer be read.

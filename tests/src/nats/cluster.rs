@@ -3,44 +3,54 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
-use futures_util::future::join_all;
-use serde_json::Value;
+use futures_util::{StreamExt as _, future::join_all};
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{Nats, PATIENCE, free_addr};
 
 /// How long one question may take; a server without a leader leaves some unanswered.
 const ONE_TRY: Duration = Duration::from_secs(3);
+/// How many are started until one is whole.
+const STARTS: usize = 5;
 
 /// Three nats-servers with routes to each other, each with a store of its own; killed when dropped.
 #[derive(Debug)]
 pub struct Cluster {
     servers: Vec<Nats>,
-    /// Before the address, where a user is needed: `user:password@`.
-    user: String,
 }
 
 impl Cluster {
     /// Three of them, with one who leads.
+    ///
+    /// Servers that come up in one moment may elect a leader that never learns of all of them: then there are others.
+    ///
+    /// # Panics
+    /// When none of some clusters has room for a stream on all of its servers.
     pub async fn start() -> Self {
-        Self::start_with("", "").await
+        for _ in 0..STARTS {
+            let cluster = Self::begin().await;
+            if cluster.has_room().await {
+                return cluster;
+            }
+        }
+        panic!("none of {STARTS} clusters has room for a stream on all of its servers");
     }
 
-    /// The same with more configuration, which names this user: `user:password@`, or nothing.
-    pub async fn start_with(more: &str, user: &str) -> Self {
+    async fn begin() -> Self {
         let addrs: Vec<_> = (0..6).map(|_| free_addr()).collect();
         let (clients, routes) = addrs.split_at(3);
         let all: Vec<_> = routes.iter().map(|addr| format!("\"nats://{addr}\"")).collect();
         let server = |number: usize| {
             let configuration = format!(
                 "server_name: n{number}\njetstream {{ store_dir: \"STORE\" }}\n\
-                 cluster {{ name: tests, listen: \"{}\", routes: [{}] }}\n{more}\n",
+                 cluster {{ name: tests, listen: \"{}\", routes: [{}] }}\n",
                 routes[number],
                 all.join(", "),
             );
             Nats::stopped(&configuration, clients[number])
         };
-        let mut cluster = Self { servers: (0..3).map(server).collect(), user: user.to_owned() };
+        let mut cluster = Self { servers: (0..3).map(server).collect() };
         cluster.start_all().await;
         cluster
     }
@@ -71,6 +81,22 @@ impl Cluster {
         }
     }
 
+    /// Whether it makes a stream on all of its servers.
+    async fn has_room(&self) -> bool {
+        let context = self.context().await;
+        let config = json!({ "name": "room", "subjects": ["room"], "num_replicas": 3, "storage": "memory" });
+        let deadline = Instant::now() + PATIENCE / 4;
+        while Instant::now() < deadline {
+            let answer =
+                timeout(ONE_TRY, context.request::<_, _, Value>("STREAM.CREATE.room", &config)).await;
+            if matches!(&answer, Ok(Ok(made)) if made["error"].is_null()) {
+                return timeout(ONE_TRY, context.delete_stream("room")).await.is_ok_and(|gone| gone.is_ok());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
     /// All of it: `nats://…,nats://…,nats://…`
     pub fn url(&self) -> String {
         (0..3).map(|number| self.url_of(number)).collect::<Vec<_>>().join(",")
@@ -78,7 +104,7 @@ impl Cluster {
 
     /// One of it.
     pub fn url_of(&self, number: usize) -> String {
-        format!("nats://{}{}", self.user, self.servers[number].addr())
+        self.servers[number].url()
     }
 
     /// One of it.
@@ -117,6 +143,37 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "nobody leads {stream}");
             sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// One on which nothing waits: it leads neither a stream nor the cluster's own affairs.
+    ///
+    /// # Panics
+    /// When each of them leads something, however often those that do step down.
+    pub async fn bystander(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut led = [Vec::new(), Vec::new(), Vec::new()];
+            let names: Vec<_> = self.context().await.stream_names().collect().await;
+            for name in names {
+                let name = name.expect("a name");
+                let (leader, _) = self.leader(&name).await;
+                led[leader].push(name);
+            }
+            let leads_all = |number: &usize| {
+                let log = self.servers[*number].log();
+                let last = log.lines().rfind(|line| line.contains("metadata leader")).map(str::to_owned);
+                last.is_some_and(|line| line.contains("Self is new"))
+            };
+            let others = (0..3).filter(|number| !leads_all(number));
+            let least = others.min_by_key(|number| led[*number].len()).expect("one leads");
+            if led[least].is_empty() {
+                return least;
+            }
+            assert!(Instant::now() < deadline, "each of them leads something: {led:?}");
+            for name in &led[least] {
+                self.step_down(name).await;
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use sse_core::{Engine, EventId, Hub, Publication, PublishError, Start, Subscription};
-use sse_nats::JetStream;
+use sse_nats::{JetStream, JetStreamBuilder};
 use sse_tests::{
     engines::Logged,
     left_out_here,
@@ -37,12 +37,15 @@ async fn cluster() -> Option<Cluster> {
     Some(Cluster::start().await)
 }
 
+fn builder(url: &str) -> JetStreamBuilder {
+    JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20)
+}
+
 async fn engine(url: &str) -> JetStream {
     // Each try is several questions, of which a cluster on a busy machine may leave one unanswered.
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
-        let builder = JetStream::builder(url).replicas(3).max_bytes(64 << 20).max_kept_bytes(1 << 20);
-        match builder.connect().await {
+        match builder(url).connect().await {
             Ok(engine) => return engine,
             // The cluster may not be complete yet.
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
@@ -315,6 +318,37 @@ async fn two_of_three_are_killed() {
         until("all are back", || traffic.are_away() == 0).await;
     }
     traffic.judge(&cluster).await;
+}
+
+/// Where a node reads is the cluster's choice: neither a server that does not answer nor one that has not come so far may
+/// cost it anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_while_a_replica_stands_still_or_lags() {
+    let Some(mut cluster) = cluster().await else { return };
+    let first = engine(&cluster.url()).await;
+    publish(&first, "before").await.unwrap();
+    let frozen = cluster.bystander().await;
+    let url = cluster.url_of((frozen + 1) % 3);
+    let first = engine(&url).await;
+    cluster.server(frozen).freeze();
+    for number in 0..200 {
+        publish(&first, &number.to_string()).await.unwrap();
+    }
+    for number in 0..2 {
+        let late = builder(&url).connect().await.unwrap_or_else(|error| panic!("{number}: {error}"));
+        is_full(number, &Node::start(&late).await);
+    }
+    cluster.server(frozen).thaw();
+    for number in 2..6 {
+        // It may ask for other leaders.
+        let late = engine(&url).await;
+        is_full(number, &Node::start(&late).await);
+    }
+}
+
+fn is_full(number: usize, node: &Node) {
+    assert!(node.is_whole(), "{number}: {}", brief(&node.fed));
+    assert_eq!(node.records().len(), 201, "{number}: {}", brief(&node.fed));
 }
 
 /// Who leads may know a key before the others have its record: to try it again is no proof that it is there.

@@ -79,11 +79,29 @@ impl Publication {
 
 /// How a record is kept beyond the log: under a name, of which there is one record at a time, the latest.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keep {
     /// 1 to 64 bytes of `[0-9A-Za-z_-]`.
     pub name: String,
     /// From its publication on.
     pub lifetime: Duration,
+    /// Whether it is published like any other, and not kept, where half of the room for kept records is taken: the rest is
+    /// for what must be.
+    pub is_optional: bool,
+}
+
+impl Keep {
+    /// One that must be kept, or is not to be published.
+    pub fn new(name: impl Into<String>, lifetime: Duration) -> Self {
+        Self { name: name.into(), lifetime, is_optional: false }
+    }
+
+    /// The same, kept only where there is much room.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.is_optional = true;
+        self
+    }
 }
 
 /// What became of a record.

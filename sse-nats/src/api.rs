@@ -36,6 +36,10 @@ pub(crate) const NAME_IN_USE: u32 = 10058;
 pub(crate) const NO_MESSAGE: u32 = 10037;
 /// `expected stream does not match`
 pub(crate) const OTHER_STREAM: u32 = 10060;
+/// `duplicate message id is in process`, from 2.11 on; older ones acknowledge sequence 0.
+const IN_PROCESS: u32 = 10158;
+/// Storing it failed: with several replicas on the leader alone, perhaps.
+pub(crate) const STORE_FAILED: u32 = 10077;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -120,10 +124,12 @@ impl Api {
         if matches!(answer, Ok(_) | Err(ApiError::Denied(_) | ApiError::NoResponders)) {
             self.unanswered.fetch_sub(1, Ordering::SeqCst);
         }
-        match parsed::<Ack>(&answer?.payload)? {
-            // In a cluster: one with this key was proposed, and is not stored or never will be.
-            Ack { seq: 0, .. } => Err(ApiError::UnderWay),
-            ack => Ok(ack),
+        match parsed::<Ack>(&answer?.payload) {
+            // In a cluster: one with this key was proposed, and is not stored yet or never will be.
+            Ok(Ack { seq: 0, .. }) | Err(ApiError::Refused { err_code: IN_PROCESS, .. }) => {
+                Err(ApiError::UnderWay)
+            }
+            answer => answer,
         }
     }
 
@@ -178,10 +184,7 @@ impl Api {
         Err(match error.kind() {
             RequestErrorKind::NoResponders => ApiError::NoResponders,
             RequestErrorKind::TimedOut => ApiError::TimedOut,
-            RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::InvalidSubject => ApiError::Refused {
-                err_code: 0,
-                description: "it is larger than the server's max_payload".into(),
-            },
+            RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::InvalidSubject => ApiError::TooLarge,
             RequestErrorKind::Other => ApiError::Closed("it was cut".into()),
         })
     }
@@ -223,6 +226,9 @@ pub(crate) enum ApiError {
     Unanswerable(String),
     /// Its key is known, and no record yet.
     UnderWay,
+    /// Not even sent.
+    TooLarge,
+    /// Without a code where it is an error of the cluster's own: nobody leads at this moment.
     Refused {
         err_code: u32,
         description: String,
@@ -255,6 +261,7 @@ impl fmt::Display for ApiError {
                 "no answer came, and the server denies this user to {operation}: give the user this permission"
             ),
             Self::UnderWay => f.write_str("the server has its key, and has not stored it yet"),
+            Self::TooLarge => f.write_str("it is larger than the server's max_payload"),
             Self::Refused { description, .. } => write!(f, "the server refused it: {description}"),
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::Closed(reason) => write!(f, "the connection is over: {reason}"),

@@ -61,6 +61,9 @@ impl ConnectError {
             ApiError::Refused { description, .. } => format!(
                 "the NATS server at {server} refuses to {what} ({description}): its own log tells more"
             ),
+            ApiError::TooLarge => format!(
+                "the NATS server at {server} takes nothing large enough to {what}: set a greater `max_payload`"
+            ),
             ApiError::TimedOut | ApiError::UnderWay => format!(
                 "the NATS server at {server} did not answer in time when asked to {what}: look at its log, and in a \
                  cluster whether JetStream has a leader"

@@ -8,9 +8,10 @@ use sse_core::{Engine, EngineError, EngineFuture, EventId, Past, Publication, Pu
 #[cfg(feature = "nkeys")]
 use crate::credentials::Credentials;
 use crate::{
-    api::ApiError,
+    api::{ApiError, STORE_FAILED},
     connect_error::ConnectError,
     keeper::Keeper,
+    link::Link,
     reader::LIFETIME,
     settings::{Server, Settings},
     tail,
@@ -101,7 +102,8 @@ impl JetStreamBuilder {
         self
     }
 
-    /// How many bytes of kept records there are at most. 64 MiB by default.
+    /// How many bytes of kept records there are at most. 64 MiB by default. Where there are more the oldest leave, what was
+    /// revoked among them, and the log says so; sessions of tickets are not kept from half of it on.
     #[must_use]
     pub fn max_kept_bytes(mut self, bytes: u64) -> Self {
         self.settings.max_kept_bytes = bytes;
@@ -228,6 +230,7 @@ impl JetStream {
         headers.insert(async_nats::header::NATS_MESSAGE_ID, publication.key.as_str());
         let subject = match &publication.keep {
             None => link.names.record(link.base),
+            Some(keep) if keep.is_optional && link.is_half_full() => link.names.record(link.base),
             Some(keep) => {
                 if link.keep_for > 0 && keep.lifetime.as_nanos() > link.keep_for.into() {
                     return Err(EngineError::refused(format!(
@@ -244,17 +247,22 @@ impl JetStream {
                 link.names.kept(link.base, &keep.name)
             }
         };
+        let mut answer = Awaited { link: &link, has_come: false };
         let ack = link.api().append(&subject, headers, publication.record, self.publish_timeout).await;
+        answer.has_come = !matches!(ack, Err(ApiError::TimedOut | ApiError::Unanswerable(_)));
+        drop(answer);
         let ack = ack.map_err(|error| {
-            match error {
-                ApiError::TimedOut | ApiError::Unanswerable(_) => link.missed_an_answer(),
+            if error == ApiError::NoResponders {
                 // The stream is gone, or its server: whoever opens the next link makes it anew.
-                ApiError::NoResponders => link.connection.give_up("no stream takes records"),
-                _ => {}
+                link.connection.give_up("no stream takes records");
             }
             match error {
                 // It is too large; or nobody but an operator can help.
-                ApiError::Refused { err_code: 0, .. } | ApiError::Denied(_) => EngineError::refused(error),
+                ApiError::TooLarge | ApiError::Denied(_) => EngineError::refused(error),
+                // It was agreed upon, and the others may have stored it.
+                ApiError::Refused { err_code: STORE_FAILED, .. } if link.replicas > 1 => {
+                    EngineError::unknown(error)
+                }
                 ApiError::NoResponders | ApiError::Refused { .. } => EngineError::not_published(error),
                 ApiError::TimedOut
                 | ApiError::Closed(_)
@@ -266,5 +274,19 @@ impl JetStream {
         // That of a record which was here before may be another one than the present.
         let epoch = link.epoch_at(ack.seq).await.map_err(EngineError::unknown)?;
         Ok(Published::new(EventId::new(epoch.id, ack.seq), !ack.duplicate))
+    }
+}
+
+/// Counts an answer that does not come, also where whoever waits for it gives up.
+struct Awaited<'a> {
+    link: &'a Link,
+    has_come: bool,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if !self.has_come {
+            self.link.missed_an_answer();
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -65,6 +65,10 @@ pub(crate) struct Link {
     present: Mutex<Epoch>,
     /// Records that were not answered.
     unanswered: AtomicUsize,
+    /// Whether half of the room for kept records is taken.
+    is_half_full: AtomicBool,
+    /// Whether it was said that there is hardly any left.
+    has_warned: AtomicBool,
 }
 
 /// What is said of a stream.
@@ -158,6 +162,9 @@ impl Link {
         let epochs = StreamConfig::epochs(settings, &names);
         let epochs_info =
             ensure(&api, &epochs, 0).await.map_err(|error| fail("make the stream of epochs", &error))?;
+        for (wanted, is) in [(&kept, &kept_info), (&epochs, &epochs_info)] {
+            wanted.is_as_described(&is.config)?;
+        }
         let mut differences = Vec::new();
         for (wanted, is) in [(wanted, &info), (kept, &kept_info), (epochs, &epochs_info)] {
             let found = wanted.differences(&is.config);
@@ -174,8 +181,11 @@ impl Link {
             server: if info.is_in_cluster() { String::new() } else { alone },
             present: Mutex::new(Epoch { id: base, since: 0 }),
             unanswered: AtomicUsize::new(0),
+            is_half_full: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             connection,
         };
+        link.note_room(&kept_info);
         link.find_epoch(&identity).await.map_err(|error| fail("find the log's epoch", &error))?;
         Ok((link, differences))
     }
@@ -195,6 +205,32 @@ impl Link {
             reader.may_pull().await.map_err(fail)?;
         }
         Ok(())
+    }
+
+    /// Whether half of the room for kept records is taken, as far as is known.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.is_half_full.load(Ordering::Relaxed)
+    }
+
+    /// Looks how much room there is for kept records. The oldest make room for the newest, and nobody is asked.
+    pub(crate) async fn look_for_room(&self) -> Result<(), ApiError> {
+        self.note_room(&self.info_of(&self.names.kept_log(self.base)).await?);
+        Ok(())
+    }
+
+    fn note_room(&self, kept: &StreamInfo) {
+        let Ok(room) = u64::try_from(kept.config.max_bytes) else { return };
+        let is_taken = |percent: u64| kept.state.bytes / percent > room / 100;
+        self.is_half_full.store(is_taken(50), Ordering::Relaxed);
+        if is_taken(90) && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                bytes = kept.state.bytes,
+                max_bytes = room,
+                "the stream {} is nearly full: the oldest of what was revoked leaves, and nodes that start later let it in. \
+                 Set a greater `max_kept_bytes`, also of the stream that is there",
+                kept.config.name
+            );
+        }
     }
 
     /// Whether the server is the only one.

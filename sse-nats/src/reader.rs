@@ -36,6 +36,8 @@ pub(crate) enum From<'a> {
     All(&'a str),
     /// At the last one of each of some subjects.
     LastOfEach(&'a str),
+    /// At a position, and without what the records hold.
+    Heads(u64),
 }
 
 /// The server's clock, as it was read once.
@@ -83,6 +85,8 @@ pub(crate) struct Reader {
     messages: Subscriber,
     /// How many of those asked for have not come.
     wanted: usize,
+    /// How many may be asked for at once.
+    batch: usize,
     /// Whether the next one is larger than what is asked for at once.
     is_large: bool,
     /// The server that it reads on, in a cluster.
@@ -118,7 +122,8 @@ impl Reader {
             "deliver_policy": "all",
         });
         match from {
-            From::Seq(seq) => {
+            From::Seq(seq) | From::Heads(seq) => {
+                config["headers_only"] = matches!(from, From::Heads(_)).into();
                 config["deliver_policy"] = "by_start_sequence".into();
                 config["opt_start_seq"] = seq.into();
             }
@@ -146,6 +151,7 @@ impl Reader {
             inbox,
             messages,
             wanted: 0,
+            batch: BATCH,
             is_large: false,
             server: created.cluster.and_then(|cluster| cluster.leader),
             clock: Clock { nanoseconds, at },
@@ -158,7 +164,7 @@ impl Reader {
         let gone = || ApiError::Closed("it was cut".into());
         loop {
             if self.wanted == 0 {
-                let batch = if self.is_large { 1 } else { BATCH };
+                let batch = if self.is_large { 1 } else { self.batch };
                 self.pull(batch).await?;
                 self.wanted = batch;
             }
@@ -183,20 +189,35 @@ impl Reader {
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 Some(StatusCode::NO_RESPONDERS) => return Err(ApiError::NoResponders),
-                status => {
-                    let text = message.description.unwrap_or_default();
-                    if text.contains("Deleted") || text.contains("Shutdown") || text.contains("Leadership") {
-                        return Err(ApiError::NoResponders);
-                    }
-                    if status == Some(StatusCode::REQUEST_TERMINATED) {
-                        // The first of them is larger than all together may be.
-                        self.is_large = text.contains("MaxBytes");
-                    }
-                    // What was asked for has been looked for long enough, or was too much.
+                // What was asked for has been looked for long enough.
+                Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => self.wanted = 0,
+                Some(status) => {
+                    self.is_refused(status, &message.description.unwrap_or_default())?;
                     self.wanted = 0;
                 }
             }
         }
+    }
+
+    /// Whether less is to be asked for, or nothing any more.
+    fn is_refused(&mut self, status: StatusCode, text: &str) -> Result<(), ApiError> {
+        if text.contains("Deleted") || text.contains("Shutdown") || text.contains("Leadership") {
+            return Err(ApiError::NoResponders);
+        }
+        // A limit of the server's or the account's.
+        let limit = text.split_once("MaxRequestBatch of ").and_then(|(_, limit)| limit.trim().parse().ok());
+        match limit {
+            Some(limit) if limit < self.batch && limit > 0 => self.batch = limit,
+            // The first of them is larger than all together may be.
+            None if text.contains("MaxBytes") && !self.is_large => self.is_large = true,
+            None if text.contains("Batch Completed") => {}
+            // To ask once more would be answered in the same way, at once.
+            _ => {
+                let description = format!("to read: {text} ({status})");
+                return Err(ApiError::Refused { err_code: 0, description });
+            }
+        }
+        Ok(())
     }
 
     /// Whether this connection may ask for records; none is taken where there is none.

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::try_join_all;
-
 use crate::{api::ApiError, link::Link};
 
 /// Records that are remembered.
@@ -46,12 +44,12 @@ impl Seen {
     /// The first position of the newest ones up to a limit at which the log has another record than what was read there.
     /// What has left the log is no other.
     pub(crate) async fn first_other(&self, link: &Link, limit: u64) -> Result<Option<u64>, ApiError> {
-        let known = self.times.iter().rev().filter(|(seq, _)| *seq <= limit).take(RECENT);
-        let looks = known.map(|&(seq, seen)| async move {
-            let time = link.time_of(seq).await?;
-            Ok(time.is_some_and(|time| time != seen).then_some(seq))
-        });
-        Ok(try_join_all(looks).await?.into_iter().flatten().min())
+        let known = self.times.partition_point(|(seq, _)| *seq <= limit);
+        let recent: Vec<_> = self.times.range(known.saturating_sub(RECENT)..known).copied().collect();
+        let (Some((first, _)), Some((last, _))) = (recent.first(), recent.last()) else { return Ok(None) };
+        let times = link.times(*first, *last).await?;
+        let is_other = |(seq, seen): &&(u64, i64)| times.get(seq).is_some_and(|time| time != seen);
+        Ok(recent.iter().find(is_other).map(|(seq, _)| *seq))
     }
 
     /// The last position up to a limit at which the log has what was read there. Up to it the past is the same: what is

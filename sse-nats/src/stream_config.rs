@@ -21,7 +21,7 @@ pub(crate) struct StreamConfig {
     max_msgs: i64,
     max_msgs_per_subject: i64,
     max_msg_size: i64,
-    max_bytes: i64,
+    pub(crate) max_bytes: i64,
     pub(crate) max_age: u64,
     pub(crate) num_replicas: usize,
     #[serde(skip_serializing_if = "is_zero")]
@@ -94,6 +94,19 @@ impl StreamConfig {
         config
     }
 
+    /// Whether another one of this name is what this one is: hubs can have names so that one's streams are the other's.
+    pub(crate) fn is_as_described(&self, other: &Self) -> Result<(), ConnectError> {
+        if self.description == other.description { Ok(()) } else { Err(other.is_foreign()) }
+    }
+
+    fn is_foreign(&self) -> ConnectError {
+        ConnectError::new(format!(
+            "the stream {} is another hub's, or was not made by this library: set another `name`, or delete it if nothing \
+             uses it",
+            self.name
+        ))
+    }
+
     /// The settings of another one that are not as these; what names it and what it is known by are not looked at.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
@@ -141,12 +154,7 @@ impl std::fmt::Display for Identity {
 
 impl Identity {
     pub(crate) fn of(config: &StreamConfig, names: &Names) -> Result<Self, ConnectError> {
-        let foreign = || {
-            ConnectError::new(format!(
-                "the stream {} was not made by this library: delete it, or set another `name`",
-                config.name
-            ))
-        };
+        let foreign = || config.is_foreign();
         let rest = config.description.strip_prefix("sse-nats epoch=").ok_or_else(foreign)?;
         let (base, server) = match rest.split_once(" server=") {
             Some((base, server)) => (base, server.to_owned()),

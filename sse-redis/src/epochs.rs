@@ -96,6 +96,16 @@ impl Epochs {
         self.0.iter().rposition(|begun| begun.start.epoch == epoch)
     }
 
+    /// Whether this epoch lies before another one, as far as is known.
+    pub(crate) fn is_before(&self, epoch: u64, other: u64) -> bool {
+        matches!((self.index(epoch), self.index(other)), (Some(index), Some(other)) if index < other)
+    }
+
+    /// The first that began behind all of those that are left.
+    pub(crate) fn after_those(&self, is_left: impl Fn(u64) -> bool) -> Option<&Begun> {
+        self.0.get(self.0.iter().rposition(|begun| is_left(begun.start.epoch)).map_or(0, |last| last + 1))
+    }
+
     /// Where an epoch began.
     pub(crate) fn begun(&self, epoch: u64) -> Option<&Begun> {
         self.0.get(self.index(epoch)?)

@@ -25,7 +25,7 @@ const MAX_REDIRECTS: u32 = 3;
 pub(crate) struct Publisher {
     server: Arc<Server>,
     script: Arc<Script>,
-    connection: Mutex<Option<(u64, Connection)>>,
+    connection: Mutex<Option<Made>>,
     /// Counts connections, so that nobody drops one that another has just made.
     made: AtomicU64,
     clock: ServerClock,
@@ -71,7 +71,9 @@ impl Publisher {
             }
             return Err(match trouble.code() {
                 Some("NOPERM" | "SSEKEPT" | "SSEADD") => EngineError::refused(trouble),
-                _ if trouble.is_refusal() => EngineError::not_published(trouble),
+                _ if trouble.is_refusal() || matches!(trouble, Trouble::Late) => {
+                    EngineError::not_published(trouble)
+                }
                 _ => EngineError::unknown(trouble),
             });
         }
@@ -95,18 +97,21 @@ impl Publisher {
                 Outcome::Late { clock } => self.clock.set(clock),
             }
         }
-        Err(Trouble::Unexpected("a clock that does not stand"))
+        Err(Trouble::Late)
     }
 
     async fn connection(&self) -> Result<(u64, Connection), Trouble> {
         let mut place = self.connection.lock().await;
-        if let Some((number, connection)) = place.as_ref().filter(|(_, connection)| !connection.is_broken()) {
-            return Ok((*number, connection.clone()));
+        let moves = self.server.moves();
+        // One that is still open may lead to a server that the log has left.
+        let is_good = |made: &&Made| !made.connection.is_broken() && made.moves == moves;
+        if let Some(made) = place.as_ref().filter(is_good) {
+            return Ok((made.number, made.connection.clone()));
         }
         *place = None;
         let connection = self.connect().await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        *place = Some((number, connection.clone()));
+        *place = Some(Made { number, moves, connection: connection.clone() });
         Ok((number, connection))
     }
 
@@ -123,10 +128,17 @@ impl Publisher {
 
     async fn forget(&self, number: u64) {
         let mut place = self.connection.lock().await;
-        if place.as_ref().is_some_and(|(present, _)| *present == number) {
+        if place.as_ref().is_some_and(|made| made.number == number) {
             *place = None;
         }
     }
+}
+
+/// A connection, and what was known when it was made.
+struct Made {
+    number: u64,
+    moves: u64,
+    connection: Connection,
 }
 
 impl fmt::Debug for Publisher {

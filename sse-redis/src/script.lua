@@ -106,7 +106,7 @@ if what == 'open' then
 end
 
 local record, window, max_len, max_age = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local name, lifetime, max_kept = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local name, lifetime, max_kept, is_optional = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1'
 
 -- A key of a log that is no more is no key.
 local first = redis.call('GET', known)
@@ -119,8 +119,12 @@ end
 
 if name ~= '' then
   forget_outlived()
-  if redis.call('HLEN', kept) >= max_kept and redis.call('HEXISTS', kept, name) == 0 then
-    return redis.error_reply('SSEKEPT as many records are kept as may be')
+  local room = is_optional and max_kept / 2 or max_kept
+  if redis.call('HLEN', kept) >= room and redis.call('HEXISTS', kept, name) == 0 then
+    if not is_optional then
+      return redis.error_reply('SSEKEPT as many records are kept as may be')
+    end
+    name = ''
   end
 end
 

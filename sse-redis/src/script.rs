@@ -63,6 +63,8 @@ impl Script {
 
     /// Sees to it that the present server's epoch has begun, and what there is then. With a position: if the log is still
     /// in its epoch but not that far, another one begins, too.
+    ///
+    /// [`Position::end_of`] is further than any log goes.
     pub(crate) async fn open(
         &self,
         connection: &mut Connection,
@@ -103,7 +105,8 @@ impl Script {
                 .arg(deadline)
                 .arg(keep.map_or("", |keep| &keep.name))
                 .arg(keep.map_or(0, |keep| millis(keep.lifetime)))
-                .arg(self.held.max_kept);
+                .arg(self.held.max_kept)
+                .arg(u8::from(keep.is_some_and(|keep| keep.is_optional)));
         });
         let [epoch, n, is_new, clock] = answer::exactly(answer.await?)?;
         let clock = answer::number(clock)?;

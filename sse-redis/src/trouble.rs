@@ -15,6 +15,8 @@ pub(crate) enum Trouble {
     Redis(RedisError),
     /// It said something else than what is written in the script.
     Unexpected(&'static str),
+    /// Its clock is far from where it was a moment ago, twice: nothing was appended.
+    Late,
     /// The server follows another one now.
     IsReplica,
     /// Of the sentinels that answer, none knows it.
@@ -34,6 +36,7 @@ impl Trouble {
             }
             Self::NoAnswer(_)
             | Self::Unexpected(_)
+            | Self::Late
             | Self::IsReplica
             | Self::NoMaster
             | Self::NotServed(_)
@@ -64,7 +67,7 @@ impl Trouble {
         match self {
             Self::Redis(error) => !error.is_io_error(),
             Self::NoAnswer(_) => false,
-            Self::Unexpected(_) | Self::IsReplica | Self::NoMaster | Self::NotServed(_) => true,
+            Self::Unexpected(_) | Self::Late | Self::IsReplica | Self::NoMaster | Self::NotServed(_) => true,
             Self::Elsewhere(_, trouble) => trouble.is_said(),
         }
     }
@@ -107,6 +110,7 @@ impl fmt::Display for Trouble {
                 ),
             },
             Self::Unexpected(what) => write!(f, "Redis holds something unexpected: {what}"),
+            Self::Late => f.write_str("the clock of Redis does not stand"),
             Self::IsReplica => f.write_str("the Redis server at this address is a replica now"),
             Self::NoMaster => f.write_str("no sentinel knows a master of this name"),
             Self::NotServed(slot) => write!(f, "no server has slot {slot}, where the log is"),

@@ -6,6 +6,7 @@
     reason = "test support: a failure is a failed test"
 )]
 
+mod addrs;
 pub mod browser;
 pub mod clients;
 pub mod engines;

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{left_out, program};
+use crate::{addrs::free_addr, left_out, program};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -141,11 +141,4 @@ pub async fn promtool(arguments: &[&str], input: &str) -> Result<String, String>
 
 fn path(name: &str) -> Option<PathBuf> {
     program(&name.to_ascii_uppercase(), &[name]).filter(|path| Path::new(path).is_file())
-}
-
-/// Below those that the system gives to clients.
-fn free_addr() -> SocketAddr {
-    let port = || rand::random_range(20_000..32_000);
-    let addrs = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], port())));
-    addrs.take(1000).find(|addr| TcpListener::bind(addr).is_ok()).expect("a free port")
 }

@@ -1,7 +1,7 @@
 //! A Redis of Debian's package, with a folder of its own.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{left_out, program};
+use crate::{addrs::free_addr, left_out, program};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -229,14 +229,4 @@ fn path(name: &str) -> Option<std::path::PathBuf> {
 
 fn variable(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
-}
-
-/// An address that nobody else has, in other test processes either: somewhere in 127.0.0.0/8, below the ports that the
-/// system gives to clients.
-fn free_addr() -> SocketAddr {
-    let byte = || rand::random_range(1..255);
-    let addrs = std::iter::repeat_with(|| {
-        SocketAddr::from(([127, byte(), byte(), byte()], rand::random_range(20_000..32_000)))
-    });
-    addrs.take(1000).find(|addr| TcpListener::bind(addr).is_ok()).expect("a free port")
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +13,10 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{left_out, program};
+use crate::{
+    addrs::{free_addr, free_addrs},
+    left_out, program,
+};
 
 /// The page whose blocks are what the tests run.
 const PAGE: &str = include_str!("../../docs/proxies.md");
@@ -238,7 +241,7 @@ impl ReverseProxy {
         write(&format!("{HOST}.key"), &key);
         // HAProxy wants both in one file.
         write(&format!("{HOST}.both.pem"), &format!("{certificate}{key}"));
-        let (plain, secure) = free_addrs();
+        let [plain, secure] = free_addrs();
         let site = Site { setting, plain, secure, upstream, folder: folder.path() };
         let configuration = program.configuration(&site);
         Self::run(program, &configuration, [plain, secure], certificate, folder).await
@@ -248,7 +251,7 @@ impl ReverseProxy {
     pub async fn between(nodes: [SocketAddr; 2]) -> Self {
         let folder = folder();
         // By the name that browsers and the examples know.
-        let mut plain = free_addrs().0;
+        let mut plain = free_addr();
         plain.set_ip(Ipv4Addr::LOCALHOST.into());
         let server = replaced(
             &block(NODES, "nginx"),
@@ -357,22 +360,6 @@ fn builder(addr: SocketAddr) -> reqwest::ClientBuilder {
         .no_brotli()
         .no_deflate()
         .tcp_nodelay(true)
-}
-
-/// Two addresses that nobody else has, in other test processes either: somewhere in 127.0.0.0/8, below the ports
-/// that the system gives to clients. Where two proxies bind the same address, some share it.
-fn free_addrs() -> (SocketAddr, SocketAddr) {
-    let byte = || rand::random_range(1..255);
-    let addr = || SocketAddr::from((Ipv4Addr::new(127, byte(), byte(), byte()), 0));
-    let pairs = std::iter::repeat_with(|| {
-        let mut pair = (addr(), addr());
-        pair.1.set_ip(pair.0.ip());
-        pair.0.set_port(rand::random_range(20_000..26_000));
-        pair.1.set_port(rand::random_range(26_000..32_000));
-        pair
-    });
-    let is_free = |addr: &SocketAddr| TcpListener::bind(addr).is_ok();
-    pairs.take(1000).find(|(plain, secure)| is_free(plain) && is_free(secure)).expect("free ports")
 }
 
 /// A client of a proxy.

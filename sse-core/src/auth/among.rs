@@ -98,7 +98,8 @@ impl Store {
         let opens = Opens::new(&issued.claims, &issued.topics, &issued.path);
         let said = Said::Used { ticket, nonce, session, opens };
         let left = issued.claims.stamp().ends_at.duration_since(self.clock.now()).unwrap_or_default();
-        let keep = others.keep(&["session", &session.to_string()], left.min(KEPT));
+        // Everybody who connects has one, and what was revoked needs the room.
+        let keep = others.keep(&["session", &session.to_string()], left.min(KEPT)).optional();
         let key = others.name(&["ticket", &ticket.to_string()]);
         match others.tell_as(&key, said, Some(keep)).await {
             Err(ShareError::NotShared) => return Err(Denial::Away),

@@ -134,7 +134,7 @@ impl Joined {
     }
 
     async fn send(&self, letter: &Letter) -> Result<(), ShareError> {
-        let keep = Keep { name: letter.name.clone(), lifetime: letter.lifetime() };
+        let keep = Keep::new(letter.name.clone(), letter.lifetime());
         self.nodes.tell(&letter.key, &letter.notice, Some(keep)).await
     }
 
@@ -150,7 +150,7 @@ impl Joined {
 
     #[cfg(feature = "jwt")]
     pub(super) fn keep(&self, name: &[&str], lifetime: Duration) -> Keep {
-        Keep { name: self.name(name), lifetime }
+        Keep::new(self.name(name), lifetime)
     }
 
     /// A name of this realm's for something.

@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use crate::record::Notice;
 
 /// How many of each there are at the most.
-const MOST: usize = 10_000;
+const MOST: usize = 100_000;
+/// How often those that have run out are looked for where there is no room.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Something for all nodes, until when it matters.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ struct State {
     is_served: bool,
     /// What the engine had accepted, the oldest first.
     told: VecDeque<(Instant, Letter)>,
+    /// When those that had run out were looked for.
+    swept: Option<Instant>,
+    /// Whether it was said that some will not be told again.
+    is_told_short: bool,
 }
 
 impl Outbox {
@@ -53,8 +59,17 @@ impl Outbox {
     pub(super) fn was_told(&self, letter: Letter) {
         let mut state = self.lock();
         let has_run_out = |(_, letter): &(Instant, Letter)| letter.lifetime().is_zero();
-        while state.told.len() >= MOST || state.told.front().is_some_and(has_run_out) {
+        while state.told.front().is_some_and(has_run_out) {
             state.told.pop_front();
+        }
+        if state.told.len() >= MOST {
+            state.told.pop_front();
+            if !std::mem::replace(&mut state.is_told_short, true) {
+                tracing::warn!(
+                    remembered = MOST,
+                    "more is revoked than is remembered here: if the engine loses it, the other nodes are told of the latest"
+                );
+            }
         }
         state.told.push_back((Instant::now(), letter));
     }
@@ -63,7 +78,8 @@ impl Outbox {
     #[must_use]
     pub(super) fn put(&self, letter: Letter) -> bool {
         let mut state = self.lock();
-        if state.untold.len() >= MOST {
+        if state.untold.len() >= MOST && state.swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
+            state.swept = Some(Instant::now());
             state.untold.retain(|_, letter| !letter.lifetime().is_zero());
         }
         if state.untold.len() >= MOST {

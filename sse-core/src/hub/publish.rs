@@ -41,7 +41,7 @@ impl Hub {
         let (topics, draft) = self.draft(topics, event)?;
         match &self.0.feed {
             None => Ok(self.0.append(&topics, draft)),
-            Some(feed) => Ok(feed.publish_event(publication(own_key(), &topics, &draft)).await?.id),
+            Some(feed) => Ok(feed.publish_event(&self.0, publication(own_key(), &topics, &draft)).await?.id),
         }
     }
 
@@ -70,7 +70,7 @@ impl Hub {
         let (topics, draft) = self.draft(topics, event)?;
         match &self.0.feed {
             None => Ok(self.0.append_once(key, &topics, draft)),
-            Some(feed) => feed.publish_event(publication(format!("k:{key}"), &topics, &draft)).await,
+            Some(feed) => feed.publish_event(&self.0, publication(format!("k:{key}"), &topics, &draft)).await,
         }
     }
 

@@ -33,6 +33,14 @@ impl Log {
         self.away
     }
 
+    /// Whether what the engine has accepted under this id comes to nobody: it lies behind what was intact of an epoch that
+    /// has ended. Where it is not known how much that is, what was accepted only now does.
+    pub(crate) fn has_lost(&self, id: EventId, is_new: bool) -> bool {
+        let segment = self.segments.iter().rfind(|segment| segment.start.id.epoch == id.epoch);
+        let kept = segment.and_then(|segment| segment.kept);
+        self.has_left(id.epoch) && kept.map_or(is_new, |(kept, _)| id.seq > kept)
+    }
+
     /// What has this id is no event: the next one's comes behind it.
     pub(crate) fn pass(&mut self, id: EventId) {
         self.head.id = id;

@@ -24,6 +24,8 @@ use crate::{
 
 /// How often the log is asked for its newest record.
 const TICK: Duration = Duration::from_millis(500);
+/// After so many ticks it is looked how much room there is for kept records.
+const LOOK_FOR_ROOM: u32 = 20;
 /// After so many ticks without a record although there are some, it is asked what became of them.
 const STALLED: u32 = 2;
 /// Before a link is tried again that was lost at once, at first and how many times that at most.
@@ -66,6 +68,7 @@ struct Session {
     place: u64,
     asking: Option<Asking>,
     next_tick: Instant,
+    ticks: u32,
     /// The newest record, when it was asked for: told when everything up to it was given.
     head: Option<(u64, std::time::Instant)>,
     /// The position at the last tick, and for how many ticks it has not moved although there is more.
@@ -148,9 +151,15 @@ impl Follower {
                 let link = Arc::clone(&session.link);
                 let read = self.position.as_ref().map_or(0, |position| position.seq);
                 session.next_tick = Instant::now() + TICK;
+                session.ticks += 1;
+                let looks_for_room = session.ticks.is_multiple_of(LOOK_FOR_ROOM);
                 session.asking = Some(Box::pin(async move {
                     let asked = std::time::Instant::now();
-                    Answer { info: link.info().await, asked, read }
+                    let answer = Answer { info: link.info().await, asked, read };
+                    if looks_for_room && let Err(error) = link.look_for_room().await {
+                        tracing::debug!("how much room there is for kept records is not known: {error}");
+                    }
+                    answer
                 }));
                 Ok(())
             }
@@ -185,6 +194,7 @@ impl Follower {
             place: 0,
             asking: None,
             next_tick: Instant::now(),
+            ticks: 0,
             head: None,
             stalled: (0, 0),
         });
@@ -268,7 +278,8 @@ impl Follower {
                     return self.read_on(seq).await;
                 }
                 Some((next, kept)) => {
-                    (next, position.seen.last_common(&link, kept, info.state.first_seq).await?)
+                    let kept = position.seen.last_common(&link, kept, info.state.first_seq).await?;
+                    (next, kept.and_then(|kept| certain(next, kept)))
                 }
                 None => (end_of_past(&link, position, before_first).await?, None),
             };

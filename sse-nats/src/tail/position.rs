@@ -75,9 +75,10 @@ impl Position {
     }
 }
 
-/// Up to where an epoch is intact: not even from its beginning on, where nothing of it is.
+/// Up to where an epoch is intact, if nothing of it lies behind that: what has come to lie there has other ids, or was
+/// accepted and is in doubt, and nobody can be told of it but by a gap.
 pub(super) fn certain(next: Epoch, kept: u64) -> Option<u64> {
-    (kept > 0 || next.since <= 1).then_some(kept)
+    (kept + 1 >= next.since).then_some(kept)
 }
 
 pub(super) fn is_log(link: &Link, info: &StreamInfo) -> bool {

@@ -36,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const READ_BYTES: usize = 1 << 20;
 const READ_RECORDS: usize = 512;
 
+/// Epochs that were left and are remembered: as many as the script holds.
+const MAX_LEFT: usize = 64;
+
 /// How often a log that seems not to be in order may turn out to be, without a record between.
 const MAX_DOUBTS: u32 = 3;
 
@@ -60,6 +63,8 @@ struct Follower {
     /// The last entry of the stream that was read, of whomever.
     read_to: At,
     epochs: Epochs,
+    /// The epochs that were read before the present one. To the hub they have ended, whatever log has them now.
+    left: VecDeque<u64>,
     /// From where kept records are still to be asked for.
     kept: Option<u64>,
     /// The head that was asked for and is not reached yet.
@@ -92,6 +97,7 @@ impl Follower {
             position: None,
             read_to: At { ms: 0, n: 0 },
             epochs: Epochs::default(),
+            left: VecDeque::new(),
             kept: Some(0),
             ahead: None,
             looked: Instant::now(),
@@ -174,6 +180,8 @@ impl Follower {
         }
         command.arg("STREAMS").arg(&self.script.keys().log).arg(self.read_to.to_string());
         let entries = Entry::read(connection.ask_blocking(&command, block).await?)?;
+        // It is only now that all is well: to look at the log may be allowed where to read it is not.
+        self.backoff = Backoff::default();
         self.fit_count(&entries);
         let is_empty = entries.is_empty();
         for entry in entries {
@@ -221,6 +229,7 @@ impl Follower {
                 self.tell(begun.seam(position.epoch));
                 self.epochs.push(begun);
                 self.position = Some(begun.start);
+                self.leave(position.epoch);
             }
             Said::Foreign => {
                 if !self.is_foreign_told {
@@ -235,8 +244,26 @@ impl Follower {
             _ => return false,
         }
         self.doubts = 0;
-        self.backoff = Backoff::default();
         true
+    }
+
+    /// An epoch has ended for this node. What is published from now on goes to where the next one is.
+    fn leave(&mut self, epoch: u64) {
+        if self.left.len() == MAX_LEFT {
+            self.left.pop_front();
+        }
+        self.left.push_back(epoch);
+        self.server.has_moved();
+        // Its head is behind this.
+        if self.ahead.as_ref().is_some_and(|ahead| ahead.head.epoch == epoch) {
+            self.ahead = None;
+        }
+    }
+
+    /// Whether this epoch has ended for this node.
+    fn has_left(&self, epoch: u64, position: Position) -> bool {
+        epoch != position.epoch
+            && (self.left.contains(&epoch) || self.epochs.is_before(epoch, position.epoch))
     }
 
     /// Tells of a hole or a seam. Where something may have been lost with it, kept records may have been.
@@ -299,7 +326,6 @@ impl Follower {
             self.ahead = None;
             self.doubts = 0;
             self.is_away = false;
-            self.backoff = Backoff::default();
         }
     }
 
@@ -319,6 +345,11 @@ impl Follower {
     /// Goes on where the log goes on.
     async fn stand(&mut self, connection: &mut Connection, position: Position) -> Result<(), Trouble> {
         let mut snapshot = self.open(connection, None).await?;
+        if self.has_left(snapshot.head.epoch, position) {
+            // An address that leads back to the server before, a copy that was put back: what it has had since is not what
+            // this node has had, under the same ids perhaps.
+            snapshot = self.open(connection, Some(Position::end_of(snapshot.head.epoch))).await?;
+        }
         let mut standing = self.epochs.standing(position, &snapshot);
         if standing == Standing::Beyond {
             snapshot = self.open(connection, Some(position)).await?;
@@ -327,10 +358,17 @@ impl Follower {
         match standing {
             Standing::InOrder => {}
             Standing::Beyond => return Err(Trouble::Unexpected("less than there was")),
-            Standing::Moved { to, told } => {
+            Standing::Moved { mut to, mut told } => {
+                let has_left = |epoch| epoch == position.epoch || self.has_left(epoch, position);
+                if has_left(to.epoch) {
+                    let begun = snapshot.epochs.after_those(has_left);
+                    to = begun.ok_or(Trouble::Unexpected("an epoch that has ended"))?.start;
+                    told = vec![Fed::Seam { start: to.id(), kept: None }];
+                }
                 told.into_iter().for_each(|fed| self.tell(fed));
                 self.move_to(to);
                 self.epochs = snapshot.epochs;
+                self.leave(position.epoch);
             }
         }
         Ok(())

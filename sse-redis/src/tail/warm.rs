@@ -68,10 +68,19 @@ impl Follower {
     }
 
     async fn entry_since(&self, connection: &mut Connection, ms: u64) -> Result<Option<Entry>, Trouble> {
-        let mut command = redis::cmd("XRANGE");
-        let since = At { ms, n: 0 }.to_string();
-        command.arg(&self.script.keys().log).arg(since).arg("+").arg("COUNT").arg(1);
-        Ok(Entry::all(connection.ask(&command).await?)?.pop())
+        let mut since = At { ms, n: 0 };
+        loop {
+            let mut command = redis::cmd("XRANGE");
+            command.arg(&self.script.keys().log).arg(since.to_string()).arg("+").arg("COUNT").arg(SAMPLE);
+            let entries = Entry::all(connection.ask(&command).await?)?;
+            let Some(last) = entries.last().map(|entry| entry.at) else { return Ok(None) };
+            // One of somebody else's has no place.
+            if let Some(first) = entries.into_iter().find(|entry| entry.said != Said::Foreign) {
+                return Ok(Some(first));
+            }
+            let Some(n) = last.n.checked_add(1) else { return Ok(None) };
+            since = At { n, ..last };
+        }
     }
 
     /// How many records are wanted, with those that their bytes leave room for, about.
@@ -101,7 +110,16 @@ impl Follower {
         let [next, pairs] = answer::exactly(connection.ask(&command).await?)?;
         let next = answer::number(next)?;
         for value in answer::list(pairs)?.into_iter().skip(1).step_by(2) {
-            self.out.extend(self.kept_record(value)?);
+            match self.kept_record(value) {
+                Ok(fed) => self.out.extend(fed),
+                Err(trouble) => {
+                    let key = &self.script.keys().kept;
+                    tracing::warn!(
+                        key,
+                        "somebody else writes into it, what is no record is skipped: {trouble}"
+                    );
+                }
+            }
         }
         self.kept = Some(next).filter(|next| *next != 0);
         self.reached();

@@ -1,6 +1,6 @@
 //! [`NatsLog`]: a nats-server, and the log in it as a plain client sees it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig, stream::Stream};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use sse_core::EventId;
 
-use crate::nats::Nats;
+use crate::{addrs::free_addr, nats::Nats};
 
 /// The stream of a hub whose name is the default.
 const STREAM: &str = "sse-hub";
@@ -25,8 +25,7 @@ impl NatsLog {
         if !Nats::is_available() {
             return None;
         }
-        let monitor =
-            TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port");
+        let monitor = free_addr();
         let configuration = format!("jetstream {{ store_dir: \"STORE\" }}\nhttp: \"{monitor}\"\n");
         Some(Self { server: Nats::start_with(&configuration).await, monitor })
     }

@@ -7,7 +7,8 @@ use futures_util::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{Nats, PATIENCE, free_addr};
+use super::{Nats, PATIENCE};
+use crate::addrs::free_addrs;
 
 /// How long one question may take; a server without a leader leaves some unanswered.
 const ONE_TRY: Duration = Duration::from_secs(3);
@@ -38,7 +39,7 @@ impl Cluster {
     }
 
     async fn begin() -> Self {
-        let addrs: Vec<_> = (0..6).map(|_| free_addr()).collect();
+        let addrs: [_; 6] = free_addrs();
         let (clients, routes) = addrs.split_at(3);
         let all: Vec<_> = routes.iter().map(|addr| format!("\"nats://{addr}\"")).collect();
         let server = |number: usize| {

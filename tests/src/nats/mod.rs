@@ -5,7 +5,7 @@ mod operator;
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 pub use self::{cluster::Cluster, operator::Operator};
-use crate::{left_out, program};
+use crate::{addrs::free_addr, left_out, program};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -120,7 +120,7 @@ impl Nats {
         let child = Command::new(path().expect("it is installed"))
             .arg("--config")
             .arg(self.folder.path().join("nats.conf"))
-            .args(["--addr", "127.0.0.1", "--port", &self.addr.port().to_string()])
+            .args(["--addr", &self.addr.ip().to_string(), "--port", &self.addr.port().to_string()])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
@@ -129,6 +129,8 @@ impl Nats {
         self.child = Some(child);
         let deadline = Instant::now() + PATIENCE;
         while !self.greets().await {
+            let ended = self.child.as_mut().map(|child| child.try_wait().expect("a child"));
+            assert!(matches!(ended, Some(None)), "nats-server has ended: {}", self.log());
             assert!(Instant::now() < deadline, "nats-server is not ready: {}", self.log());
             sleep(Duration::from_millis(20)).await;
         }
@@ -142,7 +144,7 @@ impl Nats {
         matches!(read, Ok(Ok(_))) && line.starts_with("INFO ")
     }
 
-    /// `nats://127.0.0.1:…`
+    /// `nats://127.…:…`
     pub fn url(&self) -> String {
         format!("nats://{}", self.addr)
     }
@@ -262,11 +264,4 @@ fn copy_folder(from: &Path, to: &Path) {
 fn path() -> Option<PathBuf> {
     // On Debian only root has /usr/sbin on the path.
     program("NATS_SERVER", &["nats-server", "/usr/sbin/nats-server"])
-}
-
-/// Below those that the system gives to clients.
-fn free_addr() -> SocketAddr {
-    let port = || rand::random_range(20_000..32_000);
-    let addrs = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], port())));
-    addrs.take(1000).find(|addr| TcpListener::bind(addr).is_ok()).expect("a free port")
 }

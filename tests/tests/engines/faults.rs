@@ -1,11 +1,19 @@
 //! Faults that can be had at will in memory alone: each node has its own, and at the right moment.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
-use sse_core::{Keep, PublishError};
+use futures_util::stream;
+use sse_core::{
+    Engine, EngineError, EngineFuture, EventId, Fed, Keep, Past, Publication, PublishError, Published, Tail,
+};
 use sse_tests::engines::{Link, Memory, Stopped};
 use tokio::{
     runtime,
+    sync::mpsc,
     time::{Instant, sleep},
 };
 
@@ -648,7 +656,7 @@ async fn kept_records_come_before_a_node_is_ready() {
     let log = Memory::new();
     let link = log.connect();
     let record = r#"{"v":1,"kind":"new","body":1}"#;
-    let keep = Keep { name: "a".into(), lifetime: PATIENCE };
+    let keep = Keep::new("a", PATIENCE);
     link.publish(Publication::new("t:1", record).keep(keep)).await.unwrap();
     let hub = on(link.clone()).await;
     let mut client = Client::new(&hub, &["news"]).await;
@@ -686,4 +694,82 @@ async fn a_crowd_that_waits_is_woken_and_freed() {
     drop(clients);
     until("all are gone", || hub.stats().subscribers == 0).await;
     sleep(Duration::from_millis(1)).await;
+}
+
+/// Says what a test has it say, and accepts everything under an id of the test's.
+#[derive(Clone, Debug)]
+struct Said {
+    feds: Arc<Mutex<Option<mpsc::UnboundedReceiver<Fed>>>>,
+    accepts: Arc<Mutex<EventId>>,
+}
+
+impl Said {
+    fn new(id: EventId) -> (Self, mpsc::UnboundedSender<Fed>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let feds = Arc::new(Mutex::new(Some(receiver)));
+        (Self { feds, accepts: Arc::new(Mutex::new(id)) }, sender)
+    }
+}
+
+impl Engine for Said {
+    fn name(&self) -> &'static str {
+        "a test"
+    }
+
+    fn remembers_keys_for(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn publish(&self, _: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
+        let id = *self.accepts.lock().unwrap();
+        Box::pin(async move { Ok(Published::new(id, true)) })
+    }
+
+    fn tail(&self, _: Past) -> Tail {
+        let feds = self.feds.lock().unwrap().take().expect("it is followed once");
+        Box::pin(stream::unfold(feds, |mut feds| async move { Some((feds.recv().await?, feds)) }))
+    }
+}
+
+/// A hub that is in the second of two epochs, of which the first is intact up to 5.
+async fn in_another_epoch() -> (sse_core::Hub, Said, mpsc::UnboundedSender<Fed>, [u64; 2]) {
+    let [old, new] = [1, 2];
+    let (engine, said) = Said::new(EventId::new(new, 6));
+    let head = |id| Fed::Head { id, asked: std::time::Instant::now() };
+    said.send(Fed::Begin { start: EventId::new(old, 0), is_first: true }).unwrap();
+    said.send(Fed::Hole { upto: EventId::new(old, 9) }).unwrap();
+    said.send(head(EventId::new(old, 9))).unwrap();
+    let builder = sse_core::Hub::builder().engine(engine.clone());
+    let hub = builder.publish_timeout(Duration::from_secs(2)).build().await.unwrap();
+    said.send(Fed::Seam { start: EventId::new(new, 6), kept: Some(5) }).unwrap();
+    said.send(head(EventId::new(new, 6))).unwrap();
+    until("it is there", || hub.position().epoch() == new).await;
+    (hub, engine, said, [old, new])
+}
+
+/// A server that another one has replaced, and that does not know it.
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_where_the_log_has_ended_is_not_published() {
+    let (hub, engine, _said, [old, new]) = in_another_epoch().await;
+    for (id, is_there) in [((old, 5), true), ((old, 6), false), ((new, 7), true), ((3, 1), true)] {
+        *engine.accepts.lock().unwrap() = EventId::new(id.0, id.1);
+        let published = hub.publish("news", "x").await;
+        let is_as_it_should_be = match &published {
+            Ok(given) => is_there && *given == EventId::new(id.0, id.1),
+            Err(error) => !is_there && *error == PublishError::Unknown,
+        };
+        assert!(is_as_it_should_be, "{id:?}: {published:?}");
+    }
+}
+
+/// Nothing of it could be told to anybody, so it is as good as away.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_goes_back_to_an_epoch_is_not_followed_in_silence() {
+    let (hub, _engine, said, [old, new]) = in_another_epoch().await;
+    let head = |id| Fed::Head { id, asked: std::time::Instant::now() };
+    said.send(Fed::Seam { start: EventId::new(old, 9), kept: None }).unwrap();
+    said.send(head(EventId::new(old, 9))).unwrap();
+    until("it is noticed", || hub.away_for().is_some()).await;
+    said.send(head(EventId::new(new, 6))).unwrap();
+    until("it is back", || hub.away_for().is_none()).await;
 }

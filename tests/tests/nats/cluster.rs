@@ -24,7 +24,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{Node, PATIENCE, brief, key, publish};
+use crate::{
+    Node, PATIENCE, brief,
+    kept::{keep, kept},
+    key, publish,
+};
 
 const STREAM: &str = "sse-hub";
 /// The first servers whose replicas are alike when all of them have ended amid traffic: README.md of sse-nats tells.
@@ -331,9 +335,10 @@ async fn a_node_starts_while_a_replica_stands_still_or_lags() {
     let url = cluster.url_of((frozen + 1) % 3);
     let first = engine(&url).await;
     cluster.server(frozen).freeze();
-    for number in 0..200 {
+    for number in 0..199 {
         publish(&first, &number.to_string()).await.unwrap();
     }
+    keep(&first, "person", Duration::from_secs(3600), "signed out").await;
     for number in 0..2 {
         let late = builder(&url).connect().await.unwrap_or_else(|error| panic!("{number}: {error}"));
         is_full(number, &Node::start(&late).await);
@@ -348,6 +353,7 @@ async fn a_node_starts_while_a_replica_stands_still_or_lags() {
 
 fn is_full(number: usize, node: &Node) {
     assert!(node.is_whole(), "{number}: {}", brief(&node.fed));
+    assert_eq!(kept(node).last().map(String::as_str), Some("signed out"), "{number}: {}", brief(&node.fed));
     assert_eq!(node.records().len(), 201, "{number}: {}", brief(&node.fed));
 }
 
@@ -369,6 +375,7 @@ async fn what_is_under_way_is_not_published() {
         let said = engine.publish(publication.clone()).await;
         let error = said.expect_err("one of three is not enough");
         println!("{:?}", error.source().map(ToString::to_string));
+        assert!(error.may_be_published(), "it may come yet: {error:?}");
     }
     for number in &others {
         cluster.server(*number).thaw();

@@ -247,3 +247,14 @@ async fn amid_traffic() {
         assert!(publisher.await.unwrap_err().is_cancelled(), "records came all the time");
     }
 }
+
+/// One hub's epochs would be another one's log.
+#[tokio::test]
+async fn names_that_run_into_each_other() {
+    let Some(nats) = server().await else { return };
+    let named = |name: &str| JetStream::builder(&nats.url()).name(name);
+    let _log = named("hub-epochs").connect().await.unwrap();
+    refused(named("hub"), &["sse-hub-epochs", "another hub's", "name"]).await;
+    let _log = named("shop").connect().await.unwrap();
+    refused(named("shop-epochs"), &["sse-shop-epochs", "another hub's", "name"]).await;
+}

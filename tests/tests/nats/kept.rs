@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use sse_core::{Engine, Fed, Keep, Publication};
 use sse_nats::JetStream;
 use tokio::time::{Instant, sleep};
 
 use crate::{Node, PATIENCE, engine, key, server, streams};
 
-async fn keep(engine: &JetStream, name: &str, lifetime: Duration, record: &str) {
-    let keep = Keep { name: name.into(), lifetime };
+pub(super) async fn keep(engine: &JetStream, name: &str, lifetime: Duration, record: &str) {
+    let keep = Keep::new(name, lifetime);
     let publication = Publication::new(key(), record.to_owned()).keep(keep);
     assert!(engine.publish(publication).await.unwrap().is_new);
 }
 
 /// In order, those of the log repeated.
-fn kept(node: &Node) -> Vec<String> {
+pub(super) fn kept(node: &Node) -> Vec<String> {
     let record = |fed: &Fed| match fed {
         Fed::Kept { record } => Some(String::from_utf8(record.to_vec()).unwrap()),
         _ => None,
@@ -98,12 +99,12 @@ async fn what_is_kept_is_there_after_a_restart() {
 async fn what_would_be_kept_shorter_than_asked_is_refused() {
     let Some(nats) = server().await else { return };
     let engine = JetStream::builder(&nats.url()).keep_for(Duration::from_secs(60)).connect().await.unwrap();
-    let keep = Keep { name: "name".into(), lifetime: Duration::from_secs(61) };
+    let keep = Keep::new("name", Duration::from_secs(61));
     let error = engine.publish(Publication::new(key(), "x").keep(keep)).await.unwrap_err();
     // It is of no use to try again, and nobody who signs out waits for it.
     assert!(!error.may_be_published() && error.is_final());
     for name in ["", "a.b", "*"] {
-        let keep = Keep { name: name.into(), lifetime: Duration::from_secs(1) };
+        let keep = Keep::new(name, Duration::from_secs(1));
         let error = engine.publish(Publication::new(key(), "x").keep(keep)).await.unwrap_err();
         assert!(!error.may_be_published() && error.is_final(), "{name:?}");
     }
@@ -114,4 +115,56 @@ async fn what_would_be_kept_shorter_than_asked_is_refused() {
     let large = engine.publish(Publication::new(key(), vec![b'x'; 2 << 20])).await.unwrap_err();
     assert!(!large.may_be_published() && large.is_final());
     assert_eq!(Node::start(&engine).await.records().len(), 0);
+}
+
+/// Everybody who connects would push those out who were signed out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_need_not_be_kept_takes_half_the_room() {
+    let Some(nats) = server().await else { return };
+    let engine = JetStream::builder(&nats.url()).max_kept_bytes(256 << 10).connect().await.unwrap();
+    let mut node = Node::start(&engine).await;
+    let mut stream = {
+        let streams = streams(nats.addr()).await;
+        let names: Vec<_> = streams.stream_names().collect().await;
+        let mut names = names.into_iter().map(Result::unwrap);
+        streams.get_stream(names.find(|name| name.starts_with("sse-hub-kept-")).unwrap()).await.unwrap()
+    };
+    let mut optional = 0;
+    let mut keep_optional = async || {
+        optional += 1;
+        let keep = Keep::new(format!("session-{optional}"), Duration::from_secs(3600)).optional();
+        engine.publish(Publication::new(key(), "session").keep(keep)).await.unwrap();
+    };
+    keep_optional().await;
+    for number in 0..300 {
+        keep(&engine, &format!("person-{number}"), Duration::from_secs(3600), &"x".repeat(300)).await;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while stream.info().await.unwrap().state.last_sequence < 301 {
+        assert!(Instant::now() < deadline, "the first of them is kept");
+        sleep(Duration::from_millis(50)).await;
+    }
+    // It is looked at now and then.
+    loop {
+        let before = stream.info().await.unwrap().state.last_sequence;
+        keep_optional().await;
+        node.until_head().await;
+        sleep(Duration::from_millis(500)).await;
+        if stream.info().await.unwrap().state.last_sequence == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is kept for ever");
+    }
+    let before = stream.info().await.unwrap().state.last_sequence;
+    for _ in 0..500 {
+        keep_optional().await;
+    }
+    keep(&engine, "the-last", Duration::from_secs(3600), "x").await;
+    while stream.info().await.unwrap().state.last_sequence == before {
+        assert!(Instant::now() < deadline, "what must be kept is");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stream.info().await.unwrap().state.last_sequence, before + 1);
+    node.until_head().await;
+    assert!(node.is_whole(), "all of it is published");
 }

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
 use sse_core::{Engine, Fed, Past, Publication};
 use sse_nats::JetStream;
+use tokio::time::timeout;
 
-use crate::{Node, at_last, engine, key, publish, records, server, streams};
+use crate::{Node, PATIENCE, at_last, engine, key, publish, records, server, streams};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_come_in_one_order_and_densely() {
@@ -211,4 +212,44 @@ async fn nodes_that_are_gone_leave_nothing_behind() {
         assert!(std::time::Instant::now() < deadline, "{consumers} consumers are left");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// The server gives no more at once than it is set to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_gives_little_at_once() {
+    if !sse_tests::nats::Nats::is_available() {
+        return;
+    }
+    let configuration = "jetstream { store_dir: \"STORE\", limits { max_request_batch: 100 } }";
+    let nats = sse_tests::nats::Nats::start_with(configuration).await;
+    let engine = engine(&nats).await;
+    let mut node = Node::start(&engine).await;
+    for number in 0..350 {
+        publish(&engine, &number.to_string()).await.unwrap();
+    }
+    node.until_head().await;
+    assert_eq!(node.records().len(), 350);
+    assert!(node.is_whole());
+    assert_eq!(Node::start(&engine).await.records().len(), 350);
+}
+
+/// A cluster says so for a moment when another server is to lead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_without_a_code_is_not_the_last_word() {
+    let Some(nats) = server().await else { return };
+    let engine = engine(&nats).await;
+    streams(nats.addr()).await.delete_stream("sse-hub").await.unwrap();
+    let other = async_nats::connect(nats.url()).await.unwrap();
+    let mut asked = other.subscribe("sse-hub.*.record").await.unwrap();
+    // Once the server answers it knows of that.
+    async_nats::jetstream::new(other.clone()).query_account().await.unwrap();
+    let answers = tokio::spawn(async move {
+        let asked = asked.next().await.unwrap();
+        let answer = r#"{"error":{"code":503,"description":"raft: not leader"},"stream":"sse-hub","seq":0}"#;
+        other.publish(asked.reply.unwrap(), answer.into()).await.unwrap();
+        other.flush().await.unwrap();
+    });
+    let error = publish(&engine, "x").await.unwrap_err();
+    timeout(PATIENCE, answers).await.expect("it is asked").unwrap();
+    assert!(!error.is_final() && !error.may_be_published(), "{error:?}");
 }

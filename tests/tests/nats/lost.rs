@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use async_nats::jetstream::stream::Stream;
-use sse_core::{Engine, Fed, Past, Publication};
+use sse_core::{Engine, EventId, Fed, Past, Publication};
 use sse_nats::JetStream;
 use sse_tests::nats::Nats;
 
-use crate::{Node, brief, engine, key, publish, publish_surely, seams, server, streams};
+use crate::{Node, brief, engine, kept::keep, key, publish, publish_surely, records, seams, server, streams};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarted_empty() {
@@ -341,4 +341,39 @@ async fn replaced_while_the_link_was_cut() {
     assert_eq!(node.records().last().unwrap(), &(published, "after".to_owned()));
     let late = Node::with(&engine, Past::new(usize::MAX, usize::MAX, Duration::from_secs(600))).await;
     assert_eq!(late.records().last(), node.records().last());
+}
+
+/// An epoch ends before records that are there: they were accepted, and cannot be told from those that took the place of
+/// others. So whoever was in it is told of a loss; what was kept among them is given once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_ends_behind_what_is_intact() {
+    let Some(nats) = server().await else { return };
+    let publisher = engine(&nats).await;
+    let proxy = sse_tests::proxy::Proxy::start(nats.addr(), std::iter::empty()).await.unwrap();
+    let engine = JetStream::connect(&format!("nats://{}", proxy.addr())).await.unwrap();
+    let mut node = Node::start(&engine).await;
+    for number in 0..20 {
+        publish(&publisher, &number.to_string()).await.unwrap();
+    }
+    node.until_head().await;
+    let from = node.fed.len();
+    proxy.silence_all();
+    keep(&publisher, "person", Duration::from_secs(3600), "signed out").await;
+    let streams = streams(nats.addr()).await;
+    let description =
+        streams.get_stream("sse-hub").await.unwrap().cached_info().config.description.clone().unwrap();
+    let (base, server) =
+        description.strip_prefix("sse-nats epoch=").and_then(|rest| rest.split_once(" server=")).unwrap();
+    let id = u64::from_str_radix(base, 16).unwrap();
+    let marker = format!(r#"{{"from":{{"id":{id},"since":0}},"to":7,"kept":10,"server":"{server}"}}"#);
+    streams.publish(format!("sse-hub.{base}.epoch"), marker.into()).await.unwrap().await.unwrap();
+    publish(&publisher, "last").await.unwrap();
+    node.until_head().await;
+    for fed in [&node.fed[from..], &Node::start(&publisher).await.fed] {
+        let [(start, kept)] = seams(fed)[..] else { panic!("{}", brief(fed)) };
+        assert_eq!((start.epoch(), start.sequence(), kept), (7, 22, None));
+        assert_eq!(records(fed).last().unwrap(), &(EventId::new(7, 23), "last".to_owned()));
+        let is_kept = |fed: &Fed| matches!(fed, Fed::Kept { record } if record == "signed out");
+        assert!(fed.iter().any(is_kept), "{}", brief(fed));
+    }
 }

@@ -1,11 +1,23 @@
 //! The server is away and comes back with what it had: nothing is lost, nothing comes twice.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use sse_core::{Engine, Fed, Publication};
 use sse_nats::JetStream;
 use sse_tests::proxy::Proxy;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
 
 use crate::{Node, brief, engine, key, publish, publish_surely, seams, server};
 
@@ -209,4 +221,54 @@ mod doubling {
             to_client.write_all(&frame).await.ok()?;
         }
     }
+}
+
+/// Whoever comes back finds out whether the log is the same, and does not read large records for that which it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_come_back_costs_little() {
+    let Some(nats) = server().await else { return };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let (cut, sent) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (cuts, counted, upstream) = (Arc::clone(&cut), Arc::clone(&sent), nats.addr());
+    let link = tokio::spawn(async move {
+        let mut open = JoinSet::new();
+        loop {
+            let client = tokio::select! {
+                client = listener.accept() => client.unwrap().0,
+                () = cuts.notified() => { open.abort_all(); continue }
+            };
+            let counted = Arc::clone(&counted);
+            open.spawn(async move {
+                let (mut from, mut to) = client.into_split();
+                let (mut answers, mut asks) = TcpStream::connect(upstream).await.unwrap().into_split();
+                let forth = async {
+                    let mut buffer = vec![0; 64 << 10];
+                    while let Ok(count @ 1..) = answers.read(&mut buffer).await {
+                        counted.fetch_add(count, Ordering::SeqCst);
+                        if to.write_all(&buffer[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                tokio::select! { () = forth => {}, _ = copy(&mut from, &mut asks) => {} }
+            });
+        }
+    });
+    let engine = JetStream::connect(&url).await.unwrap();
+    let mut node = Node::start(&engine).await;
+    let large = "x".repeat(900_000);
+    for _ in 0..40 {
+        engine.publish(Publication::new(key(), large.clone())).await.unwrap();
+    }
+    node.until_head().await;
+    assert!(sent.load(Ordering::SeqCst) > 40 * large.len());
+    sent.store(0, Ordering::SeqCst);
+    cut.notify_one();
+    node.until_away().await;
+    node.until_head().await;
+    assert!(node.is_whole());
+    let sent = sent.load(Ordering::SeqCst);
+    assert!(sent < large.len(), "{sent} bytes");
+    link.abort();
 }

@@ -156,7 +156,7 @@ async fn kept_records_outlive_the_log_and_leave_with_their_time() {
     needs_redis!();
     let redis = Redis::start_with(&[]).await;
     let log = log(&redis).await;
-    let keep = |name: &str, millis| Keep { name: name.into(), lifetime: Duration::from_millis(millis) };
+    let keep = |name: &str, millis| Keep::new(name, Duration::from_millis(millis));
     let publish =
         async |key: &str, keep| log.publish(Publication::new(key, key.to_owned()).keep(keep)).await.unwrap();
     publish("ada out", keep("ada", 60_000)).await;

@@ -20,7 +20,7 @@ async fn key_by_key_in_any_order() {
     let cluster = RedisCluster::start(3, 0).await;
     let log = log_in(&cluster).await;
     let mut reader = Reader::caught_up(&log).await;
-    let kept = Keep { name: "ada".into(), lifetime: Duration::from_secs(3600) };
+    let kept = Keep::new("ada", Duration::from_secs(3600));
     log.publish(Publication::new("kept", "kept").keep(kept)).await.unwrap();
     assert_eq!(reader.record().await, "kept");
     let mut expected = vec!["kept".to_owned()];

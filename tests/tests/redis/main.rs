@@ -13,6 +13,7 @@ mod hub;
 mod publishing;
 mod reader;
 mod replicas;
+mod returns;
 mod traffic;
 
 use std::time::Duration;

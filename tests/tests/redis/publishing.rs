@@ -190,13 +190,37 @@ async fn the_log_is_as_long_as_it_may_be() {
     assert!((500..800).contains(&len), "{len}");
 }
 
+/// Those who connect do not take the room of those who are signed out.
+#[tokio::test]
+async fn what_need_not_be_kept_takes_half_the_room() {
+    needs_redis!();
+    let redis = Redis::start_with(&[]).await;
+    let log = Log::builder(redis.url()).max_kept(4).connect().await.unwrap();
+    let kept = |name: &str| Keep::new(name, Duration::from_secs(60));
+    for n in 0..6 {
+        let name = format!("session {n}").replace(' ', "-");
+        let published = log.publish(Publication::new(name.clone(), "x").keep(kept(&name).optional())).await;
+        assert!(published.unwrap().is_new);
+    }
+    assert_eq!(redis.ask("HLEN {sse}:kept").await, "2");
+    for name in ["ada", "bob"] {
+        log.publish(Publication::new(name, "x").keep(kept(name))).await.unwrap();
+    }
+    assert_eq!(redis.ask("HLEN {sse}:kept").await, "4");
+    let error = log.publish(Publication::new("eve", "x").keep(kept("eve"))).await.unwrap_err();
+    assert!(error.is_final(), "{error:?}");
+    // One that is kept already is renewed, wherever.
+    log.publish(Publication::new("again", "y").keep(kept("session-1").optional())).await.unwrap();
+    assert!(redis.ask("HGET {sse}:kept session-1").await.ends_with(" y"));
+}
+
 #[tokio::test]
 async fn no_more_are_kept_than_may_be() {
     needs_redis!();
     let redis = Redis::start_with(&[]).await;
     let log = Log::builder(redis.url()).max_kept(2).connect().await.unwrap();
     let kept = |name: &str, key: &str, lifetime| {
-        Publication::new(key, "x").keep(Keep { name: name.into(), lifetime: Duration::from_millis(lifetime) })
+        Publication::new(key, "x").keep(Keep::new(name, Duration::from_millis(lifetime)))
     };
     log.publish(kept("a", "1", 300)).await.unwrap();
     log.publish(kept("b", "2", 60_000)).await.unwrap();

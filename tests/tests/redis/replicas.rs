@@ -22,14 +22,14 @@ use crate::{
 };
 
 /// An address that leads now here, now there, as a balancer's or a name's does.
-struct Address {
+pub(crate) struct Address {
     addr: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
     task: AbortHandle,
 }
 
 impl Address {
-    async fn of(redis: &Redis) -> Self {
+    pub(crate) async fn of(redis: &Redis) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(redis.addr()));
@@ -49,11 +49,11 @@ impl Address {
     }
 
     /// From now on. What is open stays so.
-    fn leads_to(&self, redis: &Redis) {
+    pub(crate) fn leads_to(&self, redis: &Redis) {
         *self.target.lock().unwrap() = redis.addr();
     }
 
-    async fn log(&self) -> Log {
+    pub(crate) async fn log(&self) -> Log {
         Log::connect(format!("redis://{}", self.addr)).await.unwrap()
     }
 }
@@ -65,7 +65,7 @@ impl Drop for Address {
 }
 
 /// A server, and one that copies it over a link that can be stopped.
-async fn pair() -> (Redis, Redis, Proxy) {
+pub(crate) async fn pair() -> (Redis, Redis, Proxy) {
     let master = Redis::start_with(&["--enable-debug-command", "yes"]).await;
     let link = Proxy::start(master.addr(), std::iter::empty()).await.unwrap();
     let (host, port) = (link.addr().ip(), link.addr().port());
@@ -75,7 +75,7 @@ async fn pair() -> (Redis, Redis, Proxy) {
 }
 
 /// Waits until the replica has as many entries as its master.
-async fn copied(master: &Redis, replica: &Redis) {
+pub(crate) async fn copied(master: &Redis, replica: &Redis) {
     let len = master.ask("XLEN {sse}:log").await;
     replica.until("XLEN {sse}:log", |answer| answer == len).await;
 }

@@ -93,6 +93,12 @@ impl EngineHubBuilder {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn share_with(mut self, shared: Arc<dyn Shared>) -> Self {
+        self.shared.push(shared);
+        self
+    }
+
     /// The hub, once it has read what the engine has kept: it is ready for clients then, also for those that come back
     /// from another node. It follows the engine in the runtime that this is awaited in, for as long as that lives.
     ///

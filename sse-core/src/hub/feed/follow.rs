@@ -178,36 +178,46 @@ fn take(
     }
     let is_known =
         steps.iter().any(|step| !matches!(step, Step::Append { .. } | Step::Pass(..) | Step::Kept(_)));
-    let mut words = Vec::new();
-    let is_away = inner.change(|state| {
-        for step in steps {
-            let (holes, seams, lossy_seams) = (state.holes, state.seams, state.lossy_seams);
-            let counts = !*is_anew || state.finds_its_place(&step, is_anew);
-            let word = if counts { apply(inner, state, step) } else { None };
-            // What a notice was behind is lost before it.
-            if state.seams > seams {
-                words.push(Word::Lost(Loss::Seam { is_known: state.lossy_seams > lossy_seams }));
+    let mut steps = steps.into_iter().peekable();
+    while steps.peek().is_some() {
+        let mut words = Vec::new();
+        let is_away = inner.change(|state| {
+            // Nobody is given what comes behind a notice before that was told: it may be about them.
+            while words.is_empty()
+                && let Some(step) = steps.next()
+            {
+                let (holes, seams, lossy_seams) = (state.holes, state.seams, state.lossy_seams);
+                let counts = !*is_anew || state.finds_its_place(&step, is_anew);
+                let word = if counts { apply(inner, state, step) } else { None };
+                // What a notice was behind is lost before it.
+                if state.seams > seams {
+                    words.push(Word::Lost(Loss::Seam { is_known: state.lossy_seams > lossy_seams }));
+                }
+                if state.holes > holes {
+                    words.push(Word::Lost(Loss::Missed));
+                }
+                words.extend(word);
             }
-            if state.holes > holes {
-                words.push(Word::Lost(Loss::Missed));
-            }
-            words.extend(word);
-        }
-        state.log.is_away()
-    });
-    feed.note(is_away);
-    for word in words {
-        for shared in &feed.shared {
-            match &word {
-                Word::Notice(notice, told) => shared.told(notice, *told),
-                Word::Lost(loss) => shared.lost(*loss),
-            }
-        }
+            state.log.is_away()
+        });
+        feed.note(is_away);
+        tell(feed, &words);
     }
     inner.wake_parked(is_known);
     if is_ready && let Some(ready) = ready.take() {
         // Nobody waits any more where it cannot be sent.
         let _ = ready.send(());
+    }
+}
+
+fn tell(feed: &Feed, words: &[Word]) {
+    for word in words {
+        for shared in &feed.shared {
+            match word {
+                Word::Notice(notice, told) => shared.told(notice, *told),
+                Word::Lost(loss) => shared.lost(*loss),
+            }
+        }
     }
 }
 
@@ -243,7 +253,14 @@ fn apply(inner: &Inner, state: &mut HubState, step: Step) -> Option<Word> {
         }
         Step::Begin(start) | Step::Hole(start) => state.goes_on_behind(start),
         Step::Seam { start, kept } => state.seam(start, kept),
-        Step::Head(id, asked) => state.log.engine_stood(id, asked),
+        Step::Head(id, asked) if id.epoch == state.log.head().id.epoch => state.log.engine_stood(id, asked),
+        Step::Head(id, _) => {
+            // Against its contract: of what it has there, nothing can be told from what was there before.
+            if !state.log.is_away() {
+                tracing::error!(%id, "the engine goes on in an epoch that has ended");
+            }
+            state.log.engine_is_away();
+        }
         Step::Away => state.log.engine_is_away(),
     }
     None
@@ -344,5 +361,95 @@ impl Drop for Gone {
             hub.0.lock().log.engine_is_away();
             feed.note(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::{Arc, Mutex, OnceLock},
+        task::Context,
+    };
+
+    use futures_core::Stream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        engine::{Engine, EngineError, EngineFuture, Past, Publication, Published},
+        nodes::{Nodes, Shared},
+    };
+
+    #[derive(Debug)]
+    struct Said(Mutex<Option<mpsc::UnboundedReceiver<Fed>>>);
+
+    impl Engine for Said {
+        fn name(&self) -> &'static str {
+            "a test"
+        }
+
+        fn remembers_keys_for(&self) -> Duration {
+            Duration::from_secs(60)
+        }
+
+        fn publish(&self, _: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
+            Box::pin(async { Err(EngineError::refused("nothing is published")) })
+        }
+
+        fn tail(&self, _: Past) -> Tail {
+            Box::pin(Feds(self.0.lock().unwrap().take().unwrap()))
+        }
+    }
+
+    struct Feds(mpsc::UnboundedReceiver<Fed>);
+
+    impl Stream for Feds {
+        type Item = Fed;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Fed>> {
+            self.0.poll_recv(cx)
+        }
+    }
+
+    /// Where the hub is when something is told.
+    #[derive(Debug, Default)]
+    struct Witness {
+        hub: OnceLock<WeakHub>,
+        seen: Mutex<Vec<u64>>,
+    }
+
+    impl Shared for Witness {
+        fn join(&self, _: Nodes) {}
+
+        fn told(&self, _: &Notice, _: Told) {
+            let hub = self.hub.get().and_then(WeakHub::upgrade).unwrap();
+            self.seen.lock().unwrap().push(hub.position().sequence());
+        }
+
+        fn lost(&self, _: Loss) {}
+    }
+
+    #[tokio::test]
+    async fn nobody_is_given_what_lies_behind_a_notice_before_it_is_told() {
+        let (said, feds) = mpsc::unbounded_channel();
+        let id = |n| EventId::new(1, n);
+        let head = |n| Fed::Head { id: id(n), asked: std::time::Instant::now() };
+        let notice = Notice { kind: "x".into(), body: serde_json::Value::Null };
+        said.send(Fed::Begin { start: id(0), is_first: true }).unwrap();
+        said.send(head(0)).unwrap();
+        let witness = Arc::new(Witness::default());
+        let builder = Hub::builder().engine(Said(Mutex::new(Some(feds))));
+        let hub = builder.share_with(witness.clone()).build().await.unwrap();
+        witness.hub.set(hub.downgrade()).unwrap();
+        for n in 1..=3 {
+            said.send(Fed::Record { id: id(n), age: Duration::ZERO, record: Record::notice(&notice) })
+                .unwrap();
+        }
+        said.send(head(3)).unwrap();
+        while witness.seen.lock().unwrap().len() < 3 {
+            yield_now().await;
+        }
+        assert_eq!(*witness.seen.lock().unwrap(), [1, 2, 3]);
     }
 }

@@ -35,7 +35,7 @@ impl Carry for Way {
             let published = runtime.spawn(async move {
                 begins.store(true, Ordering::SeqCst);
                 match &hub.0.feed {
-                    Some(feed) => feed.publish(publication).await,
+                    Some(feed) => feed.publish(&hub.0, publication).await,
                     None => Err(PublishError::NotPublished),
                 }
             });

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{FAR, Feed, after};
 use crate::{
-    engine::{Publication, Published},
-    hub::{Hub, PublishError},
+    engine::{EngineError, Publication, Published},
+    hub::{Hub, PublishError, inner::Inner},
     metrics::{self, Count},
 };
 
@@ -26,13 +26,28 @@ impl Feed {
     ///
     /// Once in doubt it stays in doubt: a try that was refused says nothing of the one before it, whose record may still
     /// be on its way.
-    pub(in crate::hub) async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+    ///
+    /// An engine that has accepted it where the log is known to have ended before has not: a server that goes on by itself
+    /// while another one has taken over.
+    pub(in crate::hub) async fn publish(
+        &self,
+        inner: &Inner,
+        publication: Publication,
+    ) -> Result<Published, PublishError> {
         // Behind that, the engine may have forgotten the key.
         let deadline = after(self.times.publish.min(self.engine.remembers_keys_for() / 2));
         let (mut pause, longest) = PAUSES;
         let mut is_in_doubt = false;
+        // Under the same key it is there again.
+        let mut lost = None;
         loop {
             let error = match timeout_at(deadline, self.engine.publish(publication.clone())).await {
+                Ok(Ok(Published { id, is_new }))
+                    if lost == Some(id) || inner.lock().log.has_lost(id, is_new) =>
+                {
+                    lost = Some(id);
+                    EngineError::unknown("it was accepted in an epoch that had ended before it")
+                }
                 Ok(Ok(published)) => return Ok(published),
                 Ok(Err(error)) => error,
                 Err(_) => {
@@ -62,9 +77,10 @@ impl Feed {
     /// [`publish`](Self::publish) for an event, which counts once it is there.
     pub(in crate::hub) async fn publish_event(
         &self,
+        inner: &Inner,
         publication: Publication,
     ) -> Result<Published, PublishError> {
-        let published = self.publish(publication).await?;
+        let published = self.publish(inner, publication).await?;
         if published.is_new {
             metrics::count(Count::Published);
         }
@@ -92,7 +108,7 @@ impl Feed {
                 && !begins.swap(true, Ordering::SeqCst)
             {
                 // Nobody waits any more where it cannot be sent.
-                let _ = sender.send(feed.publish_event(publication).await);
+                let _ = sender.send(feed.publish_event(&hub.0, publication).await);
             }
         });
         receiver.recv_timeout(longest).unwrap_or_else(|_| {

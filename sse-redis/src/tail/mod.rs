@@ -32,9 +32,10 @@ const BLOCK: Duration = Duration::from_millis(500);
 /// How often it is looked at where records come all the time: each says by itself that the log is still the same.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A read brings about so many bytes at most, and at least one record.
+/// A read brings about so many bytes at most, and at least one record. That it is too many is known when they have come:
+/// where they were small until now, so many large ones come once.
 const READ_BYTES: usize = 1 << 20;
-const READ_RECORDS: usize = 512;
+const READ_RECORDS: usize = 128;
 
 /// Epochs that were left and are remembered: as many as the script holds.
 const MAX_LEFT: usize = 64;

@@ -117,18 +117,39 @@ async fn what_would_be_kept_shorter_than_asked_is_refused() {
     assert_eq!(Node::start(&engine).await.records().len(), 0);
 }
 
+/// As README.md has it, where a rolled back log is behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_copy_is_made_anew_from_the_log() {
+    let Some(nats) = server().await else { return };
+    let first = engine(&nats).await;
+    keep(&first, "person", Duration::from_secs(3600), "signed out").await;
+    let streams = streams(nats.addr()).await;
+    let name = kept_stream(&streams).await;
+    streams.delete_stream(&name).await.unwrap();
+    drop(first);
+    let _again = engine(&nats).await;
+    let mut stream = streams.get_stream(&name).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while stream.info().await.unwrap().state.messages < 1 {
+        assert!(Instant::now() < deadline, "it is not copied");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn kept_stream(streams: &async_nats::jetstream::Context) -> String {
+    let names: Vec<_> = streams.stream_names().collect().await;
+    let mut names = names.into_iter().map(Result::unwrap);
+    names.find(|name| name.starts_with("sse-hub-kept-")).unwrap()
+}
+
 /// Everybody who connects would push those out who were signed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_need_not_be_kept_takes_half_the_room() {
     let Some(nats) = server().await else { return };
     let engine = JetStream::builder(&nats.url()).max_kept_bytes(256 << 10).connect().await.unwrap();
     let mut node = Node::start(&engine).await;
-    let mut stream = {
-        let streams = streams(nats.addr()).await;
-        let names: Vec<_> = streams.stream_names().collect().await;
-        let mut names = names.into_iter().map(Result::unwrap);
-        streams.get_stream(names.find(|name| name.starts_with("sse-hub-kept-")).unwrap()).await.unwrap()
-    };
+    let streams = streams(nats.addr()).await;
+    let mut stream = streams.get_stream(kept_stream(&streams).await).await.unwrap();
     let mut optional = 0;
     let mut keep_optional = async || {
         optional += 1;

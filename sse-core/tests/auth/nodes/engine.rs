@@ -38,6 +38,8 @@ struct State {
     tries: usize,
     /// For how long something may be kept.
     longest: Duration,
+    /// How many may be kept.
+    room: usize,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Log {
             lost_answers: 0,
             tries: 0,
             longest: Duration::MAX,
+            room: usize::MAX,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(()) }))
     }
@@ -78,6 +81,11 @@ impl Log {
     /// What is to be kept for longer is never accepted.
     pub(crate) fn keep_no_longer_than(&self, longest: Duration) {
         self.change(|state| state.longest = longest);
+    }
+
+    /// No more are kept than this.
+    pub(crate) fn keep_no_more_than(&self, room: usize) {
+        self.change(|state| state.room = room);
     }
 
     /// Somebody else writes this.
@@ -165,7 +173,7 @@ impl Engine for Way {
         Duration::from_secs(120)
     }
 
-    fn publish(&self, publication: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
+    fn publish(&self, mut publication: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
         Box::pin(async move {
             let mut answer = Err(EngineError::not_published("away"));
             self.log.change(|state| {
@@ -176,6 +184,17 @@ impl Engine for Way {
                 if publication.keep.as_ref().is_some_and(|keep| keep.lifetime > state.longest) {
                     answer = Err(EngineError::refused("it is to be kept for too long"));
                     return;
+                }
+                if let Some(keep) = &publication.keep
+                    && !state.kept.contains_key(&keep.name)
+                {
+                    let room = if keep.is_optional { state.room / 2 } else { state.room };
+                    let (is_full, is_optional) = (state.kept.len() >= room, keep.is_optional);
+                    if is_full && !is_optional {
+                        answer = Err(EngineError::refused("there is no room"));
+                        return;
+                    }
+                    publication.keep.take_if(|_| is_full);
                 }
                 let known = state.keys.get(&publication.key).copied();
                 let id = known.unwrap_or_else(|| state.append(publication));

@@ -295,6 +295,38 @@ async fn each_node_has_only_so_many_of_a_subject() {
     );
 }
 
+/// Whoever connects has one, and by reloading a page one user has as many as they like.
+#[tokio::test(start_paused = true)]
+async fn sessions_leave_room_for_what_is_revoked() {
+    let cluster = Cluster::new();
+    cluster.log.keep_no_more_than(8);
+    let [a, b] = cluster.nodes().await;
+    let (ada, eve) = (cluster.hour("ada", "1"), cluster.hour("eve", "2"));
+    let mut sessions = Vec::new();
+    for _ in 0..20 {
+        let ticket = ticket(&a, &ada).await;
+        let client = b.authorize(&with(&ticket)).await.unwrap();
+        sessions.push(with(&ticket).header("cookie", cookie(&client)));
+    }
+    settle().await;
+    assert_eq!(cluster.log.kept(), 4);
+    // On the nodes that run each is good, and on one that starts while the log has it.
+    let late = cluster.node().await;
+    for node in [&a, &b, &late] {
+        for back in &sessions {
+            assert_eq!(status(node.authorize(back).await), 200);
+        }
+    }
+    a.auth.revocations().revoke_token_id("1").await.unwrap();
+    b.auth.revocations().revoke_subject("eve").await.unwrap();
+    settle().await;
+    cluster.log.trim();
+    for node in [&a, &b, &late, &cluster.node().await] {
+        assert_eq!((node.status(&ada).await, node.status(&eve).await), (401, 401));
+        assert_eq!(status(node.authorize(&sessions[19]).await), 401);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_request_leaves_a_ticket_alone_on_every_node() {
     let cluster = Cluster::new();

@@ -14,12 +14,12 @@ use crate::{
     reader::{From, Reader},
 };
 
-/// How many readers are made: of three servers one is not where it should be in 0.2 % of all cases.
-const TRIES: usize = 16;
+/// How many readers are made: of five servers one is not where it should be in 0.1 % of all cases.
+const TRIES: usize = 32;
 /// How long each may take, at first and at most: a replica that is not well never answers. And how many may not: what
 /// takes longer everywhere is not made quicker by asking again, for each is work for the whole cluster.
 const FIRST_PATIENCE: Duration = Duration::from_millis(500);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 const UNANSWERED: usize = 8;
 /// Before a stream that has no leader is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -37,7 +37,11 @@ impl Link {
                     sleep(LOOK_AGAIN).await;
                     continue;
                 };
-                let reader = match timeout(patience, Reader::open(self.api(), stream, from)).await {
+                let opened = tokio::select! {
+                    opened = timeout(patience, Reader::open(self.api(), stream, from)) => opened,
+                    reason = self.connection.over() => return Err(ApiError::Closed(reason)),
+                };
+                let reader = match opened {
                     Ok(Err(ApiError::TimedOut)) | Err(_) => {
                         patience = (patience * 2).min(LONGEST_PATIENCE);
                         unanswered += 1;

@@ -11,7 +11,6 @@ use crate::{
     api::{ApiError, STORE_FAILED},
     connect_error::ConnectError,
     keeper::Keeper,
-    link::Link,
     reader::LIFETIME,
     settings::{Server, Settings},
     tail,
@@ -247,14 +246,13 @@ impl JetStream {
                 link.names.kept(link.base, &keep.name)
             }
         };
-        let mut answer = Awaited { link: &link, has_come: false };
         let ack = link.api().append(&subject, headers, publication.record, self.publish_timeout).await;
-        answer.has_come = !matches!(ack, Err(ApiError::TimedOut | ApiError::Unanswerable(_)));
-        drop(answer);
         let ack = ack.map_err(|error| {
-            if error == ApiError::NoResponders {
+            match error {
+                ApiError::TimedOut | ApiError::Unanswerable(_) => link.missed_an_answer(),
                 // The stream is gone, or its server: whoever opens the next link makes it anew.
-                link.connection.give_up("no stream takes records");
+                ApiError::NoResponders => link.connection.give_up("no stream takes records"),
+                _ => {}
             }
             match error {
                 // It is too large; or nobody but an operator can help.
@@ -274,19 +272,5 @@ impl JetStream {
         // That of a record which was here before may be another one than the present.
         let epoch = link.epoch_at(ack.seq).await.map_err(EngineError::unknown)?;
         Ok(Published::new(EventId::new(epoch.id, ack.seq), !ack.duplicate))
-    }
-}
-
-/// Counts an answer that does not come, also where whoever waits for it gives up.
-struct Awaited<'a> {
-    link: &'a Link,
-    has_come: bool,
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        if !self.has_come {
-            self.link.missed_an_answer();
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -162,9 +162,7 @@ impl Link {
         let epochs = StreamConfig::epochs(settings, &names);
         let epochs_info =
             ensure(&api, &epochs, 0).await.map_err(|error| fail("make the stream of epochs", &error))?;
-        for (wanted, is) in [(&kept, &kept_info), (&epochs, &epochs_info)] {
-            wanted.is_as_described(&is.config)?;
-        }
+        epochs.is_same(&epochs_info.config)?;
         let mut differences = Vec::new();
         for (wanted, is) in [(wanted, &info), (kept, &kept_info), (epochs, &epochs_info)] {
             let found = wanted.differences(&is.config);
@@ -213,9 +211,11 @@ impl Link {
     }
 
     /// Looks how much room there is for kept records. The oldest make room for the newest, and nobody is asked.
-    pub(crate) async fn look_for_room(&self) -> Result<(), ApiError> {
-        self.note_room(&self.info_of(&self.names.kept_log(self.base)).await?);
-        Ok(())
+    pub(crate) async fn look_for_room(self: Arc<Self>) {
+        match self.info_of(&self.names.kept_log(self.base)).await {
+            Ok(info) => self.note_room(&info),
+            Err(error) => tracing::debug!("how much room there is for kept records is not known: {error}"),
+        }
     }
 
     fn note_room(&self, kept: &StreamInfo) {

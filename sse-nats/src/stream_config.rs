@@ -94,9 +94,15 @@ impl StreamConfig {
         config
     }
 
-    /// Whether another one of this name is what this one is: hubs can have names so that one's streams are the other's.
-    pub(crate) fn is_as_described(&self, other: &Self) -> Result<(), ConnectError> {
-        if self.description == other.description { Ok(()) } else { Err(other.is_foreign()) }
+    /// Whether another one of this name is for the same: hubs can have names so that one's streams are the other's.
+    pub(crate) fn is_same(&self, other: &Self) -> Result<(), ConnectError> {
+        let is_there = |subject: &String| {
+            other
+                .subjects
+                .iter()
+                .any(|other| other.trim_end_matches('>') == subject.trim_end_matches('*') || other == subject)
+        };
+        if self.subjects.iter().all(is_there) { Ok(()) } else { Err(other.is_foreign()) }
     }
 
     fn is_foreign(&self) -> ConnectError {

@@ -38,11 +38,6 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Behind all that an epoch can have: Lua counts no further.
-    pub(crate) fn end_of(epoch: u64) -> Self {
-        Self { epoch, at: At { ms: 0, n: 1 << 53 } }
-    }
-
     pub(crate) fn id(&self) -> EventId {
         EventId::new(self.epoch, self.at.n)
     }

@@ -84,8 +84,11 @@ impl Epochs {
         Some(Begun { start: Position { epoch, at: At { ms, n } }, previous })
     }
 
-    /// Adds the newest.
+    /// Adds the newest, unless it is known already.
     pub(crate) fn push(&mut self, begun: Begun) {
+        if self.index(begun.start.epoch).is_some() {
+            return;
+        }
         if self.0.len() >= MAX {
             self.0.remove(0);
         }
@@ -96,14 +99,27 @@ impl Epochs {
         self.0.iter().rposition(|begun| begun.start.epoch == epoch)
     }
 
-    /// Whether this epoch lies before another one, as far as is known.
-    pub(crate) fn is_before(&self, epoch: u64, other: u64) -> bool {
-        matches!((self.index(epoch), self.index(other)), (Some(index), Some(other)) if index < other)
+    /// Whether the logs that these are of have something in common.
+    pub(crate) fn are_kin(&self, others: &Self) -> bool {
+        self.0.iter().any(|begun| others.index(begun.start.epoch).is_some())
     }
 
-    /// The first that began behind all of those that are left.
-    pub(crate) fn after_those(&self, is_left: impl Fn(u64) -> bool) -> Option<&Begun> {
-        self.0.get(self.0.iter().rposition(|begun| is_left(begun.start.epoch)).map_or(0, |last| last + 1))
+    /// If this epoch lies before another one, as far as is known: whether what came next had its records.
+    pub(crate) fn before(&self, epoch: u64, other: u64) -> Option<bool> {
+        let (index, other) = (self.index(epoch)?, self.index(other)?);
+        let next = self.0.get(index + 1).filter(|_| index < other)?;
+        Some(next.previous == Some(epoch))
+    }
+
+    /// Where to go on that was to go on there: not in front of an epoch that was left, whatever its log has there now.
+    pub(crate) fn behind_those(&self, to: Position, is_left: impl Fn(u64) -> bool) -> Option<Position> {
+        let last = self.0.iter().rposition(|begun| is_left(begun.start.epoch));
+        match last {
+            Some(last) if self.index(to.epoch).is_none_or(|index| index <= last) => {
+                self.0.get(last + 1).map(|begun| begun.start)
+            }
+            _ => Some(to).filter(|to| !is_left(to.epoch)),
+        }
     }
 
     /// Where an epoch began.
@@ -271,6 +287,31 @@ mod tests {
         let now = log(&[(1, 0, None)], Some(record(1, 1)), at(1, 4));
         assert_eq!(known.standing(at(1, 5), &now), Standing::Beyond);
         assert_eq!(known.standing(at(1, 4), &now), Standing::InOrder);
+    }
+
+    #[test]
+    fn an_epoch_that_was_read_ahead_is_none_before() {
+        let mut known = epochs(&[(1, 0, None), (2, 6, Some(1)), (3, 9, Some(2))]);
+        // As it is met.
+        known.push(Begun { start: at(2, 6), previous: Some(1) });
+        assert_eq!((known.before(3, 2), known.before(2, 2), known.before(1, 2)), (None, None, Some(true)));
+        assert_eq!((known.before(4, 2), known.before(1, 4)), (None, None));
+        assert!(known.are_kin(&epochs(&[(3, 0, None)])) && !known.are_kin(&epochs(&[(4, 0, None)])));
+    }
+
+    #[test]
+    fn nothing_goes_on_in_front_of_what_was_left() {
+        let now = epochs(&[(1, 0, None), (2, 6, Some(1)), (3, 9, None)]);
+        assert_eq!(now.behind_those(at(1, 0), |epoch| epoch == 2), Some(at(3, 9)));
+        assert_eq!(now.behind_those(at(2, 6), |epoch| epoch == 1), Some(at(2, 6)));
+        assert_eq!(
+            now.behind_those(at(7, 1), |epoch| epoch == 1),
+            Some(at(2, 6)),
+            "of which nothing is known"
+        );
+        assert_eq!(now.behind_those(at(7, 1), |_| false), Some(at(7, 1)));
+        assert_eq!(now.behind_those(at(3, 9), |epoch| epoch == 3), None);
+        assert_eq!(now.behind_those(at(7, 1), |epoch| epoch == 7), None);
     }
 
     #[test]

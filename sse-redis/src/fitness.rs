@@ -7,7 +7,7 @@ use crate::{
     connect_error::ConnectError,
     epochs::Snapshot,
     keys::Keys,
-    script::Script,
+    script::{End, Script},
     server::{Connection, Server},
     trouble::Trouble,
 };
@@ -31,7 +31,7 @@ pub(crate) async fn check(server: Server, script: &Script) -> Result<(Server, Sn
             allowed.join(" "),
         )));
     }
-    let snapshot = script.open(&mut connection, None).await.map_err(|trouble| unfit(&at, trouble))?;
+    let snapshot = script.open(&mut connection, End::No).await.map_err(|trouble| unfit(&at, trouble))?;
     Ok((server, snapshot))
 }
 

@@ -11,6 +11,7 @@ mod epochs;
 mod first_of;
 mod fitness;
 mod keys;
+mod left;
 mod node;
 mod publisher;
 mod script;

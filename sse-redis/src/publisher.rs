@@ -13,6 +13,7 @@ use sse_core::{EngineError, Publication, Published};
 use tokio::{runtime::Handle, sync::Mutex, time::timeout};
 
 use crate::{
+    left::Left,
     script::{Outcome, Script, millis},
     server::{Connection, Server},
     trouble::Trouble,
@@ -25,6 +26,7 @@ const MAX_REDIRECTS: u32 = 3;
 pub(crate) struct Publisher {
     server: Arc<Server>,
     script: Arc<Script>,
+    left: Arc<Left>,
     connection: Mutex<Option<Made>>,
     /// Counts connections, so that nobody drops one that another has just made.
     made: AtomicU64,
@@ -35,10 +37,11 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     /// Where the server's clock said this just now.
-    pub(crate) fn new(server: Arc<Server>, script: Arc<Script>, clock: u64) -> Self {
+    pub(crate) fn new(server: Arc<Server>, script: Arc<Script>, left: Arc<Left>, clock: u64) -> Self {
         Self {
             server,
             script,
+            left,
             connection: Mutex::new(None),
             made: AtomicU64::new(0),
             clock: ServerClock::new(clock),
@@ -57,7 +60,13 @@ impl Publisher {
                 .map_err(|_| EngineError::not_published(Trouble::NoAnswer(patience)))?
                 .map_err(EngineError::not_published)?;
             let trouble = match timeout(left(), self.send(&mut connection, publication)).await {
-                Ok(Ok(published)) => return Ok(published),
+                Ok(Ok(published)) => {
+                    // By a server that goes on by itself, perhaps, and the hub tries again.
+                    if self.left.find(published.id.epoch()).is_some() {
+                        self.forget(number).await;
+                    }
+                    return Ok(published);
+                }
                 Ok(Err(trouble)) => trouble,
                 Err(_) => Trouble::NoAnswer(patience),
             };
@@ -102,16 +111,16 @@ impl Publisher {
 
     async fn connection(&self) -> Result<(u64, Connection), Trouble> {
         let mut place = self.connection.lock().await;
-        let moves = self.server.moves();
+        let times = self.left.times();
         // One that is still open may lead to a server that the log has left.
-        let is_good = |made: &&Made| !made.connection.is_broken() && made.moves == moves;
+        let is_good = |made: &&Made| !made.connection.is_broken() && made.times == times;
         if let Some(made) = place.as_ref().filter(is_good) {
             return Ok((made.number, made.connection.clone()));
         }
         *place = None;
         let connection = self.connect().await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        *place = Some(Made { number, moves, connection: connection.clone() });
+        *place = Some(Made { number, times, connection: connection.clone() });
         Ok((number, connection))
     }
 
@@ -137,7 +146,8 @@ impl Publisher {
 /// A connection, and what was known when it was made.
 struct Made {
     number: u64,
-    moves: u64,
+    /// How often an epoch had ended.
+    times: u64,
     connection: Connection,
 }
 

@@ -79,7 +79,7 @@ elseif redis.call('EXISTS', log) == 0 then
 elseif found[5] ~= replid then
   begins, n, previous = true, n + 1, epoch
 elseif what == 'open' and ARGV[3] == epoch and n < tonumber(ARGV[4]) then
-  begins, n = true, n + 1
+  begins, n, previous = true, n + 1, ARGV[5] == '1' and epoch or ''
 end
 if begins then
   epoch = fresh

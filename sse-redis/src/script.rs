@@ -48,6 +48,19 @@ pub(crate) enum Outcome {
     },
 }
 
+/// Whether the present epoch is to end, though the server is the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    No,
+    /// If it is this one and has not come to this position, of which a reader knows that it was there.
+    Before(Position),
+    /// If it is this one.
+    Now {
+        epoch: u64,
+        is_intact: bool,
+    },
+}
+
 impl Script {
     pub(crate) fn new(keys: Keys, held: Held) -> Self {
         Self { script: redis::Script::new(include_str!("script.lua")), keys, held }
@@ -61,18 +74,16 @@ impl Script {
         &self.held
     }
 
-    /// Sees to it that the present server's epoch has begun, and what there is then. With a position: if the log is still
-    /// in its epoch but not that far, another one begins, too.
-    ///
-    /// [`Position::end_of`] is further than any log goes.
-    pub(crate) async fn open(
-        &self,
-        connection: &mut Connection,
-        beyond: Option<Position>,
-    ) -> Result<Snapshot, Trouble> {
-        let (epoch, n) = beyond.map_or_else(Default::default, |at| (written(at.epoch), at.at.n));
+    /// Sees to it that the present server's epoch has begun, and what there is then.
+    pub(crate) async fn open(&self, connection: &mut Connection, end: End) -> Result<Snapshot, Trouble> {
+        let (epoch, n, is_intact) = match end {
+            End::No => (String::new(), 0, false),
+            End::Before(position) => (written(position.epoch), position.at.n, false),
+            // As far as Lua can count.
+            End::Now { epoch, is_intact } => (written(epoch), 1 << 53, is_intact),
+        };
         let answer = self.run(connection, "open", &self.keys.probe, |command| {
-            command.arg(epoch.as_str()).arg(n);
+            command.arg(epoch.as_str()).arg(n).arg(u8::from(is_intact));
         });
         let [epoch, n, ms, skew, clock, epochs, first] = answer::exactly(answer.await?)?;
         Ok(Snapshot {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -32,8 +32,6 @@ pub(crate) struct Server {
     #[cfg(feature = "tls")]
     root_certificate: Option<Vec<u8>>,
     patience: Duration,
-    /// How often the log was found to go on elsewhere, or in another epoch.
-    moves: AtomicU64,
 }
 
 /// How the server that has the log is found.
@@ -55,18 +53,7 @@ impl Server {
             #[cfg(feature = "tls")]
             root_certificate: None,
             patience,
-            moves: AtomicU64::new(0),
         }
-    }
-
-    /// The log goes on in another epoch, which may be on another server than connections lead to.
-    pub(crate) fn has_moved(&self) {
-        self.moves.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// How often it has.
-    pub(crate) fn moves(&self) -> u64 {
-        self.moves.load(Ordering::Acquire)
     }
 
     /// The same, found by these sentinels.

@@ -15,7 +15,7 @@ use self::{
 };
 use crate::{
     api::ApiError,
-    epoch::Marker,
+    epoch::{Epoch, Marker},
     keeper::Keeper,
     link::{Link, StreamInfo},
     reader::{Delivery, From, Reader},
@@ -152,14 +152,13 @@ impl Follower {
                 let read = self.position.as_ref().map_or(0, |position| position.seq);
                 session.next_tick = Instant::now() + TICK;
                 session.ticks += 1;
-                let looks_for_room = session.ticks.is_multiple_of(LOOK_FOR_ROOM);
+                if session.ticks.is_multiple_of(LOOK_FOR_ROOM) {
+                    // By itself: that stream may be on a server that does not answer.
+                    tokio::spawn(Arc::clone(&link).look_for_room());
+                }
                 session.asking = Some(Box::pin(async move {
                     let asked = std::time::Instant::now();
-                    let answer = Answer { info: link.info().await, asked, read };
-                    if looks_for_room && let Err(error) = link.look_for_room().await {
-                        tracing::debug!("how much room there is for kept records is not known: {error}");
-                    }
-                    answer
+                    Answer { info: link.info().await, asked, read }
                 }));
                 Ok(())
             }
@@ -250,17 +249,21 @@ impl Follower {
         }
         let before_first = info.state.first_seq.max(1) - 1;
         if link.base != position.base {
-            let epoch = link.epoch_at(before_first).await?;
-            *position = Position {
-                base: link.base,
-                epoch,
-                seq: before_first,
-                seen: Seen::default(),
-                past: VecDeque::new(),
-                kept: KeptRecords::Owed,
-            };
+            let (mut epoch, mut seq) = (link.epoch_at(before_first).await?, before_first);
+            let past = position.with_this();
+            let has_left = |epoch: Epoch| past.contains(&epoch.id);
+            if has_left(epoch) || has_left(link.present()) {
+                // It was deleted once, and is put back: what is published there has ids that may have been given since.
+                if has_left(link.present()) {
+                    link.begin_epoch(link.present(), Some(0)).await?;
+                }
+                epoch = link.present();
+                seq = epoch.since;
+            }
+            let seen = Seen::default();
+            *position = Position { base: link.base, epoch, seq, seen, past, kept: KeptRecords::Owed };
             position.seam(None, &mut self.out);
-            return self.read_on(before_first).await;
+            return self.read_on(seq).await;
         }
         let present = link.present();
         if present.id == position.epoch.id && !is_intact(&link, position, &info).await?

@@ -61,12 +61,15 @@ impl Position {
         out.push_back(Fed::Seam { start: self.id(), kept });
     }
 
+    /// The epochs before, with this one.
+    pub(super) fn with_this(&self) -> VecDeque<u64> {
+        let all = self.past.iter().chain([&self.epoch.id]).copied();
+        all.skip((self.past.len() + 1).saturating_sub(MAX_PAST)).collect()
+    }
+
     /// Goes on in another epoch of the same log, behind its beginning or further.
     pub(super) fn enter(&mut self, epoch: Epoch, seq: u64) {
-        if self.past.len() == MAX_PAST {
-            self.past.pop_front();
-        }
-        self.past.push_back(self.epoch.id);
+        self.past = self.with_this();
         self.epoch = epoch;
         if seq < self.seq {
             self.seen.forget_from(seq);

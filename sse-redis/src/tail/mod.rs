@@ -20,7 +20,8 @@ use crate::{
     answer,
     entry::{At, Entry, Position, Said},
     epochs::{Begun, Epochs, Snapshot, Standing},
-    script::Script,
+    left::Left,
+    script::{End, Script},
     server::{Connection, Server},
     trouble::Trouble,
 };
@@ -37,15 +38,12 @@ const LOOK: Duration = Duration::from_millis(250);
 const READ_BYTES: usize = 1 << 20;
 const READ_RECORDS: usize = 128;
 
-/// Epochs that were left and are remembered: as many as the script holds.
-const MAX_LEFT: usize = 64;
-
 /// How often a log that seems not to be in order may turn out to be, without a record between.
 const MAX_DOUBTS: u32 = 3;
 
 /// Follows the log, for as long as it is polled.
-pub(crate) fn tail(server: Arc<Server>, script: Arc<Script>, past: Past) -> Tail {
-    let follower = Follower::new(server, script, past);
+pub(crate) fn tail(server: Arc<Server>, script: Arc<Script>, left: Arc<Left>, past: Past) -> Tail {
+    let follower = Follower::new(server, script, left, past);
     Box::pin(stream::unfold(follower, |mut follower| async {
         let fed = follower.next().await;
         Some((fed, follower))
@@ -64,8 +62,8 @@ struct Follower {
     /// The last entry of the stream that was read, of whomever.
     read_to: At,
     epochs: Epochs,
-    /// The epochs that were read before the present one. To the hub they have ended, whatever log has them now.
-    left: VecDeque<u64>,
+    /// The epochs before the present one.
+    left: Arc<Left>,
     /// From where kept records are still to be asked for.
     kept: Option<u64>,
     /// The head that was asked for and is not reached yet.
@@ -88,7 +86,7 @@ struct Ahead {
 }
 
 impl Follower {
-    fn new(server: Arc<Server>, script: Arc<Script>, past: Past) -> Self {
+    fn new(server: Arc<Server>, script: Arc<Script>, left: Arc<Left>, past: Past) -> Self {
         Self {
             server,
             script,
@@ -98,7 +96,7 @@ impl Follower {
             position: None,
             read_to: At { ms: 0, n: 0 },
             epochs: Epochs::default(),
-            left: VecDeque::new(),
+            left,
             kept: Some(0),
             ahead: None,
             looked: Instant::now(),
@@ -148,7 +146,7 @@ impl Follower {
         is_master(connection.ask(&redis::cmd("ROLE")).await?)?;
         match self.position {
             None => {
-                let snapshot = self.open(&mut connection, None).await?;
+                let snapshot = self.open(&mut connection, End::No).await?;
                 self.begin(&mut connection, &snapshot).await?;
             }
             Some(position) => self.stand(&mut connection, position).await?,
@@ -230,7 +228,7 @@ impl Follower {
                 self.tell(begun.seam(position.epoch));
                 self.epochs.push(begun);
                 self.position = Some(begun.start);
-                self.leave(position.epoch);
+                self.leave(position.epoch, true);
             }
             Said::Foreign => {
                 if !self.is_foreign_told {
@@ -249,22 +247,18 @@ impl Follower {
     }
 
     /// An epoch has ended for this node. What is published from now on goes to where the next one is.
-    fn leave(&mut self, epoch: u64) {
-        if self.left.len() == MAX_LEFT {
-            self.left.pop_front();
-        }
-        self.left.push_back(epoch);
-        self.server.has_moved();
+    fn leave(&mut self, epoch: u64, for_kin: bool) {
+        self.left.push(epoch, for_kin);
         // Its head is behind this.
         if self.ahead.as_ref().is_some_and(|ahead| ahead.head.epoch == epoch) {
             self.ahead = None;
         }
     }
 
-    /// Whether this epoch has ended for this node.
-    fn has_left(&self, epoch: u64, position: Position) -> bool {
-        epoch != position.epoch
-            && (self.left.contains(&epoch) || self.epochs.is_before(epoch, position.epoch))
+    /// If this epoch has ended for this node: whether it was for a log with a past in common.
+    fn has_left(&self, epoch: u64, position: Position) -> Option<bool> {
+        let left = || self.left.find(epoch).or_else(|| self.epochs.before(epoch, position.epoch));
+        (epoch != position.epoch).then(left).flatten()
     }
 
     /// Tells of a hole or a seam. Where something may have been lost with it, kept records may have been.
@@ -345,44 +339,42 @@ impl Follower {
 
     /// Goes on where the log goes on.
     async fn stand(&mut self, connection: &mut Connection, position: Position) -> Result<(), Trouble> {
-        let mut snapshot = self.open(connection, None).await?;
-        if self.has_left(snapshot.head.epoch, position) {
-            // An address that leads back to the server before, a copy that was put back: what it has had since is not what
-            // this node has had, under the same ids perhaps.
-            snapshot = self.open(connection, Some(Position::end_of(snapshot.head.epoch))).await?;
+        let mut snapshot = self.open(connection, End::No).await?;
+        let epoch = snapshot.head.epoch;
+        if let Some(is_intact) = self.has_left(epoch, position) {
+            // From a copy of its own the address leads back to a server that went on by itself: whoever has stayed there has
+            // lost nothing. From nothing a copy was put back, which gives ids again.
+            snapshot = self.open(connection, End::Now { epoch, is_intact }).await?;
         }
         let mut standing = self.epochs.standing(position, &snapshot);
         if standing == Standing::Beyond {
-            snapshot = self.open(connection, Some(position)).await?;
+            snapshot = self.open(connection, End::Before(position)).await?;
             standing = self.epochs.standing(position, &snapshot);
         }
         match standing {
             Standing::InOrder => {}
             Standing::Beyond => return Err(Trouble::Unexpected("less than there was")),
-            Standing::Moved { mut to, mut told } => {
-                let has_left = |epoch| epoch == position.epoch || self.has_left(epoch, position);
-                if has_left(to.epoch) {
-                    let begun = snapshot.epochs.after_those(has_left);
-                    to = begun.ok_or(Trouble::Unexpected("an epoch that has ended"))?.start;
-                    told = vec![Fed::Seam { start: to.id(), kept: None }];
+            Standing::Moved { to, mut told } => {
+                let has_left = |epoch| epoch == position.epoch || self.has_left(epoch, position).is_some();
+                let begins = snapshot.epochs.behind_those(to, has_left);
+                let begins = begins.ok_or(Trouble::Unexpected("an epoch that has ended"))?;
+                if begins != to {
+                    told = vec![Fed::Seam { start: begins.id(), kept: None }];
                 }
+                let is_kin = snapshot.epochs.are_kin(&self.epochs);
                 told.into_iter().for_each(|fed| self.tell(fed));
-                self.move_to(to);
+                self.move_to(begins);
                 self.epochs = snapshot.epochs;
-                self.leave(position.epoch);
+                self.leave(position.epoch, is_kin);
             }
         }
         Ok(())
     }
 
     /// Sees how far the log goes, which is to be reached next.
-    async fn open(
-        &mut self,
-        connection: &mut Connection,
-        beyond: Option<Position>,
-    ) -> Result<Snapshot, Trouble> {
+    async fn open(&mut self, connection: &mut Connection, end: End) -> Result<Snapshot, Trouble> {
         let asked = Instant::now();
-        let snapshot = self.script.open(connection, beyond).await?;
+        let snapshot = self.script.open(connection, end).await?;
         self.clock = Clock::new(snapshot.clock.saturating_add(snapshot.skew));
         self.ahead = Some(Ahead { head: snapshot.head, asked });
         Ok(snapshot)

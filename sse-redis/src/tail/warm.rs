@@ -34,6 +34,7 @@ impl Follower {
         let mut epoch = start.epoch;
         for begun in between {
             self.out.push_back(begun.seam(epoch));
+            self.left.push(epoch, true);
             epoch = begun.start.epoch;
         }
         self.epochs = snapshot.epochs.clone();
@@ -68,10 +69,11 @@ impl Follower {
     }
 
     async fn entry_since(&self, connection: &mut Connection, ms: u64) -> Result<Option<Entry>, Trouble> {
-        let mut since = At { ms, n: 0 };
+        let (mut since, mut count) = (At { ms, n: 0 }, 1);
         loop {
             let mut command = redis::cmd("XRANGE");
-            command.arg(&self.script.keys().log).arg(since.to_string()).arg("+").arg("COUNT").arg(SAMPLE);
+            command.arg(&self.script.keys().log).arg(since.to_string()).arg("+").arg("COUNT").arg(count);
+            count = SAMPLE;
             let entries = Entry::all(connection.ask(&command).await?)?;
             let Some(last) = entries.last().map(|entry| entry.at) else { return Ok(None) };
             // One of somebody else's has no place.

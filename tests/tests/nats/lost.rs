@@ -377,3 +377,47 @@ async fn an_epoch_ends_behind_what_is_intact() {
         assert!(fed.iter().any(is_kept), "{}", brief(fed));
     }
 }
+
+/// It is deleted, made anew, and put back as it was: with it come ids that have been followed by others since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_and_put_back() {
+    let Some(nats) = server().await else { return };
+    let engine = engine(&nats).await;
+    let mut node = Node::start(&engine).await;
+    for number in 0..20 {
+        publish(&engine, &format!("old {number}")).await.unwrap();
+    }
+    node.until_head().await;
+    let streams = streams(nats.addr()).await;
+    let old = streams.get_stream("sse-hub").await.unwrap().cached_info().config.clone();
+    streams.delete_stream("sse-hub").await.unwrap();
+    publish_surely(&engine, "new").await;
+    node.until_head().await;
+    let from = node.fed.len();
+    streams.delete_stream("sse-hub").await.unwrap();
+    let base = old.description.clone().unwrap();
+    let base = base.strip_prefix("sse-nats epoch=").and_then(|rest| rest.split(' ').next()).unwrap();
+    streams.create_stream(old.clone()).await.unwrap();
+    for number in 0..5 {
+        streams
+            .publish(format!("sse-hub.{base}.record"), format!("back {number}").into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+    }
+    // What comes in front of the new epoch is told to be lost.
+    let deadline = std::time::Instant::now() + crate::PATIENCE;
+    let mut number = 0;
+    while node.records().last().is_none_or(|(_, text)| *text != format!("last {number}")) {
+        assert!(std::time::Instant::now() < deadline, "{}", brief(&node.fed[from..]));
+        number += 1;
+        publish_surely(&engine, &format!("last {number}")).await;
+        node.until_head().await;
+    }
+    let mut left: Vec<_> = node.records().iter().map(|(id, _)| id.epoch()).collect();
+    left.dedup();
+    let distinct: BTreeSet<_> = left.iter().collect();
+    assert_eq!(distinct.len(), left.len(), "no epoch comes again: {}", brief(&node.fed));
+    assert!(seams(&node.fed[from..]).iter().all(|(_, kept)| kept.is_none()), "{}", brief(&node.fed[from..]));
+}

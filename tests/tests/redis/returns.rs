@@ -63,7 +63,9 @@ async fn an_address_that_leads_back() {
         assert_eq!(given.iter().filter(|event| *event == "gap").count(), 1, "{given:?}");
         assert!(moves.away_for().is_none());
     }
+    // Whoever has stayed has lost nothing.
     let given = given(&mut other, "back 2").await;
+    assert!(!given.contains(&"gap".to_owned()), "{given:?}");
     for round in 0..3 {
         for event in ["missed", "back"] {
             assert!(given.contains(&format!("{event} {round}")), "{given:?}");
@@ -132,7 +134,13 @@ async fn a_master_that_goes_on_by_itself_is_left() {
         }
         sleep(Duration::from_millis(50)).await;
     }
-    let id = hub.publish("news", "b").await.unwrap();
+    // The address leads there once more.
+    address.leads_to(&master);
+    let late = hub.clone();
+    let published = tokio::spawn(async move { late.publish("news", "b").await });
+    sleep(Duration::from_millis(300)).await;
+    address.leads_to(&replica);
+    let id = published.await.unwrap().unwrap();
     assert_eq!(id.epoch(), hub.position().epoch());
     let given = given(&mut client, "b").await;
     assert_eq!(given.last().unwrap(), "b");
@@ -196,4 +204,31 @@ async fn somebody_elses_entry_in_front() {
     let feds = Reader::new(&log, all()).until_head().await;
     assert_eq!(records(&feds), ["b"]);
     assert!(matches!(feds[0], Fed::Begin { start, .. } if start == a), "{feds:?}");
+}
+
+/// Of several epochs that lie in front of a node some are known before they are read.
+#[tokio::test]
+async fn a_connection_that_breaks_between_epochs_ends_none() {
+    needs_redis!();
+    let redis = Redis::start_with(&["--enable-debug-command", "yes"]).await;
+    let log = log(&redis).await;
+    for epoch in 0..3 {
+        redis.ask("DEBUG CHANGE-REPL-ID").await;
+        for n in 0..300 {
+            publish(&log, &format!("{epoch} {n}")).await;
+        }
+    }
+    let epochs = redis.ask("LLEN {sse}:epochs").await;
+    let mut reader = Reader::new(&log, all());
+    let mut feds = Vec::new();
+    for last in ["0 10", "1 10", "1 250", "2 100", "2 299"] {
+        while records(&feds).last().is_none_or(|record| record != last) {
+            feds.push(reader.next().await);
+        }
+        redis.ask("CLIENT KILL TYPE normal").await;
+    }
+    assert_eq!(records(&feds).len(), 900);
+    publish_sometime(&log, "last").await;
+    assert_eq!(reader.record().await, "last");
+    assert_eq!(redis.ask("LLEN {sse}:epochs").await, epochs);
 }

@@ -38,7 +38,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// Appends a record, unless one with its key is already there. Resolves when the engine has accepted it.
     ///
-    /// It tries once; the hub tries again, under the same key.
+    /// It tries once; the hub tries again, under the same key. An id of an epoch that the [`tail`](Self::tail) has left, and
+    /// behind what of it is intact, is no success to it: a server that goes on by itself has given it.
     ///
     /// # Errors
     /// [`EngineError`], which knows whether the record may have been accepted nevertheless.
@@ -47,7 +48,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Follows the log, from as far in the past as asked for. Called once for a hub; it does not end by itself, but
     /// reconnects as often as it must, with pauses, and goes on behind the last record that it gave.
     ///
-    /// It reads a bounded number of records at a time, and only as fast as it is polled.
+    /// It reads a bounded number of records at a time, and only as fast as it is polled. It never comes back to an epoch that
+    /// it has left: where the engine does, another one begins. The hub takes an engine that does for one that is away.
     fn tail(&self, past: Past) -> Tail;
 }
 

@@ -42,7 +42,8 @@
 //! - **`sse-gap`** says what could not be sent any more, before anything else is:
 //!   `{"reason":"trimmed","after":"…","upto":"…","topics":["news"]}`. The reasons are `trimmed` (the client was
 //!   away for longer than the log reaches), `lagged` (it read too slowly), `restarted` (the log is a new one)
-//!   and `unknown` (its position means nothing here). Only topics that really lost something are named.
+//!   and `unknown` (its position means nothing here). Only topics that really lost something are named; where
+//!   something was lost between an engine and this node nobody knows which those are, and all are.
 //!
 //! # Streams
 //!

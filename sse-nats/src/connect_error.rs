@@ -47,7 +47,7 @@ impl ConnectError {
             ApiError::Refused { err_code: 10023 | 10028 | 10047 | 10002 | 10110, description, .. } => {
                 format!(
                     "the NATS server at {server} has no room to {what} ({description}): give JetStream or the account more \
-                 storage, or set a smaller `max_bytes`"
+                 storage, or set a smaller `max_bytes` or `max_kept_bytes`"
                 )
             }
             ApiError::Refused { err_code: 10065, description, .. } => format!(

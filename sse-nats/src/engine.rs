@@ -77,7 +77,8 @@ impl JetStreamBuilder {
         self
     }
 
-    /// How long records stay: clients that were away no longer resume. One hour by default.
+    /// How long records stay: so long can a node have been away and miss nothing, and a client, if the hub has them too
+    /// ([`HubBuilder::max_age`](sse_core::HubBuilder::max_age) and its others). One hour by default.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.settings.retention = retention;
@@ -164,7 +165,7 @@ impl JetStreamBuilder {
         self
     }
 
-    /// Connects, makes the streams where there are none, and tries that this user may do all that a hub does.
+    /// Connects, makes the streams where there are none, and tries that this user may do what a hub does all the time.
     ///
     /// # Errors
     /// [`ConnectError`], whose text names the remedy.

@@ -65,7 +65,8 @@ impl RedisBuilder {
     }
 
     /// The addresses of sentinels, as `redis://host:26379`, which are asked for the master at every connection. The host in
-    /// the address of Redis is then the name that they know it by: `redis://user:password@mymaster/0`.
+    /// the address of Redis is then the name that they know it by: `redis://user:password@mymaster/0`. A sentinel's own user
+    /// and password, and `rediss://`, stand in its own address; it has a certificate that the system trusts.
     pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.sentinels = urls.into_iter().map(Into::into).collect();
         self
@@ -86,8 +87,9 @@ impl RedisBuilder {
         self
     }
 
-    /// For how long records are held, by Redis' clock: so long can a client, or a node, have been away and miss nothing.
-    /// An hour by default. They are removed when others are published, some a little later.
+    /// For how long records are held, by Redis' clock: so long can a node have been away and miss nothing, and a client, if
+    /// the hub has them too ([`HubBuilder::max_age`](sse_core::HubBuilder::max_age) and its others). An hour by default.
+    /// They are removed when others are published, some a little later.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.held.retention = retention;
         self
@@ -101,7 +103,7 @@ impl RedisBuilder {
     }
 
     /// How many records are [kept](sse_core::Keep) for nodes that start later: revocations above all. One more is not
-    /// published. 100,000 by default.
+    /// published; sessions of tickets are, and are not kept from half of it on. 100,000 by default.
     pub fn max_kept(mut self, records: usize) -> Self {
         self.held.max_kept = records;
         self

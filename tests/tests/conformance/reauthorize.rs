@@ -104,7 +104,7 @@ pub(crate) async fn while_nobody_answers_nothing_is_sent_and_then_it_ends(framew
     assert!(lasted >= Asked::GRACE, "{lasted:?}");
     // The client comes back to what it has missed.
     asked.is(Mood::Well);
-    asked.served.open(&User::new("ada", "1")).await;
+    let _back = asked.served.open(&User::new("ada", "1")).await;
     asked.served.is_idle(1).await;
 }
 

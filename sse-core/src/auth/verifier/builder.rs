@@ -129,7 +129,8 @@ impl VerifierBuilder {
     /// **What is revoked is remembered for as long as this process lives**, tokens, subjects and topics, for a token
     /// from before could come back at any time: not for [`max_lifetime`](Self::max_lifetime), which holds for tokens
     /// with an `exp` alone. After a restart all of them are good again, so such a token is best revoked by taking its
-    /// key away. Once there are more than there is [room](crate::Revocations) for, every token is refused until the
+    /// key away. Where an engine shares it, it is kept there for as long as it can (`keep_for` of `sse-nats` is to be set
+    /// for that). Once there are more than there is [room](crate::Revocations) for, every token is refused until the
     /// next restart.
     #[must_use]
     pub fn optional_expiry(mut self) -> Self {

@@ -7,7 +7,7 @@ use std::fs;
 use async_nats::rustls::crypto::aws_lc_rs;
 use sse_core::{Engine, Publication};
 use sse_nats::JetStream;
-use sse_tests::nats::Nats;
+use sse_tests::{nats::Nats, proxy::Proxy};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -27,7 +27,9 @@ async fn over_tls() {
         path("key.pem")
     ))
     .await;
-    let port = nats.addr().port();
+    // At the address of the name.
+    let link = Proxy::start(nats.addr(), std::iter::empty()).await.unwrap();
+    let port = link.addr().port();
     let url = format!("tls://localhost:{port}");
     let engine = JetStream::builder(&url).root_certificates(path("certificate.pem")).connect().await.unwrap();
     assert!(engine.publish(Publication::new("key", "record")).await.unwrap().is_new);

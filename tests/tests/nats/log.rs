@@ -242,7 +242,7 @@ async fn an_error_without_a_code_is_not_the_last_word() {
     let other = async_nats::connect(nats.url()).await.unwrap();
     let mut asked = other.subscribe("sse-hub.*.record").await.unwrap();
     // Once the server answers it knows of that.
-    async_nats::jetstream::new(other.clone()).query_account().await.unwrap();
+    other.request("$JS.API.INFO", "".into()).await.unwrap();
     let answers = tokio::spawn(async move {
         let asked = asked.next().await.unwrap();
         let answer = r#"{"error":{"code":503,"description":"raft: not leader"},"stream":"sse-hub","seq":0}"#;

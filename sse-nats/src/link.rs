@@ -162,7 +162,7 @@ impl Link {
         let epochs = StreamConfig::epochs(settings, &names);
         let epochs_info =
             ensure(&api, &epochs, 0).await.map_err(|error| fail("make the stream of epochs", &error))?;
-        epochs.is_same(&epochs_info.config)?;
+        epochs.must_serve(&epochs_info.config)?;
         let mut differences = Vec::new();
         for (wanted, is) in [(wanted, &info), (kept, &kept_info), (epochs, &epochs_info)] {
             let found = wanted.differences(&is.config);

@@ -192,15 +192,15 @@ impl Reader {
                 // What was asked for has been looked for long enough.
                 Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => self.wanted = 0,
                 Some(status) => {
-                    self.is_refused(status, &message.description.unwrap_or_default())?;
+                    self.heed(status, &message.description.unwrap_or_default())?;
                     self.wanted = 0;
                 }
             }
         }
     }
 
-    /// Whether less is to be asked for, or nothing any more.
-    fn is_refused(&mut self, status: StatusCode, text: &str) -> Result<(), ApiError> {
+    /// What was said to a pull: an error where nothing is to be asked for any more.
+    fn heed(&mut self, status: StatusCode, text: &str) -> Result<(), ApiError> {
         if text.contains("Deleted") || text.contains("Shutdown") || text.contains("Leadership") {
             return Err(ApiError::NoResponders);
         }

@@ -94,18 +94,18 @@ impl StreamConfig {
         config
     }
 
-    /// Whether another one of this name is for the same: hubs can have names so that one's streams are the other's.
-    pub(crate) fn is_same(&self, other: &Self) -> Result<(), ConnectError> {
+    /// That of this name has to be for the same: hubs can have names so that one's streams are the other's.
+    pub(crate) fn must_serve(&self, other: &Self) -> Result<(), ConnectError> {
         let is_there = |subject: &String| {
             other
                 .subjects
                 .iter()
                 .any(|other| other.trim_end_matches('>') == subject.trim_end_matches('*') || other == subject)
         };
-        if self.subjects.iter().all(is_there) { Ok(()) } else { Err(other.is_foreign()) }
+        if self.subjects.iter().all(is_there) { Ok(()) } else { Err(other.foreign()) }
     }
 
-    fn is_foreign(&self) -> ConnectError {
+    fn foreign(&self) -> ConnectError {
         ConnectError::new(format!(
             "the stream {} is another hub's, or was not made by this library: set another `name`, or delete it if nothing \
              uses it",
@@ -160,7 +160,7 @@ impl std::fmt::Display for Identity {
 
 impl Identity {
     pub(crate) fn of(config: &StreamConfig, names: &Names) -> Result<Self, ConnectError> {
-        let foreign = || config.is_foreign();
+        let foreign = || config.foreign();
         let rest = config.description.strip_prefix("sse-nats epoch=").ok_or_else(foreign)?;
         let (base, server) = match rest.split_once(" server=") {
             Some((base, server)) => (base, server.to_owned()),

@@ -24,7 +24,7 @@ pub struct Cluster {
 impl Cluster {
     /// Three of them, with one who leads.
     ///
-    /// Servers that come up in one moment may elect a leader that never learns of all of them: then there are others.
+    /// Where no stream can be on all of them, however they came up, there are others.
     ///
     /// # Panics
     /// When none of some clusters has room for a stream on all of its servers.

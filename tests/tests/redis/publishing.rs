@@ -198,7 +198,7 @@ async fn what_need_not_be_kept_takes_half_the_room() {
     let log = Log::builder(redis.url()).max_kept(4).connect().await.unwrap();
     let kept = |name: &str| Keep::new(name, Duration::from_secs(60));
     for n in 0..6 {
-        let name = format!("session {n}").replace(' ', "-");
+        let name = format!("session-{n}");
         let published = log.publish(Publication::new(name.clone(), "x").keep(kept(&name).optional())).await;
         assert!(published.unwrap().is_new);
     }

@@ -186,7 +186,7 @@ pub enum Fed {
     },
     /// The engine was asked, and everything up to its newest record has been given. At least once a second while it
     /// answers, and at once when it answers again: the hub is ready with the first, and judges by these whether a
-    /// client's id can be true.
+    /// client's id can be true. After five seconds without one it takes the engine for [`Away`](Self::Away).
     Head {
         /// The newest record, or the position before the first.
         id: EventId,

@@ -773,3 +773,36 @@ async fn an_engine_that_goes_back_to_an_epoch_is_not_followed_in_silence() {
     said.send(head(EventId::new(new, 6))).unwrap();
     until("it is back", || hub.away_for().is_none()).await;
 }
+
+/// However many records it gives: as long as it does not tell where it stands, nobody knows what is missing.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_tell_where_it_stands_is_away() {
+    let (hub, _engine, said, [_, new]) = in_another_epoch().await;
+    let head = |n| Fed::Head { id: EventId::new(new, n), asked: std::time::Instant::now() };
+    for _ in 0..20 {
+        said.send(head(6)).unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert!(hub.away_for().is_none());
+    }
+    sleep(Duration::from_millis(3900)).await;
+    assert!(hub.away_for().is_none());
+    sleep(Duration::from_millis(200)).await;
+    assert!(hub.away_for().is_some(), "it has said nothing");
+    said.send(head(6)).unwrap();
+    until("it is back", || hub.away_for().is_none()).await;
+
+    let records = async {
+        for n in 7.. {
+            let record = "not one that is known".into();
+            said.send(Fed::Record { id: EventId::new(new, n), age: Duration::ZERO, record }).unwrap();
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let before = Instant::now();
+    tokio::select! {
+        () = until("it is away", || hub.away_for().is_some()) => {}
+        () = records => {}
+    }
+    let took = before.elapsed();
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(6), "{took:?}");
+}

@@ -5,7 +5,7 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 use tokio::{
     sync::oneshot,
     task::yield_now,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::Feed;
@@ -29,11 +29,16 @@ const AT_ONCE: usize = 64;
 /// After how long an engine is followed anew that has given up, against its contract.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// An engine that has not told for so long where it stands is away, whatever keeps it: it does so every second.
+const SILENT: Duration = Duration::from_secs(5);
+
 /// Takes what the engine has into the log.
 pub(super) struct Follow {
     hub: WeakHub,
     tail: Tail,
     ready: Option<oneshot::Sender<()>>,
+    /// When the engine has last told where it stands. None while it is away, and before all.
+    told: Option<Instant>,
     /// Whether the tail is another one than before, and has not come to where the log stands.
     is_anew: bool,
 }
@@ -71,7 +76,7 @@ enum Word {
 
 impl Follow {
     pub(super) fn new(hub: &Hub, tail: Tail, ready: oneshot::Sender<()>) -> Self {
-        Self { hub: hub.downgrade(), tail, ready: Some(ready), is_anew: false }
+        Self { hub: hub.downgrade(), tail, ready: Some(ready), told: None, is_anew: false }
     }
 
     /// Until the hub is dropped.
@@ -87,7 +92,7 @@ impl Follow {
                 return;
             };
             feed.note_thread();
-            let is_full = feds.len() == AT_ONCE;
+            let is_full = feds.len() >= AT_ONCE;
             take(&hub.0, feed, feds.drain(..), &mut self.ready, &mut self.is_anew);
             if !is_open {
                 tracing::error!(engine = feed.engine.name(), "the engine has stopped telling what happens");
@@ -95,6 +100,7 @@ impl Follow {
                 feed.note(true);
                 let past = hub.0.lock().log.limits().past();
                 self.tail = feed.engine.tail(past);
+                self.told = None;
                 self.is_anew = true;
                 drop(hub);
                 sleep(AGAIN).await;
@@ -107,9 +113,10 @@ impl Follow {
 
     /// Waits for something, and takes what is there with it. Whether there may be more.
     async fn next(&mut self, feds: &mut Vec<Fed>) -> bool {
-        poll_fn(|cx| {
+        let tail = &mut self.tail;
+        let some = poll_fn(|cx| {
             while feds.len() < AT_ONCE {
-                match self.tail.as_mut().poll_next(cx) {
+                match tail.as_mut().poll_next(cx) {
                     Poll::Ready(Some(fed)) => feds.push(fed),
                     Poll::Ready(None) => return Poll::Ready(false),
                     Poll::Pending if feds.is_empty() => return Poll::Pending,
@@ -117,8 +124,29 @@ impl Follow {
                 }
             }
             Poll::Ready(true)
-        })
-        .await
+        });
+        let is_open = match self.told {
+            Some(told) => timeout_at(told + SILENT, some).await.unwrap_or(true),
+            None => some.await,
+        };
+        self.listen(feds);
+        is_open
+    }
+
+    /// Takes an engine for away that gives records, or nothing, and does not tell where it stands.
+    fn listen(&mut self, feds: &mut Vec<Fed>) {
+        for fed in &*feds {
+            match fed {
+                Fed::Head { .. } => self.told = Some(Instant::now()),
+                Fed::Away { .. } => self.told = None,
+                _ => {}
+            }
+        }
+        if self.told.is_some_and(|told| told.elapsed() >= SILENT) {
+            self.told = None;
+            let reason = format!("for {} s it has not told where it stands", SILENT.as_secs());
+            feds.push(Fed::Away { reason });
+        }
     }
 }
 

@@ -56,14 +56,38 @@ async fn a_client_ahead_of_its_node_is_held() {
 /// Nothing of it is known: neither that there is such an event, nor that there is none.
 #[tokio::test(start_paused = true)]
 async fn whoever_is_held_too_long_comes_back_with_what_it_has() {
+    let (hub, _engine, said, [_, new]) = in_another_epoch().await;
+    let ahead = EventId::new(new, 7);
+    let asked = std::time::Instant::now();
+    let mut client = Client::after(&hub, &["news"], ahead);
+    let answers = async {
+        loop {
+            said.send(Fed::Head { id: EventId::new(new, 6), asked }).unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        ends = client.ends() => assert!(ends),
+        () = answers => {}
+    }
+    assert!(hub.away_for().is_none());
+    assert_eq!(client.id, Some(ahead.to_string()));
+}
+
+/// An engine that says nothing is away, and while it is nobody's time runs.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_ahead_of_a_node_that_hears_nothing_is_held() {
     let log = Memory::new();
     let slow = log.connect();
     let (a, b) = (on(log.connect()).await, on(slow.clone()).await);
     slow.hold();
     let ahead = a.publish("news", "first").await.unwrap();
     let mut client = Client::after(&b, &["news"], ahead);
-    assert!(client.ends().await);
-    assert_eq!(client.id, Some(ahead.to_string()));
+    assert_eq!(client.at_once(Duration::from_secs(30)).await, None);
+    assert!(b.away_for().is_some());
+    a.publish("news", "next").await.unwrap();
+    slow.release();
+    assert_eq!(client.short().await, "next");
 }
 
 #[tokio::test]

@@ -18,8 +18,9 @@ pub(crate) trait Shared: fmt::Debug + Send + Sync {
     fn join(&self, nodes: Nodes);
 
     /// What this node or another one has told. In the order of the log, and among what was [lost](Self::lost) at its
-    /// place; called without any lock, by the one task that follows the log.
-    fn told(&self, notice: &Notice, when: Told);
+    /// place; called without any lock, by the one task that follows the log. Whether this version can read it, whomever it
+    /// is for.
+    fn told(&self, notice: &Notice, when: Told) -> bool;
 
     /// Notices may have been lost.
     fn lost(&self, loss: Loss);

@@ -16,6 +16,9 @@ const VERSION: u8 = 1;
 
 const EVENT: &str = "event";
 
+/// The kind of what an `Auth` tells. `topic` is kept free for topics that end: no version knows it yet, so all skip it.
+pub(crate) const AUTH: &str = "auth";
+
 /// What a node reads in the log.
 #[derive(Debug)]
 pub(crate) enum Record {
@@ -28,8 +31,8 @@ pub(crate) enum Record {
 /// What the nodes of a hub tell each other beside events: who was signed out, which ticket was used.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Notice {
-    /// Whom it is for.
-    pub(crate) kind: String,
+    /// Whom it is for: [`AUTH`].
+    pub(crate) kind: &'static str,
     pub(crate) body: Value,
 }
 
@@ -80,7 +83,7 @@ impl Record {
     pub(crate) fn notice(notice: &Notice) -> Bytes {
         write(&Written {
             v: VERSION,
-            kind: notice.kind.as_str().into(),
+            kind: notice.kind.into(),
             topics: Vec::new(),
             frame: "".into(),
             body: notice.body.clone(),
@@ -99,7 +102,8 @@ impl Record {
         let lost = Unreadable { is_event: true };
         let is_known = (VERSION..=VERSION + 1).contains(&written.v);
         if written.kind != EVENT {
-            let notice = || Notice { kind: written.kind.into_owned(), body: written.body };
+            let is_known = is_known && written.kind == AUTH;
+            let notice = || Notice { kind: AUTH, body: written.body };
             return Ok(if is_known { Self::Notice(notice()) } else { Self::Unknown });
         }
         if !is_known || written.topics.is_empty() {
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_notice_comes_back_as_it_was() {
-        let notice = Notice { kind: "x".into(), body: serde_json::json!({"a": [1, "b"]}) };
+        let notice = Notice { kind: AUTH, body: serde_json::json!({"a": [1, "b"]}) };
         let Ok(Record::Notice(read)) = Record::read(&Record::notice(&notice)) else { panic!() };
         assert_eq!(read, notice);
     }
@@ -145,7 +149,10 @@ mod tests {
         let next = br#"{"v":2,"kind":"event","topics":["a"],"frame":"data: x\n","more":{}}"#;
         assert!(matches!(Record::read(next), Ok(Record::Event(..))));
         assert!(matches!(Record::read(br#"{"v":3,"kind":"new","topics":["a"]}"#), Ok(Record::Unknown)));
-        assert!(matches!(Record::read(br#"{"v":2,"kind":"new"}"#), Ok(Record::Notice(_))));
+        assert!(matches!(Record::read(br#"{"v":2,"kind":"auth","more":1}"#), Ok(Record::Notice(_))));
+        for unknown in [r#"{"v":1,"kind":"topic","body":{"topic":"a"}}"#, r#"{"v":2,"kind":"new"}"#] {
+            assert!(matches!(Record::read(unknown.as_bytes()), Ok(Record::Unknown)), "{unknown}");
+        }
         for bad in [
             r#"{"v":3,"kind":"event","topics":["a"],"frame":"data: x\n"}"#,
             r#"{"v":1,"kind":"event","topics":[],"frame":"data: x\n"}"#,

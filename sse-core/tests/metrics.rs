@@ -14,9 +14,11 @@ use std::{
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sse_core::{
-    Auth, EndReason, Event, EventStream, Hub, Identity, Lifecycle, Limits, OnGap, OnLag, OpenStream, Request,
-    Start, StreamObserver, StreamOptions, Topics,
+    Auth, EndReason, Engine, EngineError, EngineFuture, Event, EventId, EventStream, Fed, Hub, Identity,
+    Lifecycle, Limits, OnGap, OnLag, OpenStream, Past, Publication, Published, Request, Start,
+    StreamObserver, StreamOptions, Tail, Topics,
 };
+use tokio::sync::mpsc;
 
 /// A stream, what is done to it, and why it ends then.
 type Case<'a> = (EndReason, Body, Box<dyn FnOnce() + 'a>);
@@ -122,6 +124,7 @@ async fn counts_are_what_clients_were_sent() {
     resumes(&hub, &prometheus).await;
     refusals(&hub, &prometheus).await;
     lag(&prometheus).await;
+    engines(&prometheus).await;
 }
 
 async fn deliveries(hub: &Hub, prometheus: &PrometheusHandle) {
@@ -359,4 +362,74 @@ async fn lag(prometheus: &PrometheusHandle) {
     assert_eq!(hub.busiest_topics(10).len(), 2);
     assert_eq!(hub.topic_stats("others").unwrap().subscribers, 1);
     assert_eq!(hub.topic_stats("unheard of"), None);
+}
+
+/// An engine that gives what the test says.
+#[derive(Debug)]
+struct Said(Mutex<Option<mpsc::UnboundedReceiver<Fed>>>);
+
+impl Engine for Said {
+    fn name(&self) -> &'static str {
+        "said"
+    }
+
+    fn remembers_keys_for(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn publish(&self, _: Publication) -> EngineFuture<'_, Result<Published, EngineError>> {
+        unreachable!("nothing is published")
+    }
+
+    fn tail(&self, _: Past) -> Tail {
+        let feds = self.0.lock().unwrap().take().expect("it is followed once");
+        Box::pin(stream::unfold(feds, |mut feds| async move { Some((feds.recv().await?, feds)) }))
+    }
+}
+
+async fn engines(prometheus: &PrometheusHandle) {
+    let (said, feds) = mpsc::unbounded_channel();
+    let head = |id| Fed::Head { id, asked: std::time::Instant::now() };
+    said.send(Fed::Begin { start: EventId::new(1, 0), is_first: true }).unwrap();
+    said.send(head(EventId::new(1, 0))).unwrap();
+    let engine = Said(Mutex::new(Some(feds)));
+    // Of several who are told, each may read what the others cannot.
+    let auths = [Auth::sessions().build().unwrap(), Auth::sessions().build().unwrap()];
+    let builder = Hub::builder().engine(engine).share(&auths[0]).share_as("other", &auths[1]);
+    let hub = builder.build().await.unwrap();
+    let before = Scrape::of(&hub, prometheus);
+    let records = [
+        (r#"{"v":1,"kind":"event","topics":["news"],"frame":"data: x\n"}"#, true),
+        (
+            r#"{"v":1,"kind":"auth","body":{"realm":"","from":"00000000000000000000000000000001","said":{"later":{}}}}"#,
+            false,
+        ),
+        (r#"{"v":1,"kind":"topic","body":{"topic":"news"}}"#, false),
+        (r#"{"v":2,"kind":"later"}"#, false),
+        (r#"{"v":9,"kind":"later"}"#, false),
+        (r#"{"v":9,"kind":"event","topics":["news"],"frame":"data: x\n"}"#, false),
+        ("{}", false),
+    ];
+    for (n, (record, _)) in (1..).zip(records) {
+        let (id, record) = (EventId::new(1, n), record.into());
+        said.send(Fed::Record { id, age: Duration::ZERO, record }).unwrap();
+    }
+    said.send(Fed::Hole { upto: EventId::new(1, 20) }).unwrap();
+    said.send(Fed::Seam { start: EventId::new(2, 0), kept: None }).unwrap();
+    said.send(Fed::Away { reason: "the test says so".into() }).unwrap();
+    while hub.away_for().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let after = Scrape::of(&hub, prometheus);
+    let unread = records.iter().filter(|(_, is_read)| !is_read).count();
+    for (series, count) in [
+        ("sse_engine_records_total", records.len()),
+        ("sse_engine_unreadable_total", unread),
+        ("sse_engine_seams_total", 1),
+        ("sse_engine_away_total", 1),
+    ] {
+        assert_eq!(after.since(&before, series), count as f64, "{series}");
+    }
+    // The hole, and what was an event or may have been one.
+    assert_eq!(after.since(&before, "sse_engine_holes_total"), 3.0);
 }

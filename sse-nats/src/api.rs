@@ -30,8 +30,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// `stream not found`
 pub(crate) const NO_STREAM: u32 = 10059;
-/// `stream name already in use`
-pub(crate) const NAME_IN_USE: u32 = 10058;
 /// `no message found`
 pub(crate) const NO_MESSAGE: u32 = 10037;
 /// `expected stream does not match`

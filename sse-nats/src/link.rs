@@ -14,20 +14,24 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::{
-    api::{Api, ApiError, NAME_IN_USE, NO_MESSAGE, NO_STREAM},
+    api::{Api, ApiError, NO_MESSAGE, NO_STREAM},
     connect_error::ConnectError,
     connection::Connection,
     epoch::{Epoch, Marker, Present},
     reader::From,
     settings::Settings,
     stream_config::{Identity, Names, StreamConfig},
-    timestamp::nanoseconds,
+    timestamp::{from_now, nanoseconds},
 };
 
 /// Markers that are looked at for the end of an epoch.
 const MAX_MARKERS: usize = 256;
 /// After how long a stream that was just made is looked at again.
 const SETTLES_WITHIN: Duration = Duration::from_millis(100);
+/// As long as a stream is younger than this, whoever made it may not be done.
+const NEW: Duration = Duration::from_secs(1);
+/// What a server says of a stream that it is still making.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
 /// How long the server may take to accept a record of our own.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The client remembers each question that was not answered for as long as its connection is used.
@@ -76,6 +80,8 @@ pub(crate) struct Link {
 pub(crate) struct StreamInfo {
     pub(crate) config: StreamConfig,
     pub(crate) state: StreamState,
+    #[serde(default)]
+    created: String,
     cluster: Option<Cluster>,
 }
 
@@ -87,6 +93,15 @@ struct Cluster {
 }
 
 impl StreamInfo {
+    /// Whether it was made just now, by a clock like this one, or is being made: then it bears no time that counts.
+    fn is_new(&self) -> bool {
+        self.is_under_way() || from_now(&self.created).is_some_and(|distance| distance < NEW)
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.created == NO_TIME
+    }
+
     /// Whether the server that has it is one of several. Of one by itself newer servers say that it leads, in no cluster.
     fn is_in_cluster(&self) -> bool {
         self.cluster.as_ref().is_some_and(|cluster| !cluster.name.is_empty())
@@ -427,6 +442,13 @@ impl Link {
     }
 }
 
+async fn find(api: &Api, stream: &str) -> Result<Option<StreamInfo>, ApiError> {
+    match stream_info(api, stream).await {
+        Err(error) if error.code() == Some(NO_STREAM) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 async fn stream_info(api: &Api, stream: &str) -> Result<StreamInfo, ApiError> {
     api.call(&format!("STREAM.INFO.{stream}"), None::<&()>).await
 }
@@ -436,26 +458,31 @@ async fn stream_info(api: &Api, stream: &str) -> Result<StreamInfo, ApiError> {
 /// A cluster that has just come back may not know all its streams yet, and would make an empty one in the place of one that
 /// is there: so it is asked again for a while.
 async fn ensure(api: &Api, wanted: &StreamConfig, looks: usize) -> Result<StreamInfo, ApiError> {
-    for look in 0..=looks {
-        match stream_info(api, &wanted.name).await {
-            Err(error) if error.code() == Some(NO_STREAM) => {}
-            answer => return answer,
-        }
-        if look < looks {
+    let mut found = find(api, &wanted.name).await?;
+    for _ in 0..looks {
+        if found.is_none() {
             sleep(LOOK_AGAIN).await;
+            found = find(api, &wanted.name).await?;
         }
     }
-    match api.call::<StreamInfo>(&format!("STREAM.CREATE.{}", wanted.name), Some(wanted)).await {
-        Err(error) if error.code() == Some(NAME_IN_USE) => {}
-        Err(error) => return Err(error),
-        Ok(_) => {}
-    }
-    // A server that is asked by two in one moment may say yes to both: what stays is what counts.
-    let mut info = stream_info(api, &wanted.name).await?;
+    let mut info = match found {
+        Some(info) if !info.is_new() => return Ok(info),
+        Some(info) => info,
+        None => {
+            let made = api.call::<StreamInfo>(&format!("STREAM.CREATE.{}", wanted.name), Some(wanted)).await;
+            match (stream_info(api, &wanted.name).await, made) {
+                // A server that is asked by two in one moment may say yes to both, or tell one that the subjects are
+                // another stream's.
+                (Ok(info), _) => info,
+                (Err(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
+            }
+        }
+    };
+    // What stays is what counts. And a server may not bear to be asked for records of a stream that is not quite made.
     loop {
         sleep(SETTLES_WITHIN).await;
         let again = stream_info(api, &wanted.name).await?;
-        if again.config.description == info.config.description {
+        if again.config.description == info.config.description && !again.is_under_way() {
             return Ok(again);
         }
         info = again;

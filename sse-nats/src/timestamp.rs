@@ -1,11 +1,19 @@
 //! Times as the server writes them.
 
+use std::time::Duration;
+
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Since 1970.
 pub(crate) fn nanoseconds(time: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos()).ok()
+}
+
+/// How far it is from now by this machine's clock, in whichever direction.
+pub(crate) fn from_now(time: &str) -> Option<Duration> {
+    let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;
+    Some((OffsetDateTime::now_utc() - time).unsigned_abs())
 }
 
 /// As the server writes it.

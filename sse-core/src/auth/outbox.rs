@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn letter(name: &str, key: &str, seconds: u64) -> Letter {
-        let notice = Notice { kind: "x".into(), body: serde_json::Value::Null };
+        let notice = Notice { kind: "x", body: serde_json::Value::Null };
         Letter {
             name: name.into(),
             key: key.into(),

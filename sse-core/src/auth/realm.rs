@@ -35,10 +35,13 @@ impl Shared for Realm {
         self.revocations.others().join(nodes, &self.name);
     }
 
-    fn told(&self, notice: &Notice, when: Told) {
-        let Some(words) = Words::read(notice).filter(|words| *words.realm == *self.name) else {
-            return;
+    fn told(&self, notice: &Notice, when: Told) -> bool {
+        let Some(words) = Words::read(notice) else {
+            return false;
         };
+        if *words.realm != *self.name {
+            return true;
+        }
         let joined = self.revocations.others().joined();
         match joined.filter(|joined| joined.has_said(&words)) {
             // What this node has taken back it has when it said so, and whoever came since is not meant.
@@ -53,6 +56,7 @@ impl Shared for Realm {
         if let Some(tickets) = &self.tickets {
             tickets.told(words.said, when);
         }
+        true
     }
 
     fn lost(&self, loss: Loss) {

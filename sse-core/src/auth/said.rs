@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 #[cfg(feature = "jwt")]
 use super::opens::Opens;
-use crate::record::Notice;
-
-/// The kind of these notices.
-const KIND: &str = "auth";
+use crate::record::{AUTH, Notice};
 
 /// Something that one node says to all.
 #[derive(Debug, Deserialize, Serialize)]
@@ -68,12 +65,12 @@ impl Said {
 impl Words {
     pub(super) fn write(&self) -> Notice {
         // Text and finite numbers alone: it cannot fail.
-        Notice { kind: KIND.to_owned(), body: serde_json::to_value(self).unwrap_or_default() }
+        Notice { kind: AUTH, body: serde_json::to_value(self).unwrap_or_default() }
     }
 
     /// Nothing for notices of other kinds, and for what a later version says.
     pub(super) fn read(notice: &Notice) -> Option<Self> {
-        if notice.kind != KIND {
+        if notice.kind != AUTH {
             return None;
         }
         Self::deserialize(&notice.body).inspect_err(|_| tracing::debug!("a notice is not known here")).ok()
@@ -100,8 +97,8 @@ mod tests {
             "null",
         ] {
             let body = serde_json::from_str(body).unwrap();
-            assert!(Words::read(&Notice { kind: KIND.into(), body }).is_none());
+            assert!(Words::read(&Notice { kind: AUTH, body }).is_none());
         }
-        assert!(Words::read(&Notice { kind: "more".into(), ..notice }).is_none());
+        assert!(Words::read(&Notice { kind: "more", ..notice }).is_none());
     }
 }

@@ -10,6 +10,7 @@ mod gaps;
 mod get;
 mod going;
 mod latest_values;
+mod once;
 mod options;
 mod positions;
 mod received;
@@ -36,8 +37,8 @@ use get::resume;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use spec::{Message, Parser};
 use sse_core::{
-    Event, EventId, EventName, EventStream, Frame, Hub, HubBuilder, OnGap, OnLag, Received, Request, Source,
-    Start, StreamOptions, Subscription, SubscriptionHandle, TopicPattern, Topics,
+    Event, EventId, EventName, EventStream, Frame, Hub, HubBuilder, OnGap, OnLag, PublishError, Received,
+    Request, Source, Start, StreamOptions, Subscription, SubscriptionHandle, TopicPattern, Topics,
 };
 use tokio::{
     runtime,

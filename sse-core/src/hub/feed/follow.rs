@@ -240,11 +240,17 @@ fn take(
 
 fn tell(feed: &Feed, words: &[Word]) {
     for word in words {
-        for shared in &feed.shared {
-            match word {
-                Word::Notice(notice, told) => shared.told(notice, *told),
-                Word::Lost(loss) => shared.lost(*loss),
+        match word {
+            Word::Notice(notice, told) => {
+                let mut is_read = feed.shared.is_empty();
+                for shared in &feed.shared {
+                    is_read |= shared.told(notice, *told);
+                }
+                if !is_read {
+                    metrics::count(Count::EngineUnreadable);
+                }
             }
+            Word::Lost(loss) => feed.shared.iter().for_each(|shared| shared.lost(*loss)),
         }
     }
 }
@@ -407,6 +413,7 @@ mod tests {
     use crate::{
         engine::{Engine, EngineError, EngineFuture, Past, Publication, Published},
         nodes::{Nodes, Shared},
+        record::AUTH,
     };
 
     #[derive(Debug)]
@@ -450,9 +457,10 @@ mod tests {
     impl Shared for Witness {
         fn join(&self, _: Nodes) {}
 
-        fn told(&self, _: &Notice, _: Told) {
+        fn told(&self, _: &Notice, _: Told) -> bool {
             let hub = self.hub.get().and_then(WeakHub::upgrade).unwrap();
             self.seen.lock().unwrap().push(hub.position().sequence());
+            true
         }
 
         fn lost(&self, _: Loss) {}
@@ -463,7 +471,7 @@ mod tests {
         let (said, feds) = mpsc::unbounded_channel();
         let id = |n| EventId::new(1, n);
         let head = |n| Fed::Head { id: id(n), asked: std::time::Instant::now() };
-        let notice = Notice { kind: "x".into(), body: serde_json::Value::Null };
+        let notice = Notice { kind: AUTH, body: serde_json::Value::Null };
         said.send(Fed::Begin { start: id(0), is_first: true }).unwrap();
         said.send(head(0)).unwrap();
         let witness = Arc::new(Witness::default());

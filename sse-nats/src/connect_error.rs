@@ -5,7 +5,6 @@ use std::{error::Error, fmt};
 use crate::api::ApiError;
 
 /// JetStream was not reached, or is not fit for a hub. One sentence that names the remedy, without credentials.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectError {
     text: String,
@@ -80,6 +79,13 @@ impl ConnectError {
 }
 
 impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// As it is displayed: this is what a `main` that returns it prints.
+impl fmt::Debug for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }

@@ -5,7 +5,6 @@ use std::{error::Error, fmt};
 use crate::trouble::Trouble;
 
 /// Redis was not reached, or is not fit to hold a log. The text says what to do; it has no password.
-#[derive(Debug)]
 pub struct ConnectError {
     text: String,
     source: Option<Trouble>,
@@ -24,6 +23,14 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// As it is displayed, and its source: this is what a `main` that returns it prints.
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
     }
 }
 

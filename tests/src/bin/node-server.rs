@@ -1,10 +1,13 @@
 //! A node as a program of its own: `node-server <framework> <engine's URL>`.
 //!
-//! It prints its address, then an answer to each line `<number> <topic> <data>` on standard input, which it publishes:
+//! It prints its address and its time in seconds since 1970, then an answer to each line `<number> <topic> <data>` on standard input, which it publishes:
 //! `<number> <id>`, `<number> unknown` or `<number> not published`. It ends with the input.
 #![allow(clippy::expect_used, reason = "test support: a failure is a failed test")]
 
-use std::{process, time::Duration};
+use std::{
+    process,
+    time::{Duration, SystemTime},
+};
 
 use sse_core::{Hub, PublishError, StreamOptions};
 use sse_tests::{
@@ -22,7 +25,8 @@ async fn main() {
     let hub = Hub::builder().stream_options(options).engine(AnyEngine::at(&url).await);
     let hub = hub.build().await.expect("the engine answers");
     let server = framework.expect("a framework").serve(App::new(hub.clone())).await;
-    println!("{}", server.addr);
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+    println!("{} {}", server.addr, time.as_secs());
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await.expect("standard input") {
         let hub = hub.clone();

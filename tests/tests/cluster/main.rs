@@ -1,5 +1,6 @@
 //! Three nodes, one on each framework and each a process of its own, on one engine: clients that are cut and come back at
-//! any of them, events published through all of them, nodes that are killed and started again, and the engine too.
+//! any of them, events published through all of them, nodes that are killed and started again, and the engine too. The
+//! clock of one node is an hour ahead.
 //!
 //! Truth is the engine's log, read by other means. What was acknowledged is in it; what is unknown at most once; what was
 //! said to be unpublished, not. Each client has every event of its topics once and in order, or a gap that names it.
@@ -164,12 +165,15 @@ async fn cluster(kind: Kind) {
     let Some(mut engine) = Running::start(kind).await else { return };
     let url = engine.url();
     let own = Hub::builder().engine(engine.connect().await).build().await.expect("the engine answers");
-    let nodes: Vec<_> = Framework::ALL.into_iter().map(|framework| Node::new(framework, &url)).collect();
+    let nodes = Framework::ALL.map(|framework| match framework {
+        Framework::Warp => Node::ahead(framework, &url),
+        _ => Node::new(framework, &url),
+    });
     for node in &nodes {
         assert!(node.start().await, "the node starts");
     }
     let cluster = Arc::new(Cluster {
-        nodes,
+        nodes: nodes.into(),
         own,
         is_over: AtomicBool::new(false),
         said: Mutex::default(),

@@ -2,15 +2,18 @@
 
 use std::{
     collections::HashMap,
+    fs,
     net::SocketAddr,
+    path::PathBuf,
     process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime},
 };
 
-use sse_tests::servers::Framework;
+use sse_tests::{left_out, servers::Framework};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, Command},
@@ -36,10 +39,28 @@ struct Process {
     waiting: Waiting,
 }
 
+/// How far a clock is ahead.
+const AHEAD: Duration = Duration::from_secs(3600);
+
+/// The library that shows a program another time, of Debian's package `libfaketime`; `LIBFAKETIME` may name another one.
+fn other_time() -> Option<PathBuf> {
+    let named = std::env::var_os("LIBFAKETIME").map(PathBuf::from);
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
+    let library = named
+        .into_iter()
+        .chain(folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")))
+        .find(|path| path.is_file());
+    let missing = library.is_none().then(|| "a node whose clock is ahead: no libfaketime".to_owned());
+    left_out("clocks", &missing.into_iter().collect::<Vec<_>>());
+    library
+}
+
 /// A node, running or not.
 pub(crate) struct Node {
     framework: Framework,
     url: String,
+    /// What shows it another time.
+    other_time: Option<PathBuf>,
     process: AsyncMutex<Option<Process>>,
     addr: Mutex<Option<SocketAddr>>,
     next: AtomicUsize,
@@ -50,10 +71,16 @@ impl Node {
         Self {
             framework,
             url: url.to_owned(),
+            other_time: None,
             process: AsyncMutex::default(),
             addr: Mutex::default(),
             next: AtomicUsize::new(0),
         }
+    }
+
+    /// One whose clock is an hour ahead.
+    pub(crate) fn ahead(framework: Framework, url: &str) -> Self {
+        Self { other_time: other_time(), ..Self::new(framework, url) }
     }
 
     /// Where it listens, if it runs.
@@ -63,7 +90,14 @@ impl Node {
 
     /// Starts it; whether it came up: not where its engine is away.
     pub(crate) async fn start(&self) -> bool {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_node-server"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_node-server"));
+        let mut ahead = Duration::ZERO;
+        if let Some(library) = &self.other_time {
+            ahead = AHEAD;
+            command.env("LD_PRELOAD", library);
+            command.envs([("FAKETIME", "+3600"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+        }
+        let mut child = command
             .args([self.framework.name(), &self.url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -73,10 +107,14 @@ impl Node {
             .expect("the server starts");
         let stdin = child.stdin.take().expect("a pipe");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let Ok(Some(addr)) = lines.next_line().await else {
+        let Ok(Some(line)) = lines.next_line().await else {
             let _ = child.wait().await;
             return false;
         };
+        let (addr, time) = line.split_once(' ').expect("an address and a time");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.parse().expect("a number"));
+        let off = time.duration_since(SystemTime::now()).unwrap_or_default();
+        assert!(off.abs_diff(ahead) < Duration::from_secs(60), "its clock is {off:?} ahead");
         let waiting = Waiting::default();
         let waits = Arc::clone(&waiting);
         tokio::spawn(async move {

@@ -196,4 +196,11 @@ pub(crate) async fn what_was_revoked_meanwhile_is_known(kind: Kind) {
     has(&stalled.hub, last).await;
     assert!(admit("ada").is_err() && admit("bob").is_err() && admit("eve").is_ok());
     assert!(stays.upto("last").await.contains(&"gap:trimmed".to_owned()));
+
+    // And to a node that starts when the log has nothing of it any more.
+    let late = Auth::sessions().build().expect("it is whole");
+    let hub = builder().engine(log.connect().await).share(&late);
+    let hub = hub.ready_timeout(PATIENCE).build().await.expect("the engine answers");
+    let admit = |name| late.admit(&request, hub.lifecycle(), who(name));
+    assert!(admit("ada").is_err() && admit("bob").is_err() && admit("eve").is_ok());
 }

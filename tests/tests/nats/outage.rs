@@ -71,8 +71,8 @@ async fn killed_and_restarted_with_its_data() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen() {
     let Some(nats) = server().await else { return };
-    let long = std::env::var_os("SSE_TESTS_LONG").is_some();
-    let pause = Duration::from_secs(if long { 30 } else { 8 });
+    let seconds = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|seconds| seconds.parse().ok());
+    let pause = Duration::from_secs(seconds.unwrap_or(8));
     let engine = engine(&nats).await;
     let mut node = Node::start(&engine).await;
     let mut sure = vec!["before".to_owned()];

@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sse_tests::{
+    engines::{Kind, Running},
     examples::Example,
     http::{self, Answer},
     nats::Nats,
@@ -167,6 +169,55 @@ async fn who_signs_out_is_out_everywhere(engine: &str, [first, second]: [Framewo
     assert_eq!(again.status, 401);
 }
 
+/// Nobody is told what the others may not know: while the engine is away nothing is signed out, and no ticket is given.
+async fn while_the_engine_is_away_nobody_is_signed_out(kind: Kind) {
+    let Some(mut engine) = Running::start(kind).await else { return };
+    let mut cases = Vec::new();
+    for framework in Framework::ALL {
+        let nodes = [node(framework, &engine.url()).await, node(framework, &engine.url()).await];
+        // Each a user of their own: who is signed out is so on all nodes.
+        let token = sign_in(nodes[0].addr, framework.name()).await;
+        let stream = open(nodes[1].addr, &token).await;
+        cases.push((framework, nodes, token, stream));
+    }
+    engine.stop().await;
+    join_all(cases.iter().map(async |(framework, [here, _], token, _)| {
+        let note = json!({ "title": "a", "body": "b" });
+        let answers = ["/ticket", "/notify"].map(|path| post(here.addr, path, token, &note));
+        for (status, _) in join_all(answers).await {
+            assert_eq!(status, 503, "{}", framework.name());
+        }
+        let (status, _) = post(here.addr, "/logout", token, &note).await;
+        assert_eq!(status, 503, "{}", framework.name());
+    }))
+    .await;
+    for (.., elsewhere) in &mut cases {
+        let ends = timeout(Duration::from_millis(300), elsewhere.rest()).await;
+        assert!(ends.is_err(), "the other node cannot know it");
+    }
+    engine.start_again().await;
+    // The node that could not say it says it now, asked again or not.
+    for (_, nodes, token, mut elsewhere) in cases {
+        timeout(PATIENCE, elsewhere.rest()).await.expect("it ends");
+        for node in &nodes {
+            let bearer = format!("Bearer {token}");
+            let headers = [("Authorization", bearer.as_bytes())];
+            let again = http::send(node.addr, "GET", "/events", &headers, b"").await;
+            assert_eq!(again.status, 401);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_away_nobody_is_signed_out() {
+    while_the_engine_is_away_nobody_is_signed_out(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nats_is_away_nobody_is_signed_out() {
+    while_the_engine_is_away_nobody_is_signed_out(Kind::Nats).await;
+}
+
 /// A test of each, on Redis and on NATS, with each framework on either side.
 macro_rules! on_each_engine {
     ($($case:ident)*) => {$(
@@ -187,6 +238,7 @@ macro_rules! on_each_engine {
                 if Nats::is_available() && Program::Nginx.is_available() {
                     let nats = Nats::start().await;
                     super::$case(&nats.url(), [Framework::Warp, Framework::Actix]).await;
+                    super::$case(&nats.url(), [Framework::Actix, Framework::Rocket]).await;
                 }
             }
         }

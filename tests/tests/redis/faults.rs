@@ -211,7 +211,7 @@ async fn a_frozen_redis_is_away_and_what_was_sent_to_it_is_in_doubt() {
     let error = try_publish(&log, "b").await.unwrap_err();
     assert!(error.may_be_published(), "{error:?}");
     assert!(reader.until_away().await.contains("not answered"));
-    let seconds = std::env::var("SSE_FROZEN_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|seconds| seconds.parse().ok());
     let until = std::time::Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
     while std::time::Instant::now() < until {
         let error = try_publish(&log, "b").await.unwrap_err();

@@ -1,4 +1,5 @@
-//! What an engine costs: from `publish` on one node to a client's socket on another, and how much one node publishes.
+//! What an engine costs: from `publish` on one node to a client's socket on another, how much one node publishes, and what
+//! the engine's server has to do for it.
 //!
 //! `engines [--events 2000] [--seconds 5] [--only memory,redis,nats]`. redis-server and nats-server are started here, on
 //! loopback, with their files in a folder that is removed.
@@ -31,6 +32,12 @@ const KINDS: [&str; 3] = ["memory", "redis", "nats"];
 /// The events beside the number: 200 bytes in all.
 const PADDING: usize = 180;
 
+/// Publications a second while the server's work at rest is measured: each wakes the server and every node by itself.
+const PACE: u64 = 500;
+
+/// How many nodes follow then, besides the two.
+const MORE_NODES: usize = 8;
+
 /// How many publish at once for the second figure.
 const AT_ONCE: usize = 64;
 
@@ -48,7 +55,11 @@ fn main() {
     report.text(&format!(
         "An event of 200 bytes from `publish` on one node to a client's socket on another, {events} of them, 100 a second; \
          and how many a node publishes a second, one after the other and {AT_ONCE} at a time. In memory both are one node. \
-         Two nodes, the client and the engine on one machine, release build.\n"
+         Two nodes, the client and the engine on one machine, release build; servers with the defaults of their packages, \
+         Redis with `appendonly yes` (synced each second). The server's CPU is that of its process, at {PACE} publications a second, \
+         each by itself, and {AT_ONCE} at a time without pause: for a publication, and for each node that follows, from \
+         what two nodes and {} take.\n",
+        2 + MORE_NODES
     ));
     report.table(
         &[
@@ -57,6 +68,8 @@ fn main() {
             "p99 µs",
             "publishes/s, one by one",
             &format!("publishes/s, {AT_ONCE} at a time"),
+            &format!("server's µs at {PACE}/s: a publish + a node"),
+            &format!("server's µs, {AT_ONCE} at a time"),
         ],
         &rows,
     );
@@ -89,12 +102,15 @@ async fn measured(kind: &str, events: usize, time: Duration) -> Vec<String> {
     }
     drop(client);
     let [one, many] = [rate(&from, 1, time).await, rate(&from, AT_ONCE, time).await];
+    let [at_rest, busy] = server.work(&from, time).await;
     vec![
         kind.to_owned(),
         format!("{:.0}", percentile(latencies.clone(), 50)),
         format!("{:.0}", percentile(latencies, 99)),
         format!("{one:.0}"),
         format!("{many:.0}"),
+        at_rest,
+        busy,
     ]
 }
 
@@ -103,8 +119,13 @@ fn data(n: usize) -> String {
 }
 
 async fn rate(hub: &Hub, at_once: usize, time: Duration) -> f64 {
-    let (count, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let start = Instant::now();
+    published(hub, at_once, time).await / start.elapsed().as_secs_f64()
+}
+
+/// How many.
+async fn published(hub: &Hub, at_once: usize, time: Duration) -> f64 {
+    let (count, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let publishers: Vec<_> = (0..at_once)
         .map(|n| {
             let (hub, count, over) = (hub.clone(), Arc::clone(&count), Arc::clone(&over));
@@ -123,7 +144,18 @@ async fn rate(hub: &Hub, at_once: usize, time: Duration) -> f64 {
     for publisher in publishers {
         publisher.await.unwrap();
     }
-    count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+    count.load(Ordering::Relaxed) as f64
+}
+
+/// [`PACE`] a second; how many.
+async fn paced(hub: &Hub, time: Duration) -> f64 {
+    let count = PACE * time.as_secs();
+    let mut ticks = interval(Duration::from_secs(1) / PACE as u32);
+    for n in 0..count {
+        ticks.tick().await;
+        hub.publish("other", data(n as usize)).await.unwrap();
+    }
+    count as f64
 }
 
 /// The node's HTTP server.
@@ -200,6 +232,41 @@ impl Server {
             }
         }
         Self { kind: kind.to_owned(), port, folder, child }
+    }
+
+    /// Microseconds of the server's CPU: for a publication and for a node that follows, at rest and busy.
+    async fn work(&self, hub: &Hub, time: Duration) -> [String; 2] {
+        let mut others = Vec::new();
+        let mut each = [[0.0; 2]; 2];
+        for column in 0..2 {
+            each[0][column] = self.cpu_of(paced(hub, time)).await;
+            each[1][column] = self.cpu_of(published(hub, AT_ONCE, time)).await;
+            while column == 0 && self.child.is_some() && others.len() < MORE_NODES {
+                others.push(self.hub().await);
+            }
+        }
+        each.map(|[few, many]| {
+            let node = (many - few) / MORE_NODES as f64;
+            let publish = few - 2.0 * node;
+            if self.child.is_some() { format!("{publish:.0} + {node:.1}") } else { "–".to_owned() }
+        })
+    }
+
+    /// For each of what is published meanwhile.
+    async fn cpu_of(&self, published: impl Future<Output = f64>) -> f64 {
+        let before = self.cpu();
+        let count = published.await;
+        (self.cpu() - before) * 1e6 / count
+    }
+
+    /// Seconds of CPU so far.
+    fn cpu(&self) -> f64 {
+        let Some(child) = &self.child else { return 0.0 };
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        // User and system, in hundredths: fields 14 and 15, of which the first two lie in front of the bracket.
+        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+        ticks as f64 / 100.0
     }
 
     async fn hub(&self) -> Hub {

@@ -196,9 +196,11 @@ async fn while_the_engine_is_away_nobody_is_signed_out(kind: Kind) {
         assert!(ends.is_err(), "the other node cannot know it");
     }
     engine.start_again().await;
+    let back = Instant::now();
     // The node that could not say it says it now, asked again or not.
     for (_, nodes, token, mut elsewhere) in cases {
         timeout(PATIENCE, elsewhere.rest()).await.expect("it ends");
+        eprintln!("a stream elsewhere ended {:?} after the engine was back", back.elapsed());
         for node in &nodes {
             let bearer = format!("Bearer {token}");
             let headers = [("Authorization", bearer.as_bytes())];

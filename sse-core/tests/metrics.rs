@@ -382,7 +382,7 @@ impl Engine for Said {
     }
 
     fn tail(&self, _: Past) -> Tail {
-        let feds = self.0.lock().unwrap().take().expect("it is followed once");
+        let feds = self.0.lock().unwrap().take().unwrap();
         Box::pin(stream::unfold(feds, |mut feds| async move { Some((feds.recv().await?, feds)) }))
     }
 }

@@ -236,19 +236,18 @@ impl Server {
 
     /// Microseconds of the server's CPU: for a publication and for a node that follows, at rest and busy.
     async fn work(&self, hub: &Hub, time: Duration) -> [String; 2] {
-        let mut others = Vec::new();
-        let mut each = [[0.0; 2]; 2];
-        for column in 0..2 {
-            each[0][column] = self.cpu_of(paced(hub, time)).await;
-            each[1][column] = self.cpu_of(published(hub, AT_ONCE, time)).await;
-            while column == 0 && self.child.is_some() && others.len() < MORE_NODES {
-                others.push(self.hub().await);
-            }
+        if self.child.is_none() {
+            return ["–".to_owned(), "–".to_owned()];
         }
-        each.map(|[few, many]| {
-            let node = (many - few) / MORE_NODES as f64;
-            let publish = few - 2.0 * node;
-            if self.child.is_some() { format!("{publish:.0} + {node:.1}") } else { "–".to_owned() }
+        let few = [self.cpu_of(paced(hub, time)).await, self.cpu_of(published(hub, AT_ONCE, time)).await];
+        let mut others = Vec::new();
+        for _ in 0..MORE_NODES {
+            others.push(self.hub().await);
+        }
+        let many = [self.cpu_of(paced(hub, time)).await, self.cpu_of(published(hub, AT_ONCE, time)).await];
+        [0, 1].map(|at| {
+            let node = (many[at] - few[at]) / MORE_NODES as f64;
+            format!("{:.0} + {node:.1}", few[at] - 2.0 * node)
         })
     }
 

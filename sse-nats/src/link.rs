@@ -28,6 +28,8 @@ use crate::{
 const MAX_MARKERS: usize = 256;
 /// After how long a stream that was just made is looked at again.
 const SETTLES_WITHIN: Duration = Duration::from_millis(100);
+/// How often at the most.
+const SETTLES_AFTER: usize = 100;
 /// As long as a stream is younger than this, whoever made it may not be done.
 const NEW: Duration = Duration::from_secs(1);
 /// What a server says of a stream that it is still making.
@@ -479,7 +481,7 @@ async fn ensure(api: &Api, wanted: &StreamConfig, looks: usize) -> Result<Stream
         }
     };
     // What stays is what counts. And a server may not bear to be asked for records of a stream that is not quite made.
-    loop {
+    for _ in 0..SETTLES_AFTER {
         sleep(SETTLES_WITHIN).await;
         let again = stream_info(api, &wanted.name).await?;
         if again.config.description == info.config.description && !again.is_under_way() {
@@ -487,4 +489,5 @@ async fn ensure(api: &Api, wanted: &StreamConfig, looks: usize) -> Result<Stream
         }
         info = again;
     }
+    Err(ApiError::TimedOut)
 }

@@ -22,5 +22,5 @@ pub use channel::{Channel, EPOCH, Encoded, Published, Text, channel, frame, live
 pub use contender::{Contender, Slice, by_turns};
 pub use difference::each_event;
 pub use fan::{Fan, MARK, body};
-pub use process::{Process, pin, programs};
+pub use process::{Process, cpu, pin, programs};
 pub use report::{Report, median, percentile, spread};

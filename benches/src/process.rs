@@ -105,12 +105,7 @@ impl Process {
 
     /// The time that its threads have had on a core.
     pub fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
-        let nanos = tasks.flatten().filter_map(|task| {
-            let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            stat.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        cpu(&self.child)
     }
 
     /// Ends a server that was started under callgrind; how many instructions it executed.
@@ -178,4 +173,14 @@ fn command(programs: &Path, name: &str) -> Command {
     let mut command = Command::new(programs.join("peer"));
     command.args(name.split(' '));
     command
+}
+
+/// The time that a process' threads have had on a core.
+pub fn cpu(child: &Child) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("its threads");
+    let nanos = tasks.flatten().filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
 }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sse_benches::{Args, Report, percentile};
+use sse_benches::{Args, Report, cpu, percentile};
 use sse_warp::{Error, Hub, Sse, SseRequest};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -158,6 +158,16 @@ async fn paced(hub: &Hub, time: Duration) -> f64 {
     count as f64
 }
 
+/// Microseconds of a server's CPU for each of what is published, at rest and busy.
+async fn work(server: &Child, hub: &Hub, time: Duration) -> [f64; 2] {
+    let before = cpu(server);
+    let at_rest = paced(hub, time).await;
+    let between = cpu(server);
+    let busy = published(hub, AT_ONCE, time).await;
+    let each = |spent: Duration, count: f64| spent.as_secs_f64() * 1e6 / count;
+    [each(between - before, at_rest), each(cpu(server) - between, busy)]
+}
+
 /// The node's HTTP server.
 fn serve(hub: &Hub) -> SocketAddr {
     fn events(request: SseRequest, hub: Hub) -> Result<Sse, Error> {
@@ -236,36 +246,17 @@ impl Server {
 
     /// Microseconds of the server's CPU: for a publication and for a node that follows, at rest and busy.
     async fn work(&self, hub: &Hub, time: Duration) -> [String; 2] {
-        if self.child.is_none() {
-            return ["–".to_owned(), "–".to_owned()];
-        }
-        let few = [self.cpu_of(paced(hub, time)).await, self.cpu_of(published(hub, AT_ONCE, time)).await];
+        let Some(child) = &self.child else { return ["–", "–"].map(str::to_owned) };
+        let few = work(child, hub, time).await;
         let mut others = Vec::new();
         for _ in 0..MORE_NODES {
             others.push(self.hub().await);
         }
-        let many = [self.cpu_of(paced(hub, time)).await, self.cpu_of(published(hub, AT_ONCE, time)).await];
+        let many = work(child, hub, time).await;
         [0, 1].map(|at| {
             let node = (many[at] - few[at]) / MORE_NODES as f64;
             format!("{:.0} + {node:.1}", few[at] - 2.0 * node)
         })
-    }
-
-    /// For each of what is published meanwhile.
-    async fn cpu_of(&self, published: impl Future<Output = f64>) -> f64 {
-        let before = self.cpu();
-        let count = published.await;
-        (self.cpu() - before) * 1e6 / count
-    }
-
-    /// Seconds of CPU so far.
-    fn cpu(&self) -> f64 {
-        let Some(child) = &self.child else { return 0.0 };
-        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
-        // User and system, in hundredths: fields 14 and 15, of which the first two lie in front of the bracket.
-        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-        ticks as f64 / 100.0
     }
 
     async fn hub(&self) -> Hub {

@@ -74,6 +74,12 @@ pub enum Kind {
     Nats,
 }
 
+/// For how long an engine is frozen: `SSE_ENGINES_FROZEN` seconds, or so many.
+pub fn frozen_for(seconds: u64) -> Duration {
+    let set = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(set.unwrap_or(seconds))
+}
+
 /// An engine that runs; ended when dropped.
 #[derive(Debug)]
 pub enum Running {

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use sse_core::{Hub, PublishError};
-use sse_tests::engines::{Kind, Running};
+use sse_tests::engines::{Kind, Running, frozen_for};
 
 use super::{
     client::{Client, numbered, request},
@@ -68,8 +68,7 @@ pub(crate) async fn frozen(kind: Kind) {
     for n in 0..5 {
         hub.publish("news", format!("news-{n}")).await.expect("it is there");
     }
-    let seconds = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let (begun, time) = (Instant::now(), Duration::from_secs(seconds));
+    let (begun, time) = (Instant::now(), frozen_for(3));
     log.freeze();
     let mut told = HashMap::new();
     let mut n = 0;

@@ -11,7 +11,7 @@ use std::{
 
 use sse_core::{Engine, Fed, Publication};
 use sse_nats::JetStream;
-use sse_tests::proxy::Proxy;
+use sse_tests::{engines::frozen_for, proxy::Proxy};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
@@ -71,8 +71,7 @@ async fn killed_and_restarted_with_its_data() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen() {
     let Some(nats) = server().await else { return };
-    let seconds = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|seconds| seconds.parse().ok());
-    let pause = Duration::from_secs(seconds.unwrap_or(8));
+    let pause = frozen_for(8);
     let engine = engine(&nats).await;
     let mut node = Node::start(&engine).await;
     let mut sure = vec!["before".to_owned()];

@@ -50,10 +50,14 @@ async fn sign_in(addr: SocketAddr, user: &str) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
+async fn ask(addr: SocketAddr, token: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    http::send(addr, "GET", "/events", &[("Authorization", bearer.as_bytes())], b"").await
+}
+
 /// A stream that has begun.
 async fn open(addr: SocketAddr, token: &str) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let mut answer = http::send(addr, "GET", "/events", &[("Authorization", bearer.as_bytes())], b"").await;
+    let mut answer = ask(addr, token).await;
     assert_eq!(answer.status, 200);
     answer.until(|text| text.contains("\n\n")).await;
     answer
@@ -149,9 +153,7 @@ async fn who_signs_out_is_out_everywhere(engine: &str, [first, second]: [Framewo
     assert!(signed_out.elapsed() < Duration::from_secs(10), "{:?}", signed_out.elapsed());
     eprintln!("streams on both nodes ended {:?} after the answer to the sign-out", signed_out.elapsed());
     for addr in [one.addr, other.addr] {
-        let bearer = format!("Bearer {token}");
-        let again = http::send(addr, "GET", "/events", &[("Authorization", bearer.as_bytes())], b"").await;
-        assert_eq!(again.status, 401);
+        assert_eq!(ask(addr, &token).await.status, 401);
     }
     let (status, _) = post(one.addr, "/notify", &bob, &json!({ "title": "still", "body": "there" })).await;
     assert_eq!(status, 202);
@@ -164,9 +166,7 @@ async fn who_signs_out_is_out_everywhere(engine: &str, [first, second]: [Framewo
 
     // A node that starts now knows it before it answers.
     let late = node(first, engine).await;
-    let bearer = format!("Bearer {token}");
-    let again = http::send(late.addr, "GET", "/events", &[("Authorization", bearer.as_bytes())], b"").await;
-    assert_eq!(again.status, 401);
+    assert_eq!(ask(late.addr, &token).await.status, 401);
 }
 
 /// Nobody is told what the others may not know: while the engine is away nothing is signed out, and no ticket is given.
@@ -202,10 +202,7 @@ async fn while_the_engine_is_away_nobody_is_signed_out(kind: Kind) {
         timeout(PATIENCE, elsewhere.rest()).await.expect("it ends");
         eprintln!("a stream elsewhere ended {:?} after the engine was back", back.elapsed());
         for node in &nodes {
-            let bearer = format!("Bearer {token}");
-            let headers = [("Authorization", bearer.as_bytes())];
-            let again = http::send(node.addr, "GET", "/events", &headers, b"").await;
-            assert_eq!(again.status, 401);
+            assert_eq!(ask(node.addr, &token).await.status, 401);
         }
     }
 }

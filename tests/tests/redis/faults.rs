@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use sse_core::{Engine, EventId, Fed, Publication};
 use sse_redis::Redis as Log;
-use sse_tests::{proxy::Proxy, redis::Redis};
+use sse_tests::{engines::frozen_for, proxy::Proxy, redis::Redis};
 
 use crate::{
     PATIENCE, log, needs_redis, publish, publish_sometime,
@@ -211,8 +211,7 @@ async fn a_frozen_redis_is_away_and_what_was_sent_to_it_is_in_doubt() {
     let error = try_publish(&log, "b").await.unwrap_err();
     assert!(error.may_be_published(), "{error:?}");
     assert!(reader.until_away().await.contains("not answered"));
-    let seconds = std::env::var("SSE_ENGINES_FROZEN").ok().and_then(|seconds| seconds.parse().ok());
-    let until = std::time::Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let until = std::time::Instant::now() + frozen_for(3);
     while std::time::Instant::now() < until {
         let error = try_publish(&log, "b").await.unwrap_err();
         // It may have been sent, or not even a connection was there.

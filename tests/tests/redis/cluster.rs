@@ -264,6 +264,11 @@ async fn handed_over_under_traffic() {
     assert_eq!(traffic.end(&cluster).await.exact_seams(), 2);
 }
 
+/// How many bytes, as `INFO replication` has them.
+fn replicated(info: &str, field: &str) -> Option<u64> {
+    info.lines().find_map(|line| line.trim().strip_prefix(field)?.parse().ok())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_frozen_under_traffic() {
     needs_redis!();
@@ -274,6 +279,11 @@ async fn killed_and_frozen_under_traffic() {
     cluster.nodes[4].until("INFO replication", |info| info.contains("role:master")).await;
     cluster.nodes[1].run().await;
     cluster.nodes[1].until("INFO replication", |info| info.contains("master_link_status:up")).await;
+    // A second epoch has begun on it, and its replica has that.
+    let has_begun = |log: &str| log.lines().skip(3).step_by(5).filter(|name| *name == "p").count() > 1;
+    cluster.nodes[4].until("XRANGE {sse}:log - +", has_begun).await;
+    let offset = replicated(&cluster.nodes[4].ask("INFO replication").await, "master_repl_offset:");
+    cluster.nodes[1].until("INFO replication", |info| replicated(info, "slave_repl_offset:") >= offset).await;
     // One that stands still is replaced, and does when it goes on what it was last sent.
     cluster.nodes[4].freeze();
     cluster.nodes[1].until("INFO replication", |info| info.contains("role:master")).await;
